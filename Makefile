@@ -1,0 +1,72 @@
+# Short names for what README.md spells out. Rules with a file on the left run only when that file is missing or older
+# than what it is made from: an interrupted `make demo` goes on where it stopped, a finished one takes seconds.
+
+METABERT := $(or $(CARGO_TARGET_DIR),target)/release/metabert
+CONFIG   := configs/quickstart.toml
+RUN      := runs/quickstart
+# The low-resource domain that `make demo` adapts to: one of those that $(CONFIG) names.
+DOMAIN   := phone
+ADAPTED  := $(RUN)-$(DOMAIN)
+ENCODER  := data/models/minilm-l6
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# Training, evaluating and building each want every core.
+.NOTPARALLEL:
+.PHONY: help setup demo test lint bench clean libtorch encoder sample python build
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+setup: libtorch encoder sample ## fetch libtorch, the encoder and the sample (about 620 MB, once)
+
+demo: $(ADAPTED)/predictions.jsonl $(RUN)/eval.json $(RUN)/eval-none.json ## train on the sample, adapt to a new domain, evaluate, predict (15 minutes, then seconds)
+	@python3 .ci/demo_summary.py $(RUN) $(ADAPTED)
+
+test: libtorch encoder python ## run every test
+	METABERT_PYTHONPATH="$$(.ci/setup python --path)" cargo test --release
+
+# --release everywhere: libtorch does the heavy work in any profile, and each profile would compile torch-sys's C++ anew.
+lint: libtorch ## check formatting and lints
+	cargo fmt --check
+	cargo clippy --release --all-targets -- -D warnings
+
+bench: libtorch encoder ## run the benchmarks
+	cargo bench
+
+clean: ## remove build outputs and the demo's runs (the cache and other runs stay)
+	cargo clean
+	rm -rf $(RUN) $(RUN)-*
+
+libtorch encoder python:
+	@.ci/setup $@
+
+sample: data/sample.json
+
+build: libtorch
+	cargo build --release
+
+data/sample.json: data/make_sample.py
+	@.ci/setup sample
+
+# The encoder and the program come after `|`: they must be there, but a newer one is no reason to train again. Training
+# that was interrupted resumes; a finished run whose configuration or data has changed since is made anew.
+$(RUN)/.trained: $(CONFIG) data/sample.json | build encoder
+	@if [ -e $@ ] || [ ! -e $(RUN)/latest.json ]; then rm -rf $(RUN); fi
+	$(METABERT) train --config $(CONFIG) --run-dir $(RUN) $$(test ! -e $(RUN)/latest.json || echo --resume)
+	@touch $@
+
+$(ADAPTED)/model.safetensors: $(RUN)/.trained
+	@rm -rf $(ADAPTED)
+	$(METABERT) finetune --checkpoint $(RUN) --domain $(DOMAIN) --data data/sample.json --out $(ADAPTED)
+	@touch $@
+
+$(ADAPTED)/predictions.jsonl: .ci/demo_texts.txt $(ADAPTED)/model.safetensors
+	$(METABERT) predict --checkpoint $(ADAPTED) --input .ci/demo_texts.txt --output $@
+
+$(RUN)/eval.json: $(RUN)/.trained
+	$(METABERT) eval --checkpoint $(RUN) --data data/sample.json --json > $@
+
+# The same episodes from the same encoder, without meta-training: what the training was worth.
+$(RUN)/eval-none.json: $(RUN)/.trained
+	$(METABERT) eval --config $(CONFIG) --checkpoint $(ENCODER) --data data/sample.json --json > $@

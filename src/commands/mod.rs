@@ -1,0 +1,93 @@
+//! One file a subcommand: the only place that wires the parts together.
+
+mod data;
+mod eval;
+mod finetune;
+mod model;
+mod model_card;
+mod predict;
+mod setup;
+mod train;
+
+use anyhow::{Error, Result};
+use clap::CommandFactory;
+use thiserror::Error;
+
+use crate::cli::{Cli, Command, DataCommand, ModelCommand};
+use crate::config::ConfigError;
+use crate::data::{DataError, TokenizerError};
+use crate::device::DeviceError;
+use crate::model::PretrainedError;
+use crate::run::OutputExists;
+
+/// Training was stopped by a signal, behind saving.
+#[derive(Debug, Error)]
+#[error("interrupted; go on with: {resume}")]
+pub struct Interrupted {
+    /// The signal's number.
+    pub signal: usize,
+    /// The command that goes on.
+    pub resume: String,
+}
+
+/// Arguments or input that cannot be worked with, and no other error type describes.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct InputError(pub String);
+
+/// Runs one command.
+///
+/// # Errors
+/// Whatever went wrong; [`exit_code`] tells whose fault it is.
+pub fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Train(args) => train::run(args),
+        Command::Finetune(args) => finetune::run(args),
+        Command::Eval(args) => eval::run(args),
+        Command::Predict(args) => predict::run(args),
+        Command::Data(DataCommand::Stats(args)) => data::stats(args),
+        Command::Data(DataCommand::Validate(args)) => data::validate(args),
+        Command::Data(DataCommand::Split(args)) => data::split(args),
+        Command::Model(ModelCommand::Info(args)) => model::info(args),
+        Command::Model(ModelCommand::Init(args)) => model::init(args),
+        Command::Completions(args) => {
+            let mut command = Cli::command();
+            clap_complete::generate(args.shell, &mut command, "metabert", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+/// The error chain on one line, a cause that its consequence already quotes left out.
+pub fn describe(error: &Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        // libtorch appends a C++ stack trace to its messages.
+        let cause = cause.to_string();
+        let cause = cause.split("\nException raised from").next().unwrap_or_default().trim_end();
+        if text.is_empty() {
+            text = cause.to_owned();
+        } else if !text.contains(cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// 2 where usage, configuration or input is wrong, 128 + the signal where one stopped training,
+/// 1 where the work failed.
+pub fn exit_code(error: &Error) -> u8 {
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        return 128 + interrupted.signal as u8;
+    }
+    let is_input = error.chain().any(|cause| {
+        cause.is::<InputError>()
+            || cause.is::<ConfigError>()
+            || cause.is::<DataError>()
+            || cause.is::<TokenizerError>()
+            || cause.is::<PretrainedError>()
+            || cause.is::<DeviceError>()
+            || cause.is::<OutputExists>()
+    });
+    if is_input { 2 } else { 1 }
+}

@@ -1,0 +1,137 @@
+//! `metabert model`.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
+
+use super::InputError;
+use super::setup;
+use crate::cli::{InfoArgs, InitArgs};
+use crate::data::TextTokenizer;
+use crate::model::{BertConfig, Classifier, ModelDirectory, Precision, init as draw, pretrained};
+use crate::run::directory::{ensure_free, write_directory_atomically};
+
+/// Runs `model info`.
+pub fn info(args: &InfoArgs) -> Result<()> {
+    let path = setup::resolve_checkpoint(&args.model)?;
+    let directory = ModelDirectory::open(&path)?;
+    let weights = directory.read_weights()?;
+    let labels = if weights.has_head() { directory.labels() } else { None };
+    let num_labels = labels.map_or(2, <[String]>::len);
+    let classifier = Classifier::new(directory.config(), num_labels, Precision::Fp32);
+    let (params, report) = weights.load(&classifier, 0)?;
+    let is_loaded = |name: &str| !report.initialised.iter().any(|absent| absent == name);
+    let num_parameters: usize =
+        params.iter().filter(|(name, _)| is_loaded(name)).map(|(_, tensor)| tensor.numel()).sum();
+    let tokenizer = TextTokenizer::open(&path);
+    if args.json {
+        let report = json!({
+            "path": path,
+            "architecture": directory.config(),
+            "num_parameters": num_parameters,
+            "labels": labels,
+            "initialised": report.initialised,
+            "unexpected": report.unexpected,
+            "tokenizer_wordpieces": tokenizer.as_ref().ok().map(TextTokenizer::vocab_size),
+        });
+        println!("{}", serde_json::to_string_pretty(&report)?);
+        return Ok(());
+    }
+    let config = directory.config();
+    println!("{}", path.display());
+    println!(
+        "  architecture   BERT, {} layers, hidden {}, {} heads, feed-forward {}, {:?}",
+        config.num_hidden_layers,
+        config.hidden_size,
+        config.num_attention_heads,
+        config.intermediate_size,
+        config.hidden_act,
+    );
+    println!(
+        "  vocabulary     {} wordpieces, {} positions",
+        config.vocab_size, config.max_position_embeddings
+    );
+    println!("  parameters     {num_parameters}");
+    println!("  labels         {}", labels.map_or("no head".into(), |labels| labels.join(", ")));
+    let list = |names: &[String]| match names {
+        [] => "nothing".to_owned(),
+        names => names.join(", "),
+    };
+    println!("  initialises    {}", list(&report.initialised));
+    println!("  ignores        {}", list(&report.unexpected));
+    match tokenizer {
+        Ok(tokenizer) => println!("  tokenizer      {} wordpieces", tokenizer.vocab_size()),
+        Err(error) => println!("  tokenizer      {error}"),
+    }
+    Ok(())
+}
+
+/// Runs `model init`.
+pub fn init(args: &InitArgs) -> Result<()> {
+    ensure_free(&args.out, args.force)?;
+    let mut config_json = architecture(&args.config)?;
+    let tokenizer = args.tokenizer.as_deref().map(TextTokenizer::open).transpose()?;
+    if let Some(tokenizer) = &tokenizer {
+        config_json.insert("vocab_size".into(), tokenizer.vocab_size().into());
+    }
+    let config = BertConfig::from_json(&config_json)
+        .map_err(|reason| InputError(format!("{}: {reason}", args.config)))?;
+    let labels = if args.labels.is_empty() {
+        vec!["negative".to_owned(), "positive".to_owned()]
+    } else {
+        args.labels.clone()
+    };
+    if labels.len() < 2 || (1..labels.len()).any(|id| labels[..id].contains(&labels[id])) {
+        return Err(InputError(format!(
+            "--labels: expected at least two different labels, found {}",
+            labels.join(",")
+        ))
+        .into());
+    }
+    let classifier = Classifier::new(&config, labels.len(), Precision::Fp32);
+    let params = draw::draw(classifier.layout(), args.seed);
+    write_directory_atomically(&args.out, |dir| -> Result<()> {
+        pretrained::save(dir, &params, &config_json, &labels)?;
+        if let Some(tokenizer) = &tokenizer {
+            tokenizer.save_into(dir)?;
+        }
+        Ok(())
+    })
+    .with_context(|| format!("{}: cannot be written", args.out.display()))?;
+    println!("{}", args.out.display());
+    Ok(())
+}
+
+/// The `config.json` that `--config` means: of a named size, or of a file.
+fn architecture(name: &str) -> Result<Map<String, Value>> {
+    // Turc et al. 2019, "Well-Read Students Learn Better", table 1: layers and hidden size; heads
+    // are hidden / 64 and the feed-forward block is four times as wide.
+    let sized = |layers: i64, hidden: i64| BertConfig {
+        num_hidden_layers: layers,
+        hidden_size: hidden,
+        num_attention_heads: hidden / 64,
+        intermediate_size: 4 * hidden,
+        ..BertConfig::default()
+    };
+    let config = match name {
+        "bert-base" => sized(12, 768),
+        "bert-mini" => sized(4, 256),
+        "bert-tiny" => sized(2, 128),
+        _ => {
+            let read = std::fs::read(Path::new(name)).map_err(|error| {
+                InputError(format!(
+                    "--config {name}: expected bert-base, bert-mini, bert-tiny or a config.json: \
+                     {error}"
+                ))
+            })?;
+            return serde_json::from_slice(&read).map_err(|error| {
+                InputError(format!("{name}: expected a JSON object: {error}")).into()
+            });
+        }
+    };
+    match serde_json::to_value(config) {
+        Ok(Value::Object(config)) => Ok(config),
+        _ => unreachable!("an architecture serialises to an object"),
+    }
+}

@@ -1,0 +1,480 @@
+//! The configuration of a run: sections owned by their modules, layered from several sources.
+//!
+//! Later layers win: built-in defaults, preset, the settings a checkpoint was made with, the
+//! configuration file, `--set`, named flags.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use toml::{Table, Value};
+
+use crate::data::{DataConfig, EpisodeConfig};
+use crate::meta::{Algorithm, InnerConfig};
+use crate::train::{EvaluateConfig, OuterConfig, TrainConfig};
+
+/// The whole configuration. No key is optional: what is unset is empty or 0.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunConfig {
+    /// Name of the preset that the other values build on; empty for none.
+    pub preset: String,
+    /// Every random number derives from it.
+    pub seed: u64,
+    /// `auto`, `cpu`, `cuda` or `cuda:N`.
+    pub device: String,
+    /// `auto`, `fp32` or `bf16`.
+    pub precision: PrecisionChoice,
+    /// CPU threads; 0 for one a core.
+    pub threads: usize,
+    /// Section `[model]`.
+    pub model: ModelConfig,
+    /// Section `[data]`.
+    pub data: DataConfig,
+    /// Section `[episode]`.
+    pub episode: EpisodeConfig,
+    /// Section `[inner]`.
+    pub inner: InnerConfig,
+    /// Section `[train]`.
+    pub train: TrainConfig,
+    /// Section `[outer]`.
+    pub outer: OuterConfig,
+    /// Section `[evaluate]`.
+    pub evaluate: EvaluateConfig,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            preset: String::new(),
+            seed: 0,
+            device: "auto".to_owned(),
+            precision: PrecisionChoice::Auto,
+            threads: 0,
+            model: ModelConfig::default(),
+            data: DataConfig::default(),
+            episode: EpisodeConfig::default(),
+            inner: InnerConfig::default(),
+            train: TrainConfig::default(),
+            outer: OuterConfig::default(),
+            evaluate: EvaluateConfig::default(),
+        }
+    }
+}
+
+/// Section `[model]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Directory of the pretrained model that training starts from.
+    pub path: String,
+}
+
+/// The dtype of matrix products, as asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum PrecisionChoice {
+    /// What suits the device; at present always fp32.
+    #[default]
+    Auto,
+    /// 32-bit floats.
+    Fp32,
+    /// bfloat16 products, 32-bit parameters and sums.
+    Bf16,
+}
+
+/// What is wrong with a configuration.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// A file can't be read.
+    #[error("{source_name}: {reason}")]
+    Unreadable {
+        /// The file.
+        source_name: String,
+        /// The system's words.
+        reason: String,
+    },
+    /// Not TOML, or a value of the wrong type.
+    #[error("{source_name}: {reason}")]
+    Malformed {
+        /// The file or flag.
+        source_name: String,
+        /// What was expected and found.
+        reason: String,
+    },
+    /// A key that does not exist.
+    #[error("{source_name}: unknown key `{key}`; the nearest known key is `{nearest}`")]
+    UnknownKey {
+        /// The file or flag.
+        source_name: String,
+        /// The key.
+        key: String,
+        /// The known key with the smallest edit distance.
+        nearest: String,
+    },
+    /// Values that are impossible, alone or together.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// The names of the presets.
+pub const PRESETS: [&str; 2] = ["reference-fomaml", "reference-reptile"];
+
+/// One source of configuration: a name for error messages, and the keys it sets.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// Named in error messages.
+    pub source_name: String,
+    /// The keys it sets.
+    pub table: Table,
+}
+
+impl Layer {
+    /// The layer of a configuration file.
+    ///
+    /// # Errors
+    /// An unreadable file, or one that is not TOML.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let source_name = path.display().to_string();
+        let text = fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
+            source_name: source_name.clone(),
+            reason: error.to_string(),
+        })?;
+        let table = text.parse::<Table>().map_err(|error| ConfigError::Malformed {
+            source_name: source_name.clone(),
+            reason: error.to_string().trim_end().replace('\n', "\n  "),
+        })?;
+        Ok(Self { source_name, table })
+    }
+
+    /// The layer of one `--set key=value`; the value is TOML, or else a string.
+    ///
+    /// # Errors
+    /// No `=`, or an empty key.
+    pub fn from_assignment(assignment: &str) -> Result<Self, ConfigError> {
+        let source_name = format!("--set {assignment}");
+        let (key, value) = assignment
+            .split_once('=')
+            .filter(|(key, _)| !key.trim().is_empty())
+            .ok_or_else(|| ConfigError::Malformed {
+                source_name: source_name.clone(),
+                reason: "expected key=value, such as inner.lr=1e-4".into(),
+            })?;
+        let value = match format!("value = {value}").parse::<Table>() {
+            Ok(mut table) if table.len() == 1 => {
+                table.remove("value").expect("the only key of the table")
+            }
+            _ => Value::String(value.to_owned()),
+        };
+        Ok(Self { source_name, table: nested(key.trim(), value) })
+    }
+
+    /// The layer of a named flag.
+    pub fn from_flag(flag: &str, key: &str, value: impl Into<Value>) -> Self {
+        Self { source_name: format!("--{flag}"), table: nested(key, value.into()) }
+    }
+
+    /// The layer of a preset.
+    ///
+    /// # Errors
+    /// An unknown name.
+    pub fn from_preset(name: &str) -> Result<Self, ConfigError> {
+        let algo = match name {
+            "reference-fomaml" => "fomaml",
+            "reference-reptile" => "reptile",
+            _ => {
+                return Err(ConfigError::Invalid(format!(
+                    "preset: expected one of {}, found \"{name}\"",
+                    PRESETS.join(", ")
+                )));
+            }
+        };
+        // The settings of the reference implementation (mailong25/meta-learning-bert): its "inner
+        // update steps" are epochs, its outer optimizer is Adam for both algorithms, and the query
+        // loss is computed with dropout still on.
+        let text = format!(
+            r#"
+            preset = "{name}"
+            [data]
+            max_length = 256
+            [episode]
+            support = 80
+            query = 20
+            domain_law = "size"
+            example_law = "uniform"
+            [inner]
+            optimizer = "adam"
+            lr = 5e-5
+            epochs = 10
+            steps = 0
+            batch = 12
+            query_dropout = true
+            [train]
+            algo = "{algo}"
+            steps = 1250
+            meta_batch = 2
+            [outer]
+            optimizer = "adam"
+            lr = 5e-5
+            schedule = "constant"
+            clip_norm = 0.0
+            [evaluate]
+            inner_epochs = 40
+            "#
+        );
+        let table = text.parse().expect("presets are valid TOML");
+        Ok(Self { source_name: format!("preset {name}"), table })
+    }
+}
+
+fn nested(key: &str, value: Value) -> Table {
+    let mut parts = key.split('.').rev();
+    let last = parts.next().expect("splitting yields at least one part");
+    let innermost = Table::from_iter([(last.to_owned(), value)]);
+    parts.fold(innermost, |table, part| Table::from_iter([(part.to_owned(), Value::Table(table))]))
+}
+
+impl RunConfig {
+    /// The configuration that the layers add up to, on top of the defaults and of the preset that
+    /// the last layer to name one names. It is not validated.
+    ///
+    /// # Errors
+    /// Unknown keys, wrong types, an unknown preset.
+    pub fn from_layers(layers: &[Layer]) -> Result<Self, ConfigError> {
+        let defaults = Table::try_from(Self::default()).expect("defaults serialise");
+        let preset = layers
+            .iter()
+            .rev()
+            .find_map(|layer| layer.table.get("preset").and_then(Value::as_str))
+            .filter(|name| !name.is_empty())
+            .map(Layer::from_preset)
+            .transpose()?;
+        let mut merged = defaults.clone();
+        let mut config = Self::default();
+        for layer in preset.iter().chain(layers) {
+            merge(&mut merged, &layer.table, &defaults, "", &layer.source_name)?;
+            // Converting behind every layer lets an error name the layer it came from.
+            config = merged.clone().try_into().map_err(|error: toml::de::Error| {
+                ConfigError::Malformed {
+                    source_name: layer.source_name.clone(),
+                    reason: error.to_string().trim_end().replace('\n', " "),
+                }
+            })?;
+        }
+        Ok(config)
+    }
+
+    /// The configuration as TOML, every key included.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("a configuration serialises")
+    }
+
+    /// Checks values, alone and together, before anything is loaded.
+    ///
+    /// # Errors
+    /// The first value that is impossible, by its key.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let require = |holds: bool, key: &str, expected: &str, found: &dyn std::fmt::Display| {
+            if holds {
+                return Ok(());
+            }
+            Err(ConfigError::Invalid(format!("{key}: expected {expected}, found {found}")))
+        };
+        let rate = |key: &str, value: f64| {
+            require(value > 0.0 && value.is_finite(), key, "a number above 0", &value)
+        };
+        let share = |key: &str, value: f64| {
+            require(value >= 0.0 && value.is_finite(), key, "a number of at least 0", &value)
+        };
+        require(self.data.max_length >= 3, "data.max_length", "at least 3", &self.data.max_length)?;
+        require(self.episode.support > 0, "episode.support", "at least 1", &self.episode.support)?;
+        require(self.episode.query > 0, "episode.query", "at least 1", &self.episode.query)?;
+        require(self.inner.batch > 0, "inner.batch", "at least 1", &self.inner.batch)?;
+        let steps = self.inner.epochs + self.inner.steps;
+        require(steps > 0, "inner.epochs", "at least 1 where inner.steps is 0", &0)?;
+        require(self.train.meta_batch > 0, "train.meta_batch", "at least 1", &0)?;
+        require(self.train.steps > 0, "train.steps", "at least 1", &self.train.steps)?;
+        require(self.train.keep_last > 0, "train.keep_last", "at least 1", &0)?;
+        require(self.evaluate.episodes > 0, "evaluate.episodes", "at least 1", &0)?;
+        require(self.evaluate.dev_episodes > 0, "evaluate.dev_episodes", "at least 1", &0)?;
+        rate("inner.lr", self.inner.lr)?;
+        rate("outer.lr", self.outer.lr)?;
+        share("inner.weight_decay", self.inner.weight_decay)?;
+        share("outer.weight_decay", self.outer.weight_decay)?;
+        share("outer.clip_norm", self.outer.clip_norm)?;
+        let momentum = self.outer.momentum;
+        require((0.0..1.0).contains(&momentum), "outer.momentum", "from 0 to below 1", &momentum)?;
+        let warmup = self.outer.warmup_steps;
+        require(warmup <= self.train.steps, "outer.warmup_steps", "at most train.steps", &warmup)?;
+        if self.train.algo == Algorithm::None && self.train.patience > 0 {
+            return Err(ConfigError::Invalid(
+                "train.patience: algo \"none\" takes no steps that could stop early".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The inner loop as evaluations run it.
+    pub fn evaluation_inner(&self) -> InnerConfig {
+        let mut inner = self.inner.clone();
+        if self.evaluate.inner_epochs > 0 {
+            inner.epochs = self.evaluate.inner_epochs;
+            inner.steps = 0;
+        }
+        inner
+    }
+
+    /// How evaluations draw episodes.
+    pub fn evaluation_episode(&self) -> EpisodeConfig {
+        let mut episode = self.episode.clone();
+        if self.evaluate.query > 0 {
+            episode.query = self.evaluate.query;
+        }
+        episode
+    }
+}
+
+/// Lays `overlay` over `target`; `known` holds every key there is.
+fn merge(
+    target: &mut Table,
+    overlay: &Table,
+    known: &Table,
+    prefix: &str,
+    source_name: &str,
+) -> Result<(), ConfigError> {
+    for (key, value) in overlay {
+        let path = format!("{prefix}{key}");
+        match (known.get(key), value) {
+            (Some(Value::Table(known)), Value::Table(overlay)) => {
+                let Some(Value::Table(target)) = target.get_mut(key) else {
+                    unreachable!("the merged table has every section of the defaults")
+                };
+                merge(target, overlay, known, &format!("{path}."), source_name)?;
+            }
+            (Some(Value::Table(_)), _) => {
+                return Err(ConfigError::Malformed {
+                    source_name: source_name.to_owned(),
+                    reason: format!("expected `{path}` to be a section, found {value}"),
+                });
+            }
+            (Some(Value::Float(_)), Value::Integer(integer)) => {
+                target.insert(key.clone(), Value::Float(*integer as f64));
+            }
+            (Some(_), value) => {
+                target.insert(key.clone(), value.clone());
+            }
+            (None, _) => {
+                return Err(ConfigError::UnknownKey {
+                    source_name: source_name.to_owned(),
+                    nearest: nearest_key(&path),
+                    key: path,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn nearest_key(unknown: &str) -> String {
+    let defaults = Table::try_from(RunConfig::default()).expect("defaults serialise");
+    let mut keys = Vec::new();
+    collect_keys(&defaults, "", &mut keys);
+    // A key in the wrong section, or in none, is nearer to its namesake than spelling tells.
+    let last = |key: &str| key.rsplit('.').next().unwrap_or(key).to_owned();
+    keys.into_iter()
+        .min_by_key(|key| {
+            let whole = strsim::osa_distance(unknown, key);
+            2 * strsim::osa_distance(&last(unknown), &last(key)) + whole
+        })
+        .expect("there are keys")
+}
+
+fn collect_keys(table: &Table, prefix: &str, keys: &mut Vec<String>) {
+    for (key, value) in table {
+        let path = format!("{prefix}{key}");
+        if let Value::Table(section) = value {
+            collect_keys(section, &format!("{path}."), keys);
+        }
+        keys.push(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(text: &str) -> Layer {
+        Layer { source_name: "test.toml".into(), table: text.parse().unwrap() }
+    }
+
+    #[test]
+    fn later_layers_win_and_presets_lie_below_all_of_them() {
+        let file = layer("preset = \"reference-reptile\"\n[inner]\nlr = 1e-3\nepochs = 3");
+        let set = Layer::from_assignment("inner.lr=2e-3").unwrap();
+        let flag = Layer::from_flag("support", "episode.support", 16);
+        let config = RunConfig::from_layers(&[file, set, flag]).unwrap();
+        assert_eq!(config.train.algo, Algorithm::Reptile);
+        assert_eq!((config.inner.lr, config.inner.epochs), (2e-3, 3));
+        assert_eq!((config.episode.support, config.episode.query), (16, 20));
+        assert_eq!(config.train.steps, 1250);
+    }
+
+    #[test]
+    fn unknown_keys_name_the_nearest_known_one() {
+        for (text, nearest) in [
+            ("[inner]\nlearning_rate = 1", "inner.lr"),
+            ("[inner]\nepoch = 1", "inner.epochs"),
+            ("[train]\nmeta_bach = 1", "train.meta_batch"),
+            ("suport = 1", "episode.support"),
+            ("[iner]\nlr = 1", "inner.lr"),
+        ] {
+            let found = match RunConfig::from_layers(&[layer(text)]).unwrap_err() {
+                ConfigError::UnknownKey { nearest, .. } => nearest,
+                other => panic!("{text}: {other}"),
+            };
+            if text.contains("learning_rate") || text.starts_with("[iner]") {
+                // Far from any name: whatever is nearest, it is a key of the configuration.
+                assert!(!found.is_empty());
+            } else {
+                assert_eq!(found, nearest, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_written_configuration_reads_back_the_same() {
+        let config = RunConfig::from_layers(&[layer(
+            "seed = 7\ndevice = \"cpu\"\n[data]\nlow_resource = [\"a_&_b\"]",
+        )])
+        .unwrap();
+        let read = RunConfig::from_layers(&[layer(&config.to_toml())]).unwrap();
+        assert_eq!(read, config);
+    }
+
+    #[test]
+    fn wrong_types_name_their_source() {
+        let error = RunConfig::from_layers(&[Layer::from_assignment("inner.lr=fast").unwrap()]);
+        let error = error.unwrap_err().to_string();
+        assert!(error.starts_with("--set inner.lr=fast: "), "{error}");
+    }
+
+    #[test]
+    fn impossible_values_are_refused_by_key() {
+        for (text, key) in [
+            ("[inner]\nlr = 0", "inner.lr"),
+            ("[inner]\nlr = nan", "inner.lr"),
+            ("[inner]\nepochs = 0", "inner.epochs"),
+            ("[inner]\nbatch = 0", "inner.batch"),
+            ("[outer]\nmomentum = 1", "outer.momentum"),
+            ("[outer]\nwarmup_steps = 501", "outer.warmup_steps"),
+            ("[episode]\nsupport = 0", "episode.support"),
+            ("[data]\nmax_length = 2", "data.max_length"),
+        ] {
+            let config = RunConfig::from_layers(&[layer(text)]).unwrap();
+            let error = config.validate().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{key}: expected ")), "{text}: {error}");
+        }
+        RunConfig::default().validate().unwrap();
+    }
+}

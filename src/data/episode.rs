@@ -1,0 +1,437 @@
+//! Draws episodes: a domain, a support set and a query set, as a pure function of (seed, purpose, index).
+//!
+//! Knows ids only: no text, no token, no state that a resumed run would have to restore.
+
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::stratify::take;
+use crate::seed;
+
+/// A review's position in [`super::Dataset::reviews`].
+pub type ExampleId = u32;
+/// A domain's position in [`super::Dataset::domains`].
+pub type DomainId = u32;
+/// A label's position in [`super::Dataset::labels`].
+pub type LabelId = u32;
+
+/// How episodes are drawn: the `[episode]` section of a configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EpisodeConfig {
+    /// Examples to adapt on.
+    pub support: usize,
+    /// Examples to score the adapted model on.
+    pub query: usize,
+    /// How likely each domain is.
+    pub domain_law: DomainLaw,
+    /// How the examples of a domain are drawn.
+    pub example_law: ExampleLaw,
+}
+
+impl Default for EpisodeConfig {
+    fn default() -> Self {
+        Self {
+            support: 80,
+            query: 20,
+            domain_law: DomainLaw::default(),
+            example_law: ExampleLaw::default(),
+        }
+    }
+}
+
+/// How likely each domain is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DomainLaw {
+    /// All domains alike.
+    Uniform,
+    /// In proportion to the number of examples.
+    Size,
+    /// In proportion to the square root of the number of examples.
+    #[default]
+    Sqrt,
+}
+
+impl DomainLaw {
+    fn weight(self, num_examples: usize) -> f64 {
+        match self {
+            Self::Uniform => 1.0,
+            Self::Size => num_examples as f64,
+            Self::Sqrt => (num_examples as f64).sqrt(),
+        }
+    }
+}
+
+/// How the examples of a domain are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExampleLaw {
+    /// Every label in its share of the domain, as nearly as whole examples allow.
+    #[default]
+    Stratified,
+    /// Without regard to labels.
+    Uniform,
+}
+
+/// One task: adapt on the support set, score on the query set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Episode {
+    /// The index it was drawn by.
+    pub index: u64,
+    /// The domain of all its examples.
+    pub domain: DomainId,
+    /// Examples to adapt on, in random order.
+    pub support: Vec<ExampleId>,
+    /// Examples to score on, in random order; none of them is in the support set.
+    pub query: Vec<ExampleId>,
+}
+
+/// The examples of one domain, by label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainPool {
+    /// The domain.
+    pub domain: DomainId,
+    /// Its name, from which its random streams derive.
+    pub name: String,
+    /// The examples of every label, ascending; a position is a [`LabelId`].
+    pub examples_by_label: Vec<Vec<ExampleId>>,
+}
+
+impl DomainPool {
+    /// Sorts examples by their labels.
+    pub fn new(
+        domain: DomainId,
+        name: &str,
+        examples: impl IntoIterator<Item = (ExampleId, LabelId)>,
+    ) -> Self {
+        let mut examples_by_label: Vec<Vec<ExampleId>> = Vec::new();
+        for (example, label) in examples {
+            let label = label as usize;
+            if examples_by_label.len() <= label {
+                examples_by_label.resize(label + 1, Vec::new());
+            }
+            examples_by_label[label].push(example);
+        }
+        examples_by_label.iter_mut().for_each(|examples| examples.sort_unstable());
+        Self { domain, name: name.to_owned(), examples_by_label }
+    }
+
+    /// The number of examples.
+    pub fn len(&self) -> usize {
+        self.examples_by_label.iter().map(Vec::len).sum()
+    }
+
+    /// Whether there is no example.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Draws episodes out of the domains of one side of a split.
+#[derive(Clone, Debug)]
+pub struct EpisodeSampler {
+    support: usize,
+    query: usize,
+    example_law: ExampleLaw,
+    pools: Vec<DomainPool>,
+    /// The sums of the domains' weights up to and including each one.
+    cumulative_weights: Vec<f64>,
+    seed: u64,
+    purpose: String,
+}
+
+impl EpisodeSampler {
+    /// A sampler over `pools`, in whatever order they come; `purpose` keeps the streams of two samplers apart.
+    ///
+    /// # Panics
+    /// If there is no pool, or one has fewer than `support + query` examples: [`super::check_sizes`] tells the user.
+    pub fn new(
+        config: &EpisodeConfig,
+        mut pools: Vec<DomainPool>,
+        seed: u64,
+        purpose: &str,
+    ) -> Self {
+        assert!(!pools.is_empty(), "episodes need at least one domain");
+        for pool in &pools {
+            let (num_needed, name) = (config.support + config.query, &pool.name);
+            assert!(
+                pool.len() >= num_needed,
+                "domain {name:?} has {} examples of {num_needed}",
+                pool.len()
+            );
+        }
+        pools.sort_by(|left, right| left.name.cmp(&right.name));
+        let cumulative_weights = pools
+            .iter()
+            .scan(0.0, |sum, pool| {
+                *sum += config.domain_law.weight(pool.len());
+                Some(*sum)
+            })
+            .collect();
+        Self {
+            support: config.support,
+            query: config.query,
+            example_law: config.example_law,
+            pools,
+            cumulative_weights,
+            seed,
+            purpose: purpose.to_owned(),
+        }
+    }
+
+    /// The episode of an index: a domain by the domain law, then its examples.
+    pub fn episode(&self, index: u64) -> Episode {
+        let mut rng = seed::rng(self.seed, &self.purpose, index);
+        let total = self.cumulative_weights.last().expect("there is at least one domain");
+        let point = seed::unit(&mut rng) * total;
+        let chosen = self.cumulative_weights.partition_point(|&sum| sum <= point);
+        // Rounding can put the point on the very end of the last interval.
+        let pool = &self.pools[chosen.min(self.pools.len() - 1)];
+        self.draw_from(pool, index, &mut rng)
+    }
+
+    /// The `draw`-th support and query sets of one given domain.
+    ///
+    /// They depend on the domain's name and examples, not on the other domains; and the support set does not depend
+    /// on the size of the query set.
+    ///
+    /// # Panics
+    /// If the sampler has no pool of that domain.
+    pub fn draw(&self, domain: DomainId, draw: u64) -> Episode {
+        let pool = self
+            .pools
+            .iter()
+            .find(|pool| pool.domain == domain)
+            .expect("the domain is one of the sampler's");
+        let mut rng = seed::rng(self.seed, &format!("{}/{}", self.purpose, pool.name), draw);
+        self.draw_from(pool, draw, &mut rng)
+    }
+
+    /// The pools in the order of their names.
+    pub fn pools(&self) -> &[DomainPool] {
+        &self.pools
+    }
+
+    fn draw_from(&self, pool: &DomainPool, index: u64, rng: &mut ChaCha8Rng) -> Episode {
+        let mut groups = match self.example_law {
+            ExampleLaw::Stratified => pool.examples_by_label.clone(),
+            ExampleLaw::Uniform => vec![pool.examples_by_label.concat()],
+        };
+        let support = take(&mut groups, self.support, 2, rng);
+        let query = take(&mut groups, self.query, 1, rng);
+        Episode { index, domain: pool.domain, support, query }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// A pool whose labels have the given sizes; ids begin at `first`.
+    fn pool(domain: DomainId, name: &str, first: ExampleId, sizes: &[usize]) -> DomainPool {
+        let labels = (0..).zip(sizes).flat_map(|(label, &size)| std::iter::repeat_n(label, size));
+        DomainPool::new(domain, name, (first..).zip(labels))
+    }
+
+    fn three_pools() -> Vec<DomainPool> {
+        vec![
+            pool(0, "books", 0, &[30, 70]),
+            pool(1, "dvd", 100, &[200, 200]),
+            pool(2, "music", 500, &[450, 450]),
+        ]
+    }
+
+    fn config(support: usize, query: usize) -> EpisodeConfig {
+        EpisodeConfig { support, query, ..EpisodeConfig::default() }
+    }
+
+    fn label_counts(pool: &DomainPool, ids: &[ExampleId]) -> Vec<usize> {
+        let count =
+            |examples: &Vec<ExampleId>| examples.iter().filter(|id| ids.contains(id)).count();
+        pool.examples_by_label.iter().map(count).collect()
+    }
+
+    #[test]
+    fn episodes_never_change() {
+        let sampler = EpisodeSampler::new(&config(4, 2), three_pools(), 42, "meta-train");
+        let drawn: Vec<(DomainId, Vec<ExampleId>, Vec<ExampleId>)> = (0..3)
+            .map(|index| sampler.episode(index))
+            .map(|episode| (episode.domain, episode.support, episode.query))
+            .collect();
+        let expected = [
+            (2, vec![1377, 509, 1172, 639], vec![1046, 795]),
+            (1, vec![468, 486, 155, 127], vec![298, 339]),
+            (2, vec![1317, 1079, 537, 538], vec![1353, 621]),
+        ];
+        assert_eq!(drawn, expected);
+        let draw = sampler.draw(0, 1);
+        assert_eq!((draw.support, draw.query), (vec![7, 62, 54, 65], vec![26, 69]));
+    }
+
+    #[test]
+    fn an_episode_depends_on_its_index_alone() {
+        let sampler = EpisodeSampler::new(&config(20, 10), three_pools(), 1, "meta-train");
+        let forward: Vec<Episode> = (0..50).map(|index| sampler.episode(index)).collect();
+        let mut shuffled = three_pools();
+        shuffled.rotate_left(1);
+        let other = EpisodeSampler::new(&config(20, 10), shuffled, 1, "meta-train");
+        for index in (0..50).rev() {
+            assert_eq!(other.episode(index), forward[index as usize]);
+        }
+    }
+
+    #[test]
+    fn seed_purpose_and_index_each_give_other_episodes() {
+        let episode = |seed, purpose, index| {
+            let mut episode =
+                EpisodeSampler::new(&config(20, 10), three_pools(), seed, purpose).episode(index);
+            episode.index = 0;
+            episode
+        };
+        let first = episode(1, "meta-train", 0);
+        for other in
+            [episode(2, "meta-train", 0), episode(1, "meta-dev", 0), episode(1, "meta-train", 1)]
+        {
+            assert_ne!(first, other);
+        }
+    }
+
+    #[test]
+    fn domains_come_as_often_as_their_law_says() {
+        const NUM_EPISODES: u64 = 6000;
+        for (domain_law, weights) in [
+            (DomainLaw::Uniform, [1.0, 1.0, 1.0]),
+            (DomainLaw::Size, [100.0, 400.0, 900.0]),
+            (DomainLaw::Sqrt, [10.0, 20.0, 30.0]),
+        ] {
+            let total: f64 = weights.iter().sum();
+            for seed in 0..3 {
+                let config = EpisodeConfig { domain_law, ..config(1, 1) };
+                let sampler = EpisodeSampler::new(&config, three_pools(), seed, "law");
+                let mut counts = [0.0_f64; 3];
+                for index in 0..NUM_EPISODES {
+                    counts[sampler.episode(index).domain as usize] += 1.0;
+                }
+                let expected = weights.map(|weight| NUM_EPISODES as f64 * weight / total);
+                let chi_square: f64 =
+                    counts.iter().zip(&expected).map(|(c, e)| (c - e).powi(2) / e).sum();
+                // 1 - scipy.stats.chi2.cdf(13.8, 2) = 0.001
+                assert!(
+                    chi_square < 13.8,
+                    "{domain_law:?}, seed {seed}: {counts:?} against {expected:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn labels_keep_their_shares() {
+        let books = three_pools().remove(0);
+        let sampler = EpisodeSampler::new(&config(81, 19), vec![books.clone()], 1, "shares");
+        for index in 0..20 {
+            let episode = sampler.episode(index);
+            assert_eq!(label_counts(&books, &episode.support), [24, 57]);
+            assert_eq!(label_counts(&books, &episode.query), [6, 13]);
+        }
+    }
+
+    #[test]
+    fn examples_are_drawn_without_regard_to_labels_by_the_uniform_law() {
+        let config = EpisodeConfig { example_law: ExampleLaw::Uniform, ..config(20, 0) };
+        let books = three_pools().remove(0);
+        let sampler = EpisodeSampler::new(&config, vec![books.clone()], 1, "uniform");
+        let counts: Vec<usize> =
+            (0..500).map(|i| label_counts(&books, &sampler.episode(i).support)[0]).collect();
+        let mean = counts.iter().sum::<usize>() as f64 / 500.0;
+        // Hypergeometric: mean 6, standard deviation 1.84, of the mean of 500 draws 0.08.
+        assert!((mean - 6.0).abs() < 0.35, "mean {mean}");
+        assert!(counts.iter().collect::<BTreeSet<_>>().len() > 4, "the counts hardly vary");
+    }
+
+    #[test]
+    fn support_and_query_never_meet() {
+        let mut rng = seed::rng(1, "shapes", 0);
+        for shape in 0..1000 {
+            let num_labels = 1 + seed::below(&mut rng, 5);
+            let mut sizes: Vec<usize> =
+                (0..num_labels).map(|_| seed::below(&mut rng, 30)).collect();
+            sizes[0] += 1;
+            let total: usize = sizes.iter().sum();
+            let support = seed::below(&mut rng, total + 1);
+            let query = seed::below(&mut rng, total - support + 1);
+            let pool = pool(3, "d", 7, &sizes);
+            let num_present = sizes.iter().filter(|size| **size > 0).count();
+            for example_law in [ExampleLaw::Stratified, ExampleLaw::Uniform] {
+                let config = EpisodeConfig { example_law, ..config(support, query) };
+                let episode = EpisodeSampler::new(&config, vec![pool.clone()], shape, "shapes")
+                    .episode(shape);
+                assert_eq!((episode.support.len(), episode.query.len()), (support, query));
+                let drawn: BTreeSet<ExampleId> =
+                    episode.support.iter().chain(&episode.query).copied().collect();
+                assert_eq!(drawn.len(), support + query, "{sizes:?} {support} {query}");
+                assert!(drawn.iter().all(|id| (7..7 + total as u32).contains(id)));
+                if example_law == ExampleLaw::Stratified && support >= num_present {
+                    for (count, &size) in label_counts(&pool, &episode.support).iter().zip(&sizes) {
+                        assert!(*count > 0 || size < 2, "{sizes:?} {support} {query}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_draw_of_a_domain_ignores_the_other_domains_and_the_query_size() {
+        let all = EpisodeSampler::new(&config(20, 10), three_pools(), 1, "eval");
+        let mut alone = vec![three_pools().remove(1)];
+        alone[0].domain = 0;
+        let alone = EpisodeSampler::new(&config(20, 0), alone, 1, "eval");
+        for draw in 0..10 {
+            let (first, second) = (all.draw(1, draw), alone.draw(0, draw));
+            assert_eq!(first.support, second.support);
+            assert!(second.query.is_empty());
+            assert_eq!(first.index, draw);
+        }
+        assert_ne!(all.draw(1, 0).support, all.draw(1, 1).support);
+    }
+
+    #[test]
+    fn every_example_is_as_likely_as_its_neighbour() {
+        let sampler =
+            EpisodeSampler::new(&config(5, 5), vec![pool(0, "d", 0, &[10, 10])], 1, "likely");
+        let mut counts = [[0_u32; 20]; 2];
+        for index in 0..4000 {
+            let episode = sampler.episode(index);
+            for (counts, ids) in counts.iter_mut().zip([episode.support, episode.query]) {
+                ids.into_iter().for_each(|id| counts[id as usize] += 1);
+            }
+        }
+        // Five examples are three of label 0 and two of label 1 (a tie goes to the first label), out of ten each;
+        // the query set is out of the seven and eight that are left: 5 * 7 / 15 = 2.33 and 2.67, so two and three.
+        for (counts, expected) in counts.iter().zip([[1200, 800], [800, 1200]]) {
+            for (id, count) in counts.iter().enumerate() {
+                // The standard deviation is at most 29.
+                assert!(count.abs_diff(expected[id / 10]) < 145, "{counts:?}");
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "domain \"d\" has 9 examples of 10")]
+    fn a_pool_that_is_too_small_is_refused() {
+        EpisodeSampler::new(&config(5, 5), vec![pool(0, "d", 0, &[9])], 1, "small");
+    }
+
+    #[test]
+    fn configuration_keys_have_their_defaults() {
+        let config: EpisodeConfig = serde_json::from_str(r#"{"domain_law": "size"}"#).unwrap();
+        assert_eq!(
+            config,
+            EpisodeConfig { domain_law: DomainLaw::Size, ..EpisodeConfig::default() }
+        );
+        assert_eq!((config.support, config.query), (80, 20));
+        assert!(serde_json::from_str::<EpisodeConfig>(r#"{"suport": 1}"#).is_err());
+    }
+}

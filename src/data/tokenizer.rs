@@ -1,0 +1,436 @@
+//! Turns texts into BERT's wordpiece ids, truncated so that `[SEP]` stays.
+//!
+//! Knows no label and no batch: padding is the collation's business.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use tokenizers::Tokenizer;
+
+use super::vocab::{VocabOptions, wordpiece_tokenizer};
+use super::words::{WordCache, is_word_local};
+
+const TOKENIZER_JSON: &str = "tokenizer.json";
+const VOCAB_TXT: &str = "vocab.txt";
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+
+/// Shortest allowed input: `[CLS]`, one wordpiece, `[SEP]`.
+pub const MIN_LENGTH: usize = 3;
+
+/// Why a tokenizer does not open or does not encode.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenizerError {
+    /// The directory holds neither file.
+    #[error("{}: expected tokenizer.json or vocab.txt, found neither; name a directory in Hugging Face form", .0.display())]
+    Missing(PathBuf),
+    /// A file does not read or does not hold what it should.
+    #[error("{}: {reason}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What was expected and found.
+        reason: String,
+    },
+    /// A length that leaves no room for a wordpiece.
+    #[error("max_length: expected at least {MIN_LENGTH} ([CLS], a wordpiece, [SEP]), found {0}")]
+    MaxLength(usize),
+    /// The tokenizer refused a text.
+    #[error("the tokenizer refused the text {text}: {reason}")]
+    Encode {
+        /// The beginning of the text, quoted.
+        text: String,
+        /// What the tokenizer said.
+        reason: String,
+    },
+}
+
+/// The wordpiece ids of one text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoding {
+    /// `[CLS]`, the wordpieces that fit, `[SEP]`.
+    pub ids: Vec<u32>,
+    /// How many ids there were before truncation, special ones included.
+    pub full_length: usize,
+}
+
+/// The tokenizer of a model directory.
+#[derive(Clone)]
+pub struct TextTokenizer {
+    tokenizer: Tokenizer,
+    files: Vec<PathBuf>,
+    is_built_from_vocab: bool,
+    is_word_local: bool,
+    pad_id: u32,
+    cls_id: u32,
+    sep_id: u32,
+}
+
+// The vocabulary would fill the screen.
+impl std::fmt::Debug for TextTokenizer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("TextTokenizer").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+impl TextTokenizer {
+    /// Opens `tokenizer.json`, or builds the tokenizer from `vocab.txt` (and `tokenizer_config.json`).
+    ///
+    /// Padding and truncation configured in the file are switched off: both are metabert's own.
+    ///
+    /// # Errors
+    /// Neither file is there, one is malformed, or the tokenizer does not put `[CLS]` before and `[SEP]` behind a
+    /// text.
+    pub fn open(model_dir: impl AsRef<Path>) -> Result<Self, TokenizerError> {
+        let model_dir = model_dir.as_ref();
+        let [json, vocab] = [TOKENIZER_JSON, VOCAB_TXT].map(|name| model_dir.join(name));
+        let (mut tokenizer, file) = if json.is_file() {
+            (Tokenizer::from_bytes(read(&json)?).map_err(|error| malformed(&json, error))?, &json)
+        } else if vocab.is_file() {
+            (from_vocab(model_dir, &vocab)?, &vocab)
+        } else {
+            return Err(TokenizerError::Missing(model_dir.to_owned()));
+        };
+        let padding_id = tokenizer.get_padding().map(|padding| padding.pad_id);
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(|error| malformed(file, error))?;
+
+        let pad_id = tokenizer
+            .token_to_id("[PAD]")
+            .or(padding_id)
+            .ok_or_else(|| malformed(file, "expected a token [PAD], found none"))?;
+        let (cls_id, sep_id) = frame_of(&tokenizer, file)?;
+        let names = [TOKENIZER_JSON, VOCAB_TXT, TOKENIZER_CONFIG, "special_tokens_map.json"];
+        let files = names
+            .into_iter()
+            .map(|name| model_dir.join(name))
+            .filter(|path| path.is_file())
+            .collect();
+        let is_word_local = is_word_local(&tokenizer);
+        Ok(Self {
+            is_word_local,
+            tokenizer,
+            files,
+            is_built_from_vocab: file == &vocab,
+            pad_id,
+            cls_id,
+            sep_id,
+        })
+    }
+
+    /// Encodes every text with `[CLS]` and `[SEP]`, on all threads, in the order given.
+    ///
+    /// A text of more than `max_length` ids keeps `[CLS]`, its first `max_length - 2` wordpieces and `[SEP]`.
+    ///
+    /// # Errors
+    /// `max_length` is below [`MIN_LENGTH`], or the tokenizer refuses a text.
+    pub fn encode_batch<T: AsRef<str> + Sync>(
+        &self,
+        texts: &[T],
+        max_length: usize,
+    ) -> Result<Vec<Encoding>, TokenizerError> {
+        if max_length < MIN_LENGTH {
+            return Err(TokenizerError::MaxLength(max_length));
+        }
+        // Text by text rather than by the crate's own batch call, which keeps every token's string until the last
+        // text is done. One piece of the batch a thread: each has to meet the common words once.
+        let piece = texts.len().div_ceil(rayon::current_num_threads()).max(1);
+        let encoded: Result<Vec<Vec<Encoding>>, TokenizerError> = texts
+            .par_chunks(piece)
+            .map(|texts| {
+                let mut words = WordCache::new(&self.tokenizer);
+                texts
+                    .iter()
+                    .map(|text| self.encode(text.as_ref(), max_length, &mut words))
+                    .collect()
+            })
+            .collect();
+        Ok(encoded?.into_iter().flatten().collect())
+    }
+
+    /// The tokenizer files of the model directory that exist: what a checkpoint has to copy.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// Copies the tokenizer files into `directory`, and writes `tokenizer.json` where only `vocab.txt` was there.
+    ///
+    /// Returns the new paths. The caller makes it atomic by giving a directory that is not in its place yet.
+    ///
+    /// # Errors
+    /// The file that could not be written, with the reason.
+    pub fn save_into(&self, directory: &Path) -> Result<Vec<PathBuf>, TokenizerError> {
+        let mut saved = Vec::new();
+        for source in &self.files {
+            let target = directory.join(source.file_name().expect("a tokenizer file has a name"));
+            // Read whole before writing: a copy of a file onto itself would leave it empty.
+            fs::write(&target, read(source)?).map_err(|error| malformed(&target, error))?;
+            saved.push(target);
+        }
+        if self.is_built_from_vocab {
+            let target = directory.join(TOKENIZER_JSON);
+            self.tokenizer.save(&target, true).map_err(|error| malformed(&target, error))?;
+            saved.push(target);
+        }
+        Ok(saved)
+    }
+
+    /// The number of wordpieces, special and added ones included.
+    pub fn vocab_size(&self) -> usize {
+        self.tokenizer.get_vocab_size(true)
+    }
+
+    /// The id of `[PAD]`.
+    pub fn pad_id(&self) -> u32 {
+        self.pad_id
+    }
+
+    /// The id of `[CLS]`, the first of every encoding.
+    pub fn cls_id(&self) -> u32 {
+        self.cls_id
+    }
+
+    /// The id of `[SEP]`, the last of every encoding.
+    pub fn sep_id(&self) -> u32 {
+        self.sep_id
+    }
+
+    fn encode(
+        &self,
+        text: &str,
+        max_length: usize,
+        words: &mut WordCache<'_>,
+    ) -> Result<Encoding, TokenizerError> {
+        let refused = |error: tokenizers::Error| TokenizerError::Encode {
+            text: super::problem::quote(text),
+            reason: error.to_string(),
+        };
+        let mut ids = vec![self.cls_id];
+        if self.is_word_local {
+            words.encode(text, &mut ids).map_err(refused)?;
+        } else {
+            let encoding = self.tokenizer.encode_fast(text, false).map_err(refused)?;
+            ids.extend_from_slice(encoding.get_ids());
+        }
+        let full_length = ids.len() + 1;
+        ids.truncate(max_length - 1);
+        ids.push(self.sep_id);
+        ids.shrink_to_fit();
+        Ok(Encoding { ids, full_length })
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, TokenizerError> {
+    fs::read(file).map_err(|error| malformed(file, error))
+}
+
+fn malformed(file: &Path, reason: impl ToString) -> TokenizerError {
+    TokenizerError::File { file: file.to_owned(), reason: reason.to_string() }
+}
+
+fn from_vocab(model_dir: &Path, vocab: &Path) -> Result<Tokenizer, TokenizerError> {
+    let config = model_dir.join(TOKENIZER_CONFIG);
+    let options = if config.is_file() {
+        serde_json::from_slice(&read(&config)?).map_err(|error| malformed(&config, error))?
+    } else {
+        VocabOptions::default()
+    };
+    let content = String::from_utf8(read(vocab)?).map_err(|error| {
+        malformed(
+            vocab,
+            format!("invalid UTF-8 at byte offset {}", error.utf8_error().valid_up_to()),
+        )
+    })?;
+    wordpiece_tokenizer(&content, &options).map_err(|reason| malformed(vocab, reason))
+}
+
+/// The ids that the tokenizer puts before and behind a text.
+fn frame_of(tokenizer: &Tokenizer, file: &Path) -> Result<(u32, u32), TokenizerError> {
+    let frame = tokenizer.encode_fast("", true).map_err(|error| malformed(file, error))?;
+    match frame.get_ids() {
+        &[cls_id, sep_id] => Ok((cls_id, sep_id)),
+        ids => {
+            let reason = format!(
+                "expected a BERT tokenizer that adds [CLS] and [SEP] to a text, found {} added tokens",
+                ids.len()
+            );
+            Err(malformed(file, reason))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VOCAB: &str = "[PAD] [UNK] [CLS] [SEP] [MASK] the un ##aff ##able caf ##e cafe Caf ##\u{e9} , . ! ' s \
+                         \u{4e2d} \u{6587} good ##ness great";
+
+    fn model_dir(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            fs::write(directory.path().join(name), content).unwrap();
+        }
+        directory
+    }
+
+    fn vocab_dir(config: Option<&str>) -> tempfile::TempDir {
+        let vocab = VOCAB.split(' ').collect::<Vec<_>>().join("\n") + "\n";
+        let mut files = vec![("vocab.txt", vocab.as_str())];
+        files.extend(config.map(|config| ("tokenizer_config.json", config)));
+        model_dir(&files)
+    }
+
+    fn ids(directory: &Path, texts: &[impl AsRef<str> + Sync], max_length: usize) -> Vec<Vec<u32>> {
+        let tokenizer = TextTokenizer::open(directory).unwrap();
+        let encodings = tokenizer.encode_batch(texts, max_length).unwrap();
+        encodings.into_iter().map(|encoding| encoding.ids).collect()
+    }
+
+    // transformers 4.57.6: BertTokenizerFast.from_pretrained(directory)(text)["input_ids"], with VOCAB a piece a line
+    // in vocab.txt and the given tokenizer_config.json.
+    #[test]
+    fn a_vocabulary_gives_the_ids_of_hugging_face() {
+        let long_word = format!("xyz {} the", "a".repeat(101));
+        let many = "the".repeat(40);
+        let texts = [
+            "The unaffable caf\u{e9}, GOOD goodness!",
+            "Caf\u{e9} caf\u{e9} cafe\u{301}",
+            "\u{4e2d}\u{6587}good's\u{0}\u{fffd}\u{a0}the\u{200b} great",
+            "[SEP] the [MASK] [mask]",
+            "",
+            &long_word,
+            &many,
+        ];
+        let common: [&[u32]; 4] =
+            [&[2, 3, 5, 4, 1, 1, 1, 3], &[2, 3], &[2, 1, 1, 5, 3], &[2, 1, 3]];
+        let cases: [(Option<&str>, [&[u32]; 3]); 3] = [
+            (
+                None,
+                [
+                    &[2, 5, 6, 7, 8, 11, 14, 21, 21, 22, 16, 3],
+                    &[2, 11, 11, 11, 3],
+                    &[2, 19, 20, 21, 17, 18, 5, 23, 3],
+                ],
+            ),
+            (
+                Some(r#"{"do_lower_case": false, "unk_token": "[UNK]"}"#),
+                [
+                    &[2, 1, 6, 7, 8, 9, 13, 14, 1, 21, 22, 16, 3],
+                    &[2, 12, 13, 9, 13, 1, 3],
+                    &[2, 19, 20, 21, 17, 18, 5, 23, 3],
+                ],
+            ),
+            (
+                Some(
+                    r#"{"do_lower_case": true, "strip_accents": false, "tokenize_chinese_chars": false}"#,
+                ),
+                [
+                    &[2, 5, 6, 7, 8, 9, 13, 14, 21, 21, 22, 16, 3],
+                    &[2, 9, 13, 9, 13, 1, 3],
+                    &[2, 1, 17, 18, 5, 23, 3],
+                ],
+            ),
+        ];
+        for (config, own) in cases {
+            let directory = vocab_dir(config);
+            let expected: Vec<&[u32]> = own.into_iter().chain(common).collect();
+            assert_eq!(ids(directory.path(), &texts, 256), expected, "{config:?}");
+        }
+    }
+
+    #[test]
+    fn a_vocabulary_of_windows_lines_is_the_same() {
+        let vocab = VOCAB.split(' ').collect::<Vec<_>>().join("\r\n");
+        let directory = model_dir(&[("vocab.txt", &vocab)]);
+        let tokenizer = TextTokenizer::open(directory.path()).unwrap();
+        assert_eq!(tokenizer.vocab_size(), 24);
+        assert_eq!((tokenizer.pad_id(), tokenizer.cls_id(), tokenizer.sep_id()), (0, 2, 3));
+        assert_eq!(ids(directory.path(), &["good great"], 9), [[2, 21, 23, 3]]);
+    }
+
+    #[test]
+    fn a_long_text_keeps_its_closing_sep() {
+        let directory = vocab_dir(None);
+        let texts = ["the un good great", "the un", "the"];
+        assert_eq!(
+            ids(directory.path(), &texts, 4),
+            [vec![2, 5, 6, 3], vec![2, 5, 6, 3], vec![2, 5, 3]]
+        );
+        let tokenizer = TextTokenizer::open(directory.path()).unwrap();
+        let encodings = tokenizer.encode_batch(&texts, 3).unwrap();
+        let lengths: Vec<usize> = encodings.iter().map(|encoding| encoding.full_length).collect();
+        assert_eq!(lengths, [6, 4, 3]);
+        assert!(matches!(tokenizer.encode_batch(&texts, 2), Err(TokenizerError::MaxLength(2))));
+    }
+
+    #[test]
+    fn a_saved_tokenizer_json_gives_the_same_ids() {
+        let directory = vocab_dir(Some(r#"{"do_lower_case": false}"#));
+        let saved = tempfile::tempdir().unwrap();
+        let tokenizer = TextTokenizer::open(directory.path()).unwrap();
+        let names = |paths: &[PathBuf]| -> Vec<String> {
+            paths
+                .iter()
+                .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+                .collect()
+        };
+        assert_eq!(names(tokenizer.files()), ["vocab.txt", "tokenizer_config.json"]);
+        let paths = tokenizer.save_into(saved.path()).unwrap();
+        assert_eq!(names(&paths), ["vocab.txt", "tokenizer_config.json", "tokenizer.json"]);
+
+        fs::remove_file(saved.path().join("vocab.txt")).unwrap();
+        let texts = ["Caf\u{e9} [SEP] good's \u{4e2d}\u{6587}", "the great unaffable ..."];
+        assert_eq!(ids(saved.path(), &texts, 8), ids(directory.path(), &texts, 8));
+        let again = TextTokenizer::open(saved.path()).unwrap();
+        assert_eq!(names(again.files()), ["tokenizer.json", "tokenizer_config.json"]);
+    }
+
+    #[test]
+    fn padding_and_truncation_of_the_file_are_switched_off() {
+        let directory = vocab_dir(None);
+        let tokenizer = TextTokenizer::open(directory.path()).unwrap();
+        tokenizer.save_into(directory.path()).unwrap();
+        let vocab = fs::read_to_string(directory.path().join("vocab.txt")).unwrap();
+        assert!(vocab.starts_with("[PAD]\n"), "saving a tokenizer where it came from destroys it");
+        let path = directory.path().join("tokenizer.json");
+        let mut json: serde_json::Value =
+            serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        json["truncation"] = serde_json::json!({
+            "direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0
+        });
+        json["padding"] = serde_json::json!({
+            "strategy": {"Fixed": 4}, "direction": "Right", "pad_to_multiple_of": null,
+            "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"
+        });
+        fs::write(&path, json.to_string()).unwrap();
+        let texts = ["the un good great", "the"];
+        assert_eq!(ids(directory.path(), &texts, 9), [vec![2, 5, 6, 21, 23, 3], vec![2, 5, 3]]);
+    }
+
+    #[test]
+    fn what_is_no_bert_tokenizer_is_refused_with_its_file() {
+        let reason = |files: &[(&str, &str)]| {
+            let directory = model_dir(files);
+            TextTokenizer::open(directory.path()).unwrap_err().to_string()
+        };
+        let text = reason(&[]);
+        assert!(text.contains(": expected tokenizer.json or vocab.txt, found neither"), "{text}");
+        let text = reason(&[("tokenizer.json", "{\"model\": 3")]);
+        assert!(text.contains("tokenizer.json: "), "{text}");
+        let text = reason(&[("vocab.txt", "[PAD]\n[UNK]\n[CLS]\nthe\n")]);
+        assert!(
+            text.ends_with("vocab.txt: expected a line [SEP], found none in 4 lines"),
+            "{text}"
+        );
+        let text = reason(&[("vocab.txt", "[PAD]\n"), ("tokenizer_config.json", "[")]);
+        assert!(text.contains("tokenizer_config.json: "), "{text}");
+        let model = r#"{"type":"WordPiece","unk_token":"[UNK]","continuing_subword_prefix":"\#\#",
+            "max_input_chars_per_word":100,"vocab":{"[PAD]":0,"[UNK]":1}}"#;
+        let text = reason(&[(
+            "tokenizer.json",
+            &format!("{{\"version\":\"1.0\",\"model\":{}}}", model.replace("\\#", "#")),
+        )]);
+        assert!(text.contains("found 0 added tokens"), "{text}");
+    }
+}

@@ -1,0 +1,84 @@
+//! Builds the BERT wordpiece tokenizer of a directory that has `vocab.txt` and no `tokenizer.json`.
+//!
+//! The result equals Hugging Face's `BertTokenizerFast` on the same files.
+
+use serde::Deserialize;
+use tokenizers::decoders::wordpiece::WordPiece as WordPieceDecoder;
+use tokenizers::models::wordpiece::WordPiece;
+use tokenizers::normalizers::BertNormalizer;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+use tokenizers::processors::template::TemplateProcessing;
+use tokenizers::{AddedToken, Model, Tokenizer};
+
+const UNKNOWN: &str = "[UNK]";
+
+/// The settings of `tokenizer_config.json` that change the tokens.
+#[derive(Deserialize)]
+#[serde(default)]
+pub(super) struct VocabOptions {
+    do_lower_case: bool,
+    tokenize_chinese_chars: bool,
+    strip_accents: Option<bool>,
+}
+
+impl Default for VocabOptions {
+    fn default() -> Self {
+        Self { do_lower_case: true, tokenize_chinese_chars: true, strip_accents: None }
+    }
+}
+
+/// Builds the tokenizer from the content of `vocab.txt`: a wordpiece a line, the line number is its id.
+///
+/// # Errors
+/// The reason, in words.
+pub(super) fn wordpiece_tokenizer(
+    vocab: &str,
+    options: &VocabOptions,
+) -> Result<Tokenizer, String> {
+    let reason = |error: tokenizers::Error| error.to_string();
+    // WordPiece::from_file trims every line, which merges pieces that differ in white space only; its empty
+    // vocabulary is the one public way to a map of the type that the builder takes.
+    let mut ids = WordPiece::read_bytes(b"").map_err(reason)?;
+    for (id, line) in (0..).zip(vocab.strip_suffix('\n').unwrap_or(vocab).split('\n')) {
+        ids.insert(line.strip_suffix('\r').unwrap_or(line).to_owned(), id);
+    }
+    for required in ["[PAD]", UNKNOWN, "[CLS]", "[SEP]"] {
+        if !ids.contains_key(required) {
+            return Err(format!("expected a line {required}, found none in {} lines", ids.len()));
+        }
+    }
+    let (cls, sep) = (ids["[CLS]"], ids["[SEP]"]);
+    let model = WordPiece::builder()
+        .vocab(ids)
+        .unk_token(UNKNOWN.to_owned())
+        .max_input_chars_per_word(100)
+        .build();
+    let model = model.map_err(reason)?;
+    // Only tokens of the vocabulary: another one would get an id outside the embedding table.
+    let special = ["[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"];
+    let special: Vec<AddedToken> = special
+        .into_iter()
+        .filter(|token| model.token_to_id(token).is_some())
+        .map(|token| AddedToken::from(token, true))
+        .collect();
+    let template = TemplateProcessing::builder()
+        .try_single("[CLS]:0 $A:0 [SEP]:0")?
+        .try_pair("[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1")?
+        .special_tokens(vec![("[CLS]", cls), ("[SEP]", sep)])
+        .build()
+        .map_err(|error| error.to_string())?;
+
+    let mut tokenizer = Tokenizer::new(model);
+    tokenizer
+        .with_normalizer(Some(BertNormalizer::new(
+            true,
+            options.tokenize_chinese_chars,
+            options.strip_accents,
+            options.do_lower_case,
+        )))
+        .with_pre_tokenizer(Some(BertPreTokenizer))
+        .with_post_processor(Some(template))
+        .with_decoder(Some(WordPieceDecoder::default()));
+    tokenizer.add_special_tokens(&special);
+    Ok(tokenizer)
+}

@@ -1,0 +1,84 @@
+//! Where tensors live.
+
+use tch::Device;
+use thiserror::Error;
+
+use crate::torch_ext::load_cuda_library;
+
+/// A `--device` that can't be had.
+#[derive(Debug, Error)]
+pub enum DeviceError {
+    /// Not a device name.
+    #[error("--device: expected auto, cpu, cuda or cuda:N, found \"{0}\"")]
+    Unknown(String),
+    /// CUDA was asked for by name.
+    #[error("--device {asked}: CUDA is not usable here: {reason}")]
+    NoCuda {
+        /// The argument.
+        asked: String,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// The device that `--device` means, and for `auto` without CUDA the reason, to be told once.
+///
+/// Must be called before the first tensor is made.
+///
+/// # Errors
+/// An unknown name, and CUDA asked for by name where there is none.
+pub fn select(asked: &str) -> Result<(Device, Option<String>), DeviceError> {
+    let index = match asked {
+        "cpu" => return Ok((Device::Cpu, None)),
+        "auto" => {
+            return Ok(match usable_cuda(0) {
+                Ok(device) => (device, None),
+                Err(reason) => (Device::Cpu, Some(reason)),
+            });
+        }
+        "cuda" => 0,
+        _ => asked
+            .strip_prefix("cuda:")
+            .and_then(|index| index.parse().ok())
+            .ok_or_else(|| DeviceError::Unknown(asked.to_owned()))?,
+    };
+    let device = usable_cuda(index)
+        .map_err(|reason| DeviceError::NoCuda { asked: asked.to_owned(), reason })?;
+    Ok((device, None))
+}
+
+fn usable_cuda(index: usize) -> Result<Device, String> {
+    load_cuda_library()?;
+    if !tch::Cuda::is_available() {
+        return Err("libtorch_cuda is there, but finds no GPU or no driver".to_owned());
+    }
+    let count = tch::Cuda::device_count();
+    if index as i64 >= count {
+        return Err(format!("there are {count} GPUs, numbered from 0"));
+    }
+    Ok(Device::Cuda(index))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_names_are_refused() {
+        for name in ["gpu", "cuda:", "cuda:-1", "cuda:x", ""] {
+            assert!(matches!(select(name), Err(DeviceError::Unknown(_))), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn auto_never_fails_and_cuda_fails_with_a_reason() {
+        let (device, reason) = select("auto").unwrap();
+        match select("cuda") {
+            Ok((found, _)) => assert_eq!(found, device),
+            Err(error) => {
+                assert_eq!(device, Device::Cpu);
+                assert!(error.to_string().contains(&reason.unwrap()), "{error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Parses the arguments, runs the command, prints the error chain, chooses the exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use metabert::cli::Cli;
+use metabert::commands;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match commands::run(&cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", commands::describe(&error));
+            ExitCode::from(commands::exit_code(&error))
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The BERT encoder (Devlin et al. 2019) as a function of a [`ParamSet`].
+//!
+//! [`Bert`] holds no tensors: declaring it registers slots in a layout, under Hugging Face's
+//! names, and `forward` reads those slots of whatever weights it is given.
+
+use tch::{TchError, Tensor};
+
+use super::attention::{Attention, Rows};
+use super::config::{Activation, BertConfig};
+use super::mode::Mode;
+use super::params::{Init, Layout, ParamSet, SlotId};
+use super::precision::Precision;
+use crate::data::batch::Batch;
+use crate::torch_ext;
+
+/// Weight and bias of an affine map.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Linear {
+    weight: SlotId,
+    bias: SlotId,
+}
+
+impl Linear {
+    pub(super) fn register(
+        layout: &mut Layout,
+        name: &str,
+        (inputs, outputs): (i64, i64),
+        std: f64,
+    ) -> Self {
+        Self {
+            weight: layout.register(
+                format!("{name}.weight"),
+                &[outputs, inputs],
+                Init::Normal(std),
+            ),
+            bias: layout.register(format!("{name}.bias"), &[outputs], Init::Zeros),
+        }
+    }
+
+    pub(super) fn forward(
+        &self,
+        params: &ParamSet,
+        input: &Tensor,
+        precision: Precision,
+    ) -> Result<Tensor, TchError> {
+        precision.linear(input, params.get(self.weight), params.get(self.bias))
+    }
+}
+
+/// Weight and bias of a layer norm.
+#[derive(Clone, Copy, Debug)]
+struct LayerNorm {
+    weight: SlotId,
+    bias: SlotId,
+    eps: f64,
+}
+
+impl LayerNorm {
+    fn register(layout: &mut Layout, name: &str, config: &BertConfig) -> Self {
+        let shape = [config.hidden_size];
+        Self {
+            weight: layout.register(format!("{name}.weight"), &shape, Init::Ones),
+            bias: layout.register(format!("{name}.bias"), &shape, Init::Zeros),
+            eps: config.layer_norm_eps,
+        }
+    }
+
+    fn forward(&self, params: &ParamSet, input: &Tensor) -> Result<Tensor, TchError> {
+        let weight = params.get(self.weight);
+        let bias = params.get(self.bias);
+        input.f_layer_norm(weight.size(), Some(weight), Some(bias), self.eps, true)
+    }
+}
+
+/// One encoder layer: self-attention and a feed-forward block, each with residual and norm.
+#[derive(Clone, Copy, Debug)]
+struct Layer {
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    attention_output: Linear,
+    attention_norm: LayerNorm,
+    intermediate: Linear,
+    output: Linear,
+    output_norm: LayerNorm,
+}
+
+/// Each layer has three dropout sites: attention weights, attention output, block output.
+const SITES_PER_LAYER: u64 = 3;
+/// The dropout site behind the embeddings comes before those of the layers.
+const EMBEDDING_SITE: u64 = 0;
+
+/// A BERT encoder with pooler.
+#[derive(Clone, Debug)]
+pub struct Bert {
+    config: BertConfig,
+    precision: Precision,
+    word_embeddings: SlotId,
+    position_embeddings: SlotId,
+    token_type_embeddings: SlotId,
+    embedding_norm: LayerNorm,
+    layers: Vec<Layer>,
+    pooler: Linear,
+}
+
+impl Bert {
+    /// Registers the encoder's slots in `layout`, every name starting with `bert.`.
+    pub fn register(layout: &mut Layout, config: &BertConfig, precision: Precision) -> Self {
+        let hidden = config.hidden_size;
+        let std = config.initializer_range;
+        let mut table = |name: &str, rows: i64| {
+            layout.register(
+                format!("bert.embeddings.{name}.weight"),
+                &[rows, hidden],
+                Init::Normal(std),
+            )
+        };
+        let word_embeddings = table("word_embeddings", config.vocab_size);
+        let position_embeddings = table("position_embeddings", config.max_position_embeddings);
+        let token_type_embeddings = table("token_type_embeddings", config.type_vocab_size);
+        let embedding_norm = LayerNorm::register(layout, "bert.embeddings.LayerNorm", config);
+        let layers = (0..config.num_hidden_layers)
+            .map(|index| Layer::register(layout, &format!("bert.encoder.layer.{index}"), config))
+            .collect();
+        let pooler = Linear::register(layout, "bert.pooler.dense", (hidden, hidden), std);
+        Self {
+            config: config.clone(),
+            precision,
+            word_embeddings,
+            position_embeddings,
+            token_type_embeddings,
+            embedding_norm,
+            layers,
+            pooler,
+        }
+    }
+
+    /// The architecture.
+    pub fn config(&self) -> &BertConfig {
+        &self.config
+    }
+
+    /// The hidden states behind the last layer: `[tokens, hidden]` for [`Rows::All`], `[batch,
+    /// hidden]` for [`Rows::First`], whose last layer computes only the rows asked for.
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    pub fn hidden_states(
+        &self,
+        params: &ParamSet,
+        batch: &Batch,
+        rows: Rows,
+        mode: Mode,
+    ) -> Result<Tensor, TchError> {
+        let mut hidden = self.embed(params, batch, mode)?;
+        let last = self.layers.len() - 1;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let rows = if index == last { rows } else { Rows::All };
+            let first_site = EMBEDDING_SITE + 1 + index as u64 * SITES_PER_LAYER;
+            hidden = layer.forward(self, params, &hidden, batch, (rows, mode, first_site))?;
+        }
+        Ok(hidden)
+    }
+
+    /// The pooled output, `[batch, hidden]`: the `[CLS]` state through an affine map and tanh.
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    pub fn forward(
+        &self,
+        params: &ParamSet,
+        batch: &Batch,
+        mode: Mode,
+    ) -> Result<Tensor, TchError> {
+        let first = self.hidden_states(params, batch, Rows::First, mode)?;
+        self.pooler.forward(params, &first, self.precision)?.f_tanh()
+    }
+
+    /// Number of dropout sites: the first free number for what is built on top.
+    pub(super) fn num_sites(&self) -> u64 {
+        EMBEDDING_SITE + 1 + self.layers.len() as u64 * SITES_PER_LAYER
+    }
+
+    fn embed(&self, params: &ParamSet, batch: &Batch, mode: Mode) -> Result<Tensor, TchError> {
+        let look_up = |table: SlotId, ids: &Tensor| {
+            Tensor::f_embedding(params.get(table), ids, -1, false, false)
+        };
+        let words = look_up(self.word_embeddings, &batch.token_ids)?;
+        let positions = look_up(self.position_embeddings, &batch.position_ids)?;
+        // Every text is a single segment, so that each token has type 0.
+        let token_type = params.get(self.token_type_embeddings).f_narrow(0, 0, 1)?;
+        let sum = words.f_add(&token_type)?.f_add(&positions)?;
+        let normed = self.embedding_norm.forward(params, &sum)?;
+        drop_out(&normed, self.config.hidden_dropout_prob, mode, EMBEDDING_SITE)
+    }
+
+    fn activate(&self, input: &Tensor) -> Result<Tensor, TchError> {
+        match self.config.hidden_act {
+            Activation::Gelu => input.f_gelu("none"),
+            Activation::GeluNew => input.f_gelu("tanh"),
+            Activation::Relu => input.f_relu(),
+        }
+    }
+}
+
+impl Layer {
+    fn register(layout: &mut Layout, name: &str, config: &BertConfig) -> Self {
+        let (hidden, wide) = (config.hidden_size, config.intermediate_size);
+        let std = config.initializer_range;
+        let mut linear = |part: &str, shape: (i64, i64)| {
+            Linear::register(layout, &format!("{name}.{part}"), shape, std)
+        };
+        let query = linear("attention.self.query", (hidden, hidden));
+        let key = linear("attention.self.key", (hidden, hidden));
+        let value = linear("attention.self.value", (hidden, hidden));
+        let attention_output = linear("attention.output.dense", (hidden, hidden));
+        let attention_norm =
+            LayerNorm::register(layout, &format!("{name}.attention.output.LayerNorm"), config);
+        let mut linear = |part: &str, shape: (i64, i64)| {
+            Linear::register(layout, &format!("{name}.{part}"), shape, std)
+        };
+        let intermediate = linear("intermediate.dense", (hidden, wide));
+        let output = linear("output.dense", (wide, hidden));
+        let output_norm = LayerNorm::register(layout, &format!("{name}.output.LayerNorm"), config);
+        Self {
+            query,
+            key,
+            value,
+            attention_output,
+            attention_norm,
+            intermediate,
+            output,
+            output_norm,
+        }
+    }
+
+    fn forward(
+        &self,
+        bert: &Bert,
+        params: &ParamSet,
+        hidden: &Tensor,
+        batch: &Batch,
+        (rows, mode, first_site): (Rows, Mode, u64),
+    ) -> Result<Tensor, TchError> {
+        let linear = |map: &Linear, input: &Tensor| map.forward(params, input, bert.precision);
+        let residual = match rows {
+            Rows::All => hidden.shallow_clone(),
+            Rows::First => hidden.f_index_select(0, &batch.first_rows)?,
+        };
+        let attention = Attention {
+            num_heads: bert.config.num_attention_heads,
+            dropout: bert.config.attention_probs_dropout_prob,
+            precision: bert.precision,
+        };
+        let context = attention.forward(
+            (
+                &linear(&self.query, &residual)?,
+                &linear(&self.key, hidden)?,
+                &linear(&self.value, hidden)?,
+            ),
+            batch,
+            rows,
+            mode,
+            first_site,
+        )?;
+        let p = bert.config.hidden_dropout_prob;
+        let attended = linear(&self.attention_output, &context)?;
+        let attended = drop_out(&attended, p, mode, first_site + 1)?.f_add(&residual)?;
+        let attended = self.attention_norm.forward(params, &attended)?;
+        let wide = bert.activate(&linear(&self.intermediate, &attended)?)?;
+        let narrow = drop_out(&linear(&self.output, &wide)?, p, mode, first_site + 2)?;
+        self.output_norm.forward(params, &narrow.f_add(&attended)?)
+    }
+}
+
+/// Dropout at site number `site`, where `mode` drops at all.
+pub(super) fn drop_out(input: &Tensor, p: f64, mode: Mode, site: u64) -> Result<Tensor, TchError> {
+    match mode.site_seed(site) {
+        Some(seed) => torch_ext::dropout(input, p, seed),
+        None => Ok(input.shallow_clone()),
+    }
+}

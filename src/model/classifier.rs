@@ -1,0 +1,73 @@
+//! A text classifier: BERT, dropout, and one affine map (`BertForSequenceClassification`).
+
+use std::sync::Arc;
+
+use tch::{Reduction, TchError, Tensor};
+
+use super::bert::{Bert, Linear, drop_out};
+use super::config::BertConfig;
+use super::mode::Mode;
+use super::params::{Layout, ParamSet};
+use super::precision::Precision;
+use crate::data::batch::Batch;
+
+/// BERT with a classification head. Holds no tensors.
+#[derive(Clone, Debug)]
+pub struct Classifier {
+    bert: Bert,
+    head: Linear,
+    num_labels: i64,
+    layout: Arc<Layout>,
+}
+
+impl Classifier {
+    /// A classifier of this architecture into `num_labels` labels.
+    pub fn new(config: &BertConfig, num_labels: usize, precision: Precision) -> Self {
+        let mut layout = Layout::default();
+        let bert = Bert::register(&mut layout, config, precision);
+        let num_labels = num_labels as i64;
+        let head = Linear::register(
+            &mut layout,
+            "classifier",
+            (config.hidden_size, num_labels),
+            config.initializer_range,
+        );
+        Self { bert, head, num_labels, layout: Arc::new(layout) }
+    }
+
+    /// The encoder.
+    pub fn bert(&self) -> &Bert {
+        &self.bert
+    }
+
+    /// Number of labels.
+    pub fn num_labels(&self) -> i64 {
+        self.num_labels
+    }
+
+    /// The layout of the classifier's parameters.
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// The logits, `[batch, labels]`.
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    pub fn logits(&self, params: &ParamSet, batch: &Batch, mode: Mode) -> Result<Tensor, TchError> {
+        let config = self.bert.config();
+        let pooled = self.bert.forward(params, batch, mode)?;
+        let p = config.classifier_dropout.unwrap_or(config.hidden_dropout_prob);
+        let pooled = drop_out(&pooled, p, mode, self.bert.num_sites())?;
+        // The head is a few thousand multiplications: kept in the parameters' dtype.
+        self.head.forward(params, &pooled, Precision::Fp32)
+    }
+
+    /// The mean cross-entropy of the batch's labels under `logits`, a 0-dimensional tensor.
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    pub fn loss(&self, logits: &Tensor, batch: &Batch) -> Result<Tensor, TchError> {
+        logits.f_cross_entropy_loss(&batch.labels, None::<Tensor>, Reduction::Mean, -100, 0.0)
+    }
+}

@@ -1,0 +1,20 @@
+//! BERT as a function of its weights, and the Hugging Face directories those weights live in.
+//!
+//! Knows batches of token ids; knows no task, episode or algorithm.
+
+pub mod attention;
+pub mod bert;
+pub mod classifier;
+pub mod config;
+pub mod init;
+pub mod mode;
+pub mod params;
+pub mod precision;
+pub mod pretrained;
+
+pub use classifier::Classifier;
+pub use config::BertConfig;
+pub use mode::Mode;
+pub use params::{Layout, ParamSet};
+pub use precision::Precision;
+pub use pretrained::{ModelDirectory, PretrainedError};

@@ -1,0 +1,242 @@
+//! Ordered sets of named tensors that share one layout.
+//!
+//! Meta-parameters, fast weights, gradients, optimizer moments and checkpoints are all
+//! [`ParamSet`]s. Knows no model and no file.
+
+use std::sync::Arc;
+
+use tch::{Device, Kind, TchError, Tensor};
+
+use crate::torch_ext;
+
+/// How a slot that no checkpoint provides gets its first values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// Normal with mean 0 and this standard deviation.
+    Normal(f64),
+    /// All zero.
+    Zeros,
+    /// All one.
+    Ones,
+}
+
+/// One named tensor of a layout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slot {
+    /// Name in the Hugging Face convention, such as `bert.pooler.dense.weight`.
+    pub name: String,
+    /// Shape.
+    pub shape: Vec<i64>,
+    /// First values where no checkpoint provides them.
+    pub init: Init,
+}
+
+/// Index of a slot in its layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotId(usize);
+
+/// The ordered list of slots that every [`ParamSet`] of one model shares.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Layout {
+    slots: Vec<Slot>,
+}
+
+impl Layout {
+    /// Appends a slot and returns its index.
+    pub fn register(&mut self, name: impl Into<String>, shape: &[i64], init: Init) -> SlotId {
+        self.slots.push(Slot { name: name.into(), shape: shape.to_vec(), init });
+        SlotId(self.slots.len() - 1)
+    }
+
+    /// The slots in order.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// Number of scalar parameters in all slots.
+    pub fn num_parameters(&self) -> i64 {
+        self.slots.iter().map(|slot| slot.shape.iter().product::<i64>()).sum()
+    }
+}
+
+/// One tensor for each slot of a layout, in the layout's order.
+#[derive(Debug)]
+pub struct ParamSet {
+    layout: Arc<Layout>,
+    tensors: Vec<Tensor>,
+}
+
+impl ParamSet {
+    /// Wraps `tensors`, one a slot and in the layout's order.
+    pub fn new(layout: Arc<Layout>, tensors: Vec<Tensor>) -> Self {
+        assert_eq!(layout.slots.len(), tensors.len(), "one tensor for each slot");
+        for (slot, tensor) in layout.slots.iter().zip(&tensors) {
+            debug_assert_eq!(slot.shape, tensor.size(), "shape of {}", slot.name);
+        }
+        Self { layout, tensors }
+    }
+
+    /// The layout.
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// The tensor of one slot.
+    pub fn get(&self, slot: SlotId) -> &Tensor {
+        &self.tensors[slot.0]
+    }
+
+    /// The tensors in the layout's order.
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    /// Names and tensors in the layout's order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.layout.slots.iter().map(|slot| slot.name.as_str()).zip(&self.tensors)
+    }
+
+    /// The device of the tensors.
+    pub fn device(&self) -> Device {
+        self.tensors.first().map_or(Device::Cpu, Tensor::device)
+    }
+
+    fn map(&self, f: impl Fn(&Tensor) -> Result<Tensor, TchError>) -> Result<Self, TchError> {
+        let tensors = self.tensors.iter().map(f).collect::<Result<_, _>>()?;
+        Ok(Self { layout: self.layout.clone(), tensors })
+    }
+
+    /// Zeros of the same shapes, dtypes and device.
+    pub fn zeros_like(&self) -> Result<Self, TchError> {
+        self.map(|tensor| tensor.detach().f_zeros_like())
+    }
+
+    /// A copy with storage of its own and no gradient history.
+    pub fn deep_copy(&self) -> Result<Self, TchError> {
+        self.map(|tensor| Ok(tensor.f_detach()?.copy()))
+    }
+
+    /// A deep copy whose tensors are leaves that record gradients: the start of an adaptation.
+    pub fn to_fast_weights(&self) -> Result<Self, TchError> {
+        self.map(|tensor| tensor.f_detach()?.copy().f_set_requires_grad(true))
+    }
+
+    /// The same storage as leaves that record gradients.
+    pub fn as_leaves(&self) -> Result<Self, TchError> {
+        self.map(|tensor| tensor.f_detach()?.f_set_requires_grad(true))
+    }
+
+    /// The tensors on `device`, without gradient history.
+    pub fn to_device(&self, device: Device) -> Result<Self, TchError> {
+        self.map(|tensor| tensor.f_detach()?.f_to_device(device))
+    }
+
+    /// The tensors as `kind`, without gradient history.
+    pub fn to_kind(&self, kind: Kind) -> Result<Self, TchError> {
+        self.map(|tensor| tensor.f_detach()?.f_to_kind(kind))
+    }
+
+    /// The gradient of the scalar `loss` with respect to these tensors, which must be leaves that
+    /// record gradients; zeros where the loss does not depend on a tensor.
+    pub fn gradient_of(&self, loss: &Tensor) -> Result<Self, TchError> {
+        let inputs: Vec<&Tensor> = self.tensors.iter().collect();
+        let tensors = torch_ext::gradients(loss, &inputs, false)?;
+        Ok(Self { layout: self.layout.clone(), tensors })
+    }
+
+    /// Adds `factor * other` in place.
+    pub fn add_scaled(&mut self, other: &Self, factor: f64) -> Result<(), TchError> {
+        tch::no_grad(|| {
+            for (mine, theirs) in self.tensors.iter_mut().zip(&other.tensors) {
+                let _ = mine.f_add_(&(theirs * factor))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Multiplies by `factor` in place.
+    pub fn scale(&mut self, factor: f64) -> Result<(), TchError> {
+        tch::no_grad(|| {
+            for tensor in &mut self.tensors {
+                let _ = tensor.f_mul_scalar_(factor)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// `self - other`, without gradient history.
+    pub fn difference(&self, other: &Self) -> Result<Self, TchError> {
+        tch::no_grad(|| {
+            let pairs = self.tensors.iter().zip(&other.tensors);
+            let tensors = pairs.map(|(a, b)| a.f_sub(b)).collect::<Result<_, _>>()?;
+            Ok(Self { layout: self.layout.clone(), tensors })
+        })
+    }
+
+    /// The L2 norm over all tensors as a 0-dimensional tensor on their device; NaN or infinite
+    /// exactly where an element is (or the squares overflow).
+    pub fn global_norm(&self) -> Result<Tensor, TchError> {
+        let norms: Vec<Tensor> =
+            self.tensors.iter().map(|tensor| tensor.f_norm()).collect::<Result<_, _>>()?;
+        Tensor::f_stack(&norms, 0)?.f_norm()
+    }
+
+    /// The name of the first tensor with a NaN or infinite element.
+    pub fn first_non_finite(&self) -> Result<Option<&str>, TchError> {
+        for (name, tensor) in self.iter() {
+            if tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The largest absolute difference of any element, and the slot it is in.
+    pub fn max_abs_difference(&self, other: &Self) -> Result<(f64, &str), TchError> {
+        let mut worst = (0.0, "");
+        for ((name, mine), theirs) in self.iter().zip(&other.tensors) {
+            let found = (mine.f_sub(theirs)?).f_abs()?.f_max()?.f_double_value(&[])?;
+            if !(found <= worst.0) {
+                worst = (found, name);
+            }
+        }
+        Ok(worst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(values: &[f64]) -> ParamSet {
+        let mut layout = Layout::default();
+        layout.register("a", &[values.len() as i64], Init::Zeros);
+        ParamSet::new(Arc::new(layout), vec![Tensor::from_slice(values)])
+    }
+
+    #[test]
+    fn fast_weights_do_not_share_storage_with_their_origin() {
+        let origin = set(&[1.0, 2.0]);
+        let mut fast = origin.to_fast_weights().unwrap();
+        fast.scale(3.0).unwrap();
+        assert_eq!(Vec::<f64>::try_from(&origin.tensors()[0]).unwrap(), [1.0, 2.0]);
+        assert_eq!(Vec::<f64>::try_from(fast.tensors()[0].detach()).unwrap(), [3.0, 6.0]);
+    }
+
+    #[test]
+    fn the_global_norm_is_that_of_all_elements() {
+        let mut layout = Layout::default();
+        layout.register("a", &[1], Init::Zeros);
+        layout.register("b", &[1], Init::Zeros);
+        let both = vec![Tensor::from_slice(&[3.0]), Tensor::from_slice(&[-4.0])];
+        let set = ParamSet::new(Arc::new(layout), both);
+        assert_eq!(set.global_norm().unwrap().double_value(&[]), 5.0);
+    }
+
+    #[test]
+    fn a_non_finite_element_is_named() {
+        assert_eq!(set(&[1.0]).first_non_finite().unwrap(), None);
+        assert_eq!(set(&[1.0, f64::NAN]).first_non_finite().unwrap(), Some("a"));
+        assert_eq!(set(&[f64::INFINITY]).first_non_finite().unwrap(), Some("a"));
+    }
+}

@@ -1,0 +1,160 @@
+//! Progress for people, on stderr: bars on a terminal, one line an outer step elsewhere.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::events::Event;
+
+/// How much is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    Silent,
+    Lines,
+    Bars,
+}
+
+/// Shows events and the work between them.
+#[derive(Debug)]
+pub struct Console {
+    style: Style,
+    is_verbose: bool,
+    bars: MultiProgress,
+    outer: ProgressBar,
+    inner: ProgressBar,
+    evaluation: ProgressBar,
+}
+
+impl Console {
+    /// A console on stderr; silent with `quiet`, with details where `verbosity` is above 0.
+    pub fn new(quiet: bool, verbosity: u8) -> Self {
+        let style = match (quiet, std::io::stderr().is_terminal()) {
+            (true, _) => Style::Silent,
+            (false, true) => Style::Bars,
+            (false, false) => Style::Lines,
+        };
+        let target = match style {
+            Style::Bars => ProgressDrawTarget::stderr(),
+            _ => ProgressDrawTarget::hidden(),
+        };
+        let bars = MultiProgress::with_draw_target(target);
+        let bar = |template: &str| {
+            let style = ProgressStyle::with_template(template).expect("a fixed template is valid");
+            ProgressBar::new(0).with_style(style.progress_chars("=> "))
+        };
+        Self {
+            style,
+            is_verbose: verbosity > 0,
+            bars,
+            outer: bar("{prefix:>10} {pos}/{len} [{bar:24}] {msg} left {eta}"),
+            inner: bar("{prefix:>10} {pos}/{len} [{bar:24}]").with_prefix("adapt"),
+            evaluation: bar("{prefix:>10} {pos}/{len} [{bar:24}] {msg} left {eta}")
+                .with_prefix("evaluate"),
+        }
+    }
+
+    /// Prints one line without disturbing the bars; nothing when silent.
+    pub fn line(&self, text: &str) {
+        match self.style {
+            Style::Silent => {}
+            Style::Bars => self.bars.suspend(|| eprintln!("{text}")),
+            Style::Lines => eprintln!("{text}"),
+        }
+    }
+
+    /// Prints one line where details are wanted.
+    pub fn detail(&self, text: &str) {
+        if self.is_verbose {
+            self.line(text);
+        }
+    }
+
+    /// An adaptation of `steps` gradient steps begins.
+    pub fn begin_episode(&self, steps: usize) {
+        if steps > 0 && self.style == Style::Bars {
+            self.inner.set_length(steps as u64);
+            self.inner.reset();
+            self.bars.add(self.inner.clone());
+        }
+    }
+
+    /// A forward pass was made.
+    pub fn tick(&self) {
+        if self.style == Style::Bars {
+            self.inner.inc(1);
+        }
+    }
+
+    /// A series of `draws` evaluations, or of steps of some other kind, begins.
+    pub fn begin_evaluation(&self, draws: u64) {
+        if self.style == Style::Bars {
+            self.evaluation.set_length(draws);
+            self.evaluation.reset();
+            self.bars.add(self.evaluation.clone());
+        }
+    }
+
+    /// One of them is done, with this accuracy and macro F1.
+    pub fn evaluated_draw(&self, accuracy: f64, macro_f1: f64) {
+        self.evaluation.set_message(format!("acc {accuracy:.3} f1 {macro_f1:.3}"));
+        self.evaluation.inc(1);
+    }
+
+    /// The series is over.
+    pub fn end_evaluation(&self) {
+        self.evaluation.finish_and_clear();
+        self.bars.remove(&self.evaluation);
+    }
+
+    /// Shows an event.
+    pub fn show(&self, event: &Event) {
+        match event {
+            Event::Started { step, steps } => {
+                self.outer.set_prefix("train");
+                self.outer.set_length(*steps);
+                self.outer.set_position(*step);
+                self.outer.reset_eta();
+                if *steps > 0 && self.style == Style::Bars {
+                    self.bars.add(self.outer.clone());
+                    self.outer.enable_steady_tick(Duration::from_millis(500));
+                }
+            }
+            Event::OuterStep {
+                step,
+                query_loss,
+                query_accuracy,
+                gradient_norm,
+                episodes_per_min,
+                ..
+            } => {
+                let numbers = format!(
+                    "loss {query_loss:.4} acc {query_accuracy:.3} {episodes_per_min:.1} episodes/min"
+                );
+                self.outer.set_position(*step);
+                self.outer.set_message(numbers.clone());
+                if self.style == Style::Lines {
+                    let steps = self.outer.length().unwrap_or(0);
+                    let left = indicatif::HumanDuration(self.outer.eta());
+                    eprintln!(
+                        "step {step}/{steps} {numbers} norm {gradient_norm:.3} left {left:#}"
+                    );
+                }
+            }
+            Event::Evaluated { step, accuracy, macro_f1, zero_step_macro_f1, is_best, .. } => {
+                let best = if *is_best { " (best so far)" } else { "" };
+                self.line(&format!(
+                    "step {step}: meta-dev accuracy {accuracy:.3}, macro F1 {macro_f1:.3}, \
+                     without adapting {zero_step_macro_f1:.3}{best}"
+                ));
+            }
+            Event::Checkpointed { .. } => {}
+            Event::Finished { step, reason, elapsed_s } => {
+                self.inner.finish_and_clear();
+                self.outer.finish_and_clear();
+                let reason = reason.replace('_', " ");
+                self.line(&format!("{reason} at step {step} after {elapsed_s:.0} s"));
+            }
+        }
+    }
+}

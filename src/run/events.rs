@@ -1,0 +1,158 @@
+//! Everything a run reports, as values, and their log on disk.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// Something that happened in a run. Losses are mean cross-entropies in nats.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// Training begins, or goes on.
+    Started {
+        /// Outer steps taken before.
+        step: u64,
+        /// Outer steps in all.
+        steps: u64,
+    },
+    /// An outer step is done.
+    OuterStep {
+        /// Its number; the first is 1.
+        step: u64,
+        /// Indices of its episodes.
+        episodes: Vec<u64>,
+        /// Their domains; empty for pooled minibatches.
+        domains: Vec<String>,
+        /// Mean loss before the first adaptation step; absent without adaptation.
+        support_loss_first: Option<f64>,
+        /// Mean loss before the last adaptation step; absent without adaptation.
+        support_loss_last: Option<f64>,
+        /// Mean query loss.
+        query_loss: f64,
+        /// Accuracy on all query texts of the step.
+        query_accuracy: f64,
+        /// Global norm of the meta-gradient before clipping.
+        gradient_norm: f64,
+        /// Outer learning rate.
+        lr: f64,
+        /// Seconds of training so far.
+        elapsed_s: f64,
+        /// Episodes a minute in this step.
+        episodes_per_min: f64,
+    },
+    /// The meta-dev domains were evaluated.
+    Evaluated {
+        /// Outer steps taken.
+        step: u64,
+        /// Mean accuracy after adapting.
+        accuracy: f64,
+        /// Mean macro F1 after adapting.
+        macro_f1: f64,
+        /// Half-width of its 95 % interval.
+        macro_f1_half_width: Option<f64>,
+        /// Mean macro F1 without adapting.
+        zero_step_macro_f1: f64,
+        /// Whether it is the best so far.
+        is_best: bool,
+        /// Seconds of training so far.
+        elapsed_s: f64,
+    },
+    /// A checkpoint was written.
+    Checkpointed {
+        /// Outer steps taken.
+        step: u64,
+        /// Its folder under `checkpoints/`.
+        checkpoint: String,
+    },
+    /// Training is over.
+    Finished {
+        /// Outer steps taken.
+        step: u64,
+        /// Why: `completed`, `early_stopping` or `interrupted`.
+        reason: String,
+        /// Seconds of training.
+        elapsed_s: f64,
+    },
+}
+
+/// Appends events to `events.jsonl`, one JSON object a line.
+#[derive(Debug)]
+pub struct EventLog {
+    file: File,
+}
+
+impl EventLog {
+    /// Opens the log for appending, behind dropping what comes after outer step `step`: lines of
+    /// steps that a resumed run is going to repeat, and a last line that a crash cut short.
+    ///
+    /// # Errors
+    /// Any error of the file system.
+    pub fn open(path: &Path, step: u64) -> io::Result<Self> {
+        let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+        let mut keep = 0;
+        let mut reader = BufReader::new(&mut file);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = reader.read_until(b'\n', &mut line)?;
+            let is_kept = line.ends_with(b"\n")
+                && serde_json::from_slice::<Event>(&line).is_ok_and(|event| event.step() <= step);
+            if read == 0 || !is_kept {
+                break;
+            }
+            keep += read as u64;
+        }
+        file.set_len(keep)?;
+        Ok(Self { file })
+    }
+
+    /// Appends one event.
+    ///
+    /// # Errors
+    /// Any error of the file system.
+    pub fn append(&mut self, event: &Event) -> io::Result<()> {
+        let mut line = serde_json::to_vec(event)?;
+        line.push(b'\n');
+        self.file.write_all(&line)
+    }
+}
+
+impl Event {
+    /// Outer steps taken when it happened.
+    pub fn step(&self) -> u64 {
+        match self {
+            Self::Started { step, .. }
+            | Self::OuterStep { step, .. }
+            | Self::Evaluated { step, .. }
+            | Self::Checkpointed { step, .. }
+            | Self::Finished { step, .. } => *step,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpointed(step: u64) -> Event {
+        Event::Checkpointed { step, checkpoint: format!("step-{step:06}") }
+    }
+
+    #[test]
+    fn reopening_drops_later_steps_and_a_cut_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.jsonl");
+        let mut log = EventLog::open(&path, 0).unwrap();
+        for step in [1, 2, 3] {
+            log.append(&checkpointed(step)).unwrap();
+        }
+        log.file.write_all(br#"{"event":"checkpoi"#).unwrap();
+        EventLog::open(&path, 2).unwrap().append(&checkpointed(9)).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let steps: Vec<u64> =
+            text.lines().map(|line| serde_json::from_str::<Event>(line).unwrap().step()).collect();
+        assert_eq!(steps, [1, 2, 9]);
+    }
+}

@@ -1,0 +1,38 @@
+//! What `tch` lacks of libtorch; all `unsafe` and all C++ of the crate live here.
+//!
+//! Knows tensors only: no parameter sets, no model, no files.
+
+mod autograd;
+mod cuda_library;
+mod dropout;
+mod fused_adam;
+
+pub use autograd::gradients;
+pub use cuda_library::load_cuda_library;
+pub use dropout::dropout;
+pub use fused_adam::{AdamHyper, fused_adam};
+
+/// The release of libtorch that `tch` binds.
+pub const TORCH_VERSION: &str = "2.11.0";
+
+use std::ffi::{CStr, c_char};
+use tch::TchError;
+
+unsafe extern "C" {
+    fn metabert_free_message(message: *mut c_char);
+}
+
+/// Turns the message of a shim call into a `Result`, and frees it.
+fn shim_result(message: *mut c_char) -> Result<(), TchError> {
+    if message.is_null() {
+        return Ok(());
+    }
+    // SAFETY: a non-null message is a NUL-terminated string that the shim made with strdup; it is
+    // copied before it is freed, once.
+    let text = unsafe {
+        let text = CStr::from_ptr(message).to_string_lossy().into_owned();
+        metabert_free_message(message);
+        text
+    };
+    Err(TchError::Torch(text))
+}

@@ -1,0 +1,110 @@
+//! Sections `[train]`, `[outer]` and `[evaluate]` of the configuration.
+
+use serde::{Deserialize, Serialize};
+
+use crate::meta::Algorithm;
+use crate::optim::{OptimizerConfig, Rule, Schedule, ScheduleConfig};
+
+/// Section `[train]`: what an outer step is made of and when something else happens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// The algorithm.
+    pub algo: Algorithm,
+    /// Outer steps.
+    pub steps: u64,
+    /// Episodes in an outer step; for `transfer`, minibatches of `inner.batch` texts.
+    pub meta_batch: u64,
+    /// Outer steps between two evaluations on the meta-dev domains; 0 for only one at the end.
+    pub eval_every: u64,
+    /// Outer steps between two checkpoints; 0 for only those that evaluations write.
+    pub checkpoint_every: u64,
+    /// Evaluations without a better score after which training stops; 0 never stops early.
+    pub patience: u64,
+    /// Latest checkpoints that are kept beside the best one.
+    pub keep_last: usize,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            algo: Algorithm::Fomaml,
+            steps: 500,
+            meta_batch: 2,
+            eval_every: 50,
+            checkpoint_every: 50,
+            patience: 0,
+            keep_last: 1,
+        }
+    }
+}
+
+/// Section `[outer]`: how a meta-gradient becomes a step of the meta-parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OuterConfig {
+    /// Rule of an outer step.
+    pub optimizer: Rule,
+    /// Learning rate; for Reptile with `sgd` it is Nichol's epsilon.
+    pub lr: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// Momentum of `sgd`.
+    pub momentum: f64,
+    /// Shape of the decay.
+    pub schedule: ScheduleConfig,
+    /// Outer steps over which the learning rate rises from zero.
+    pub warmup_steps: u64,
+    /// Largest global norm of a meta-gradient; 0 for no clipping.
+    pub clip_norm: f64,
+}
+
+impl Default for OuterConfig {
+    fn default() -> Self {
+        Self {
+            optimizer: Rule::Adam,
+            lr: 5e-5,
+            weight_decay: 0.0,
+            momentum: 0.0,
+            schedule: ScheduleConfig::Constant,
+            warmup_steps: 0,
+            clip_norm: 0.0,
+        }
+    }
+}
+
+impl OuterConfig {
+    /// The optimizer described here.
+    pub fn optimizer(&self) -> OptimizerConfig {
+        OptimizerConfig {
+            weight_decay: self.weight_decay,
+            momentum: self.momentum,
+            ..OptimizerConfig::new(self.optimizer)
+        }
+    }
+
+    /// The schedule described here, over `steps` outer steps.
+    pub fn schedule(&self, steps: u64) -> Schedule {
+        Schedule { shape: self.schedule, warmup_steps: self.warmup_steps, steps }
+    }
+}
+
+/// Section `[evaluate]`: how a checkpoint is scored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvaluateConfig {
+    /// Seeded draws of support and query for each low-resource domain in `eval`.
+    pub episodes: u64,
+    /// The same for each meta-dev domain while training.
+    pub dev_episodes: u64,
+    /// Query texts of a draw; 0 takes `episode.query`.
+    pub query: usize,
+    /// Epochs of adaptation; 0 takes those of `inner`.
+    pub inner_epochs: usize,
+}
+
+impl Default for EvaluateConfig {
+    fn default() -> Self {
+        Self { episodes: 10, dev_episodes: 5, query: 0, inner_epochs: 0 }
+    }
+}

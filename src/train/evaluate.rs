@@ -1,0 +1,190 @@
+//! Scores weights by adapting them to seeded draws of support sets.
+
+use serde::Serialize;
+use tch::TchError;
+
+use super::learner::TextLearner;
+use super::metrics::{Estimate, Scores};
+use super::predict;
+use super::tasks::TaskBuilder;
+use crate::data::corpus::Corpus;
+use crate::data::episode::EpisodeSampler;
+use crate::data::{DomainId, ExampleId};
+use crate::meta::{Adapted, InnerLoop};
+use crate::model::ParamSet;
+use crate::seed;
+
+/// Adapts and scores. A draw depends on the run seed, the domain's name and the draw's number
+/// only: two checkpoints evaluated with one seed see the same texts in the same order.
+pub struct Evaluator<'a> {
+    /// The model.
+    pub learner: &'a TextLearner<'a>,
+    /// Cuts support sets into batches; its inner settings are those of the evaluation.
+    pub builder: TaskBuilder<'a>,
+    /// Seed of the run.
+    pub run_seed: u64,
+}
+
+/// The scores of one draw, before and after adapting.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Draw {
+    /// Of the weights as they are.
+    pub zero_step: Scores,
+    /// Of the weights adapted to the support set.
+    pub adapted: Scores,
+}
+
+/// All draws of one domain.
+#[derive(Clone, Debug, Serialize)]
+pub struct DomainResult {
+    /// Name.
+    pub domain: String,
+    /// Texts on which each draw is scored.
+    pub num_scored: usize,
+    /// Summary over the draws.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// Draw by draw.
+    pub draws: Vec<Draw>,
+}
+
+/// Means with 95 % intervals.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Summary {
+    /// Accuracy without adapting.
+    pub zero_step_accuracy: Estimate,
+    /// Macro F1 without adapting.
+    pub zero_step_macro_f1: Estimate,
+    /// Accuracy after adapting.
+    pub accuracy: Estimate,
+    /// Macro F1 after adapting.
+    pub macro_f1: Estimate,
+}
+
+/// An evaluation over several domains.
+#[derive(Clone, Debug, Serialize)]
+pub struct Evaluation {
+    /// Domain by domain.
+    pub domains: Vec<DomainResult>,
+    /// Mean over the domains, each with the same weight.
+    pub overall: Summary,
+}
+
+impl Summary {
+    fn of(groups: &[&[Draw]]) -> Self {
+        let estimate = |value: fn(&Draw) -> f64| {
+            let values: Vec<Vec<f64>> =
+                groups.iter().map(|draws| draws.iter().map(value).collect()).collect();
+            Estimate::of_groups(&values)
+        };
+        Self {
+            zero_step_accuracy: estimate(|draw| draw.zero_step.accuracy),
+            zero_step_macro_f1: estimate(|draw| draw.zero_step.macro_f1),
+            accuracy: estimate(|draw| draw.adapted.accuracy),
+            macro_f1: estimate(|draw| draw.adapted.macro_f1),
+        }
+    }
+}
+
+impl Evaluation {
+    /// Summarises the domains' results.
+    pub fn of(domains: Vec<DomainResult>) -> Self {
+        let draws: Vec<&[Draw]> = domains.iter().map(|domain| domain.draws.as_slice()).collect();
+        Self { overall: Summary::of(&draws), domains }
+    }
+
+    /// The mean difference of macro F1 after adapting, `self - other`, paired draw by draw; both
+    /// must have been made with the same seed, domains and number of draws.
+    pub fn paired_macro_f1_difference(&self, other: &Self) -> Estimate {
+        let differences: Vec<Vec<f64>> = self
+            .domains
+            .iter()
+            .zip(&other.domains)
+            .map(|(mine, theirs)| {
+                let pairs = mine.draws.iter().zip(&theirs.draws);
+                pairs.map(|(a, b)| a.adapted.macro_f1 - b.adapted.macro_f1).collect()
+            })
+            .collect();
+        Estimate::of_groups(&differences)
+    }
+}
+
+/// Texts other than a draw's query set to score on.
+#[derive(Clone, Copy)]
+pub struct TestTexts<'a> {
+    /// The tokenised texts.
+    pub corpus: &'a Corpus,
+    /// Those to use.
+    pub examples: &'a [ExampleId],
+}
+
+impl Evaluator<'_> {
+    /// Adapts a copy of `start` to `support`. The order of the minibatches and the dropout masks
+    /// come from the run seed, `stream` and `index`.
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    pub fn adapt(
+        &self,
+        start: &ParamSet,
+        support: &[ExampleId],
+        stream: &str,
+        index: u64,
+    ) -> Result<Adapted, TchError> {
+        let stream_seed = seed::derive(self.run_seed, stream, index);
+        let batches = self.builder.support(support, stream_seed);
+        InnerLoop::new(self.builder.inner).adapt(self.learner, start, &batches, stream_seed)
+    }
+
+    /// The scores of `params` on labelled examples.
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    pub fn score(
+        &self,
+        params: &ParamSet,
+        corpus: &Corpus,
+        examples: &[ExampleId],
+    ) -> Result<Scores, TchError> {
+        let texts: Vec<&[u32]> = examples.iter().map(|&id| corpus.tokens_of(id)).collect();
+        let truth: Vec<u32> = examples.iter().map(|&id| corpus.label_of(id)).collect();
+        let rows = predict::logits(self.learner.classifier(), params, &texts)?;
+        Ok(Scores::of(&truth, &predict::labels(&rows)))
+    }
+
+    /// `num_draws` draws of one domain of `sampler`, each scored on its own query set or on
+    /// `test` where given. `on_draw` is called behind each with its adapted scores.
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    pub fn domain(
+        &self,
+        start: &ParamSet,
+        sampler: &EpisodeSampler,
+        (domain, name): (DomainId, &str),
+        num_draws: u64,
+        test: Option<TestTexts>,
+        mut on_draw: impl FnMut(Scores),
+    ) -> Result<DomainResult, TchError> {
+        let mut draws = Vec::new();
+        let mut num_scored = 0;
+        for index in 0..num_draws {
+            let episode = sampler.draw(domain, index);
+            let (corpus, examples) = match test {
+                Some(test) => (test.corpus, test.examples),
+                None => (self.builder.corpus, episode.query.as_slice()),
+            };
+            num_scored = examples.len();
+            let stream = format!("adaptation in evaluation/{name}");
+            let adapted = self.adapt(start, &episode.support, &stream, index)?;
+            let draw = Draw {
+                zero_step: self.score(start, corpus, examples)?,
+                adapted: self.score(&adapted.fast_weights, corpus, examples)?,
+            };
+            draws.push(draw);
+            on_draw(draw.adapted);
+        }
+        let summary = Summary::of(&[&draws]);
+        Ok(DomainResult { domain: name.to_owned(), num_scored, summary, draws })
+    }
+}

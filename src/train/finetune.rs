@@ -1,0 +1,60 @@
+//! Adaptation to one domain for keeps, and an estimate of how good it is.
+
+use tch::TchError;
+
+use super::evaluate::Evaluator;
+use super::metrics::{Estimate, Scores};
+use crate::data::{DomainPool, ExampleId, folds};
+use crate::model::ParamSet;
+
+/// k-fold cross-validation of an adaptation.
+#[derive(Clone, Debug)]
+pub struct CrossValidation {
+    /// Scores of each fold.
+    pub folds: Vec<Scores>,
+    /// Accuracy over the folds.
+    pub accuracy: Estimate,
+    /// Macro F1 over the folds.
+    pub macro_f1: Estimate,
+}
+
+/// Adapts `start` to all but one fold and scores on the one left out, for each of `num_folds`
+/// stratified folds of `pool`. `on_fold` is called behind each with its scores.
+///
+/// # Errors
+/// Any error of libtorch.
+pub fn cross_validate(
+    evaluator: &Evaluator,
+    start: &ParamSet,
+    pool: &DomainPool,
+    num_folds: usize,
+    mut on_fold: impl FnMut(Scores),
+) -> Result<CrossValidation, TchError> {
+    let mut scores = Vec::new();
+    for (index, (train, test)) in folds(pool, num_folds, evaluator.run_seed).iter().enumerate() {
+        let stream = format!("adaptation in cross-validation/{}", pool.name);
+        let adapted = evaluator.adapt(start, train, &stream, index as u64)?;
+        scores.push(evaluator.score(&adapted.fast_weights, evaluator.builder.corpus, test)?);
+        on_fold(scores[index]);
+    }
+    let values = |value: fn(&Scores) -> f64| scores.iter().map(value).collect::<Vec<_>>();
+    Ok(CrossValidation {
+        accuracy: Estimate::of(&values(|fold| fold.accuracy)),
+        macro_f1: Estimate::of(&values(|fold| fold.macro_f1)),
+        folds: scores,
+    })
+}
+
+/// Adapts `start` to `support`, to be written out.
+///
+/// # Errors
+/// Any error of libtorch.
+pub fn adapt(
+    evaluator: &Evaluator,
+    start: &ParamSet,
+    support: &[ExampleId],
+    domain: &str,
+) -> Result<ParamSet, TchError> {
+    let stream = format!("adaptation for keeps/{domain}");
+    Ok(evaluator.adapt(start, support, &stream, 0)?.fast_weights)
+}

@@ -1,0 +1,18 @@
+//! The outer loop, and the evaluation of what it learns.
+//!
+//! Wires episodes, algorithm, optimizer and run directory together; parses no arguments.
+
+pub mod config;
+pub mod evaluate;
+pub mod finetune;
+pub mod learner;
+pub mod metrics;
+pub mod predict;
+pub mod tasks;
+pub mod trainer;
+
+pub use config::{EvaluateConfig, OuterConfig, TrainConfig};
+pub use evaluate::{DomainResult, Evaluation, Evaluator};
+pub use learner::TextLearner;
+pub use tasks::{TaskBuilder, TaskSource};
+pub use trainer::{Outcome, TrainError, Trainer};

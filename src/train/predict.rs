@@ -1,0 +1,96 @@
+//! Labels and probabilities for texts, without a graph.
+
+use tch::{Device, Kind, TchError, Tensor};
+
+use crate::data::batch::{AttentionLayout, Batch};
+use crate::model::{Classifier, Mode, ParamSet};
+
+/// Tokens in one batch of predictions: enough to fill the processor, little enough for its caches
+/// on a CPU.
+const CPU_TOKENS: usize = 2_048;
+const CUDA_TOKENS: usize = 65_536;
+
+/// The logits of `texts` (token ids, none empty), one row a text in the given order.
+///
+/// Texts are sorted by length and cut into batches of about equal work, so that no batch waits for
+/// one long text.
+///
+/// # Errors
+/// Any error of libtorch.
+pub fn logits(
+    classifier: &Classifier,
+    params: &ParamSet,
+    texts: &[&[u32]],
+) -> Result<Vec<Vec<f32>>, TchError> {
+    let device = params.device();
+    let budget = if device == Device::Cpu { CPU_TOKENS } else { CUDA_TOKENS };
+    let mut order: Vec<usize> = (0..texts.len()).collect();
+    order.sort_by_key(|&text| texts[text].len());
+    let mut rows = vec![Vec::new(); texts.len()];
+    let mut remaining = order.as_slice();
+    while let Some(&shortest) = remaining.first() {
+        let mut count = 0;
+        let mut tokens = 0;
+        for &text in remaining {
+            tokens += texts[text].len();
+            if count > 0 && tokens > budget {
+                break;
+            }
+            count += 1;
+        }
+        debug_assert!(!texts[shortest].is_empty(), "a text holds at least [CLS] and [SEP]");
+        let (now, later) = remaining.split_at(count);
+        let chosen: Vec<&[u32]> = now.iter().map(|&text| texts[text]).collect();
+        let layout = AttentionLayout::for_device(device);
+        let batch = Batch::pack(&chosen, &vec![0; count], layout, device);
+        let found = tch::no_grad(|| classifier.logits(params, &batch, Mode::Eval))?;
+        for (&text, row) in now.iter().zip(to_rows(&found)?) {
+            rows[text] = row;
+        }
+        remaining = later;
+    }
+    Ok(rows)
+}
+
+/// Softmax of one row of logits.
+pub fn probabilities(logits: &[f32]) -> Vec<f64> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f64> = logits.iter().map(|&logit| f64::from(logit - largest).exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.into_iter().map(|power| power / sum).collect()
+}
+
+/// The index of the largest value of each row; the first of equals.
+pub fn labels(rows: &[Vec<f32>]) -> Vec<u32> {
+    rows.iter().map(|row| argmax(row)).collect()
+}
+
+fn argmax(row: &[f32]) -> u32 {
+    let mut best = 0;
+    for (label, &logit) in row.iter().enumerate() {
+        if logit > row[best] {
+            best = label;
+        }
+    }
+    best as u32
+}
+
+/// The rows of a 2-dimensional tensor, on the CPU as float32.
+pub fn to_rows(tensor: &Tensor) -> Result<Vec<Vec<f32>>, TchError> {
+    let width = tensor.size()[1] as usize;
+    let flat = tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_reshape([-1])?;
+    let values = Vec::<f32>::try_from(flat)?;
+    Ok(values.chunks(width).map(<[f32]>::to_vec).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_of_large_logits_are_finite_and_sum_to_one() {
+        let found = probabilities(&[1000.0, 999.0, -1000.0]);
+        assert!((found.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        assert!((found[0] / found[1] - 1f64.exp()).abs() < 1e-9, "{found:?}");
+    }
+}

@@ -1,0 +1,17 @@
+//! Everything that crosses modules: numbers against independent programs, and the command line.
+//!
+//! One binary, since each would link libtorch again.
+
+mod bert_parity;
+mod command_line;
+mod command_line_errors;
+mod dropout_in_bert;
+mod fixtures;
+mod interop;
+mod learning;
+mod optimizers;
+mod readme;
+mod reference_trace;
+mod resume;
+mod structure;
+mod tokenizer_parity;
