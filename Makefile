@@ -20,11 +20,17 @@ help: ## list these targets
 
 setup: libtorch encoder sample ## fetch libtorch, the encoder and the sample (about 620 MB, once)
 
-demo: $(ADAPTED)/predictions.jsonl $(RUN)/eval.json $(RUN)/eval-none.json ## train on the sample, adapt to a new domain, evaluate, predict (15 minutes, then seconds)
-	@python3 .ci/demo_summary.py $(RUN) $(ADAPTED)
+demo: $(ADAPTED)/predictions.jsonl $(RUN)/eval.txt ## train on the sample, adapt to a new domain, evaluate, predict (15 minutes, then seconds)
+	@printf '\n==== New domains: the meta-trained encoder, and below it the encoder alone\n\n'
+	@cat $(RUN)/eval.txt
+	@printf '\n==== Three texts that %s has never seen\n\n' $(ADAPTED)
+	@cat $(ADAPTED)/predictions.jsonl
+	@printf '\n==== Files\n\n%s/            the run: configuration, events, checkpoints\n' $(RUN)
+	@printf '%s/eval.txt    the table above\n%s/      the adapted model, as Hugging Face lays one out\n' $(RUN) $(ADAPTED)
 
+# Tests run side by side already: more threads within each would wait for each other.
 test: libtorch encoder python ## run every test
-	METABERT_PYTHONPATH="$$(.ci/setup python --path)" cargo test --release
+	METABERT_PYTHONPATH="$$(.ci/setup python --path)" OMP_NUM_THREADS=1 cargo test --release
 
 # --release everywhere: libtorch does the heavy work in any profile, and each profile would compile torch-sys's C++ anew.
 lint: libtorch ## check formatting and lints
@@ -62,11 +68,8 @@ $(ADAPTED)/model.safetensors: $(RUN)/.trained
 	@touch $@
 
 $(ADAPTED)/predictions.jsonl: .ci/demo_texts.txt $(ADAPTED)/model.safetensors
-	$(METABERT) predict --checkpoint $(ADAPTED) --input .ci/demo_texts.txt --output $@
+	$(METABERT) predict --checkpoint $(ADAPTED) --input .ci/demo_texts.txt --output $@ --force
 
-$(RUN)/eval.json: $(RUN)/.trained
-	$(METABERT) eval --checkpoint $(RUN) --data data/sample.json --json > $@
-
-# The same episodes from the same encoder, without meta-training: what the training was worth.
-$(RUN)/eval-none.json: $(RUN)/.trained
-	$(METABERT) eval --config $(CONFIG) --checkpoint $(ENCODER) --data data/sample.json --json > $@
+# On the same draws the encoder without meta-training: what the training was worth.
+$(RUN)/eval.txt: $(RUN)/.trained
+	$(METABERT) eval --checkpoint $(RUN) --data data/sample.json --baselines $(ENCODER) > $@

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::{ConfigError, Layer, PRESETS, PrecisionChoice};
+use crate::config::{PRESETS, PrecisionChoice};
 use crate::meta::Algorithm;
 
 /// Meta-train BERT on many small text-classification domains, and adapt it to a new one.
@@ -63,8 +63,8 @@ pub struct SharedArgs {
     /// Compute matrix products in this precision [default: auto].
     #[arg(long, value_name = "PRECISION", value_enum, help_heading = "Settings")]
     pub precision: Option<PrecisionChoice>,
-    /// Derive every random number from this seed [default: 0].
-    #[arg(long, value_name = "N", help_heading = "Settings")]
+    /// Derive every random number from this seed, below 2^63 [default: 0].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..1 << 63), help_heading = "Settings")]
     pub seed: Option<u64>,
     /// Use this many CPU threads; 0 for one a core [default: 0].
     #[arg(long, value_name = "N", help_heading = "Settings")]
@@ -107,8 +107,8 @@ pub struct EpisodeArgs {
     #[arg(long, value_name = "N", conflicts_with = "inner_steps", help_heading = "Adaptation")]
     pub inner_epochs: Option<usize>,
     /// Adapt for this many gradient steps.
-    #[arg(long, value_name = "N", help_heading = "Adaptation")]
-    pub inner_steps: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Adaptation")]
+    pub inner_steps: Option<u64>,
     /// Adapt in minibatches of this many texts [default: 12].
     #[arg(long, value_name = "N", help_heading = "Adaptation")]
     pub inner_batch: Option<usize>,
@@ -150,7 +150,7 @@ pub struct TrainArgs {
     /// Evaluate on the meta-dev domains every N outer steps; 0 for the end only [default: 50].
     #[arg(long, value_name = "N", help_heading = "Outer loop")]
     pub eval_every: Option<u64>,
-    /// Write a checkpoint every N outer steps; 0 for evaluations only [default: 50].
+    /// Write a checkpoint every N outer steps; 0 for only the best ones and the last [default: 50].
     #[arg(long, value_name = "N", help_heading = "Outer loop")]
     pub checkpoint_every: Option<u64>,
     /// Score a meta-gradient on this many query texts [default: 20].
@@ -259,7 +259,7 @@ pub enum DataCommand {
     #[command(after_long_help = "Example:\n  metabert data stats --data dataset.json \
         --model data/models/minilm-l6")]
     Stats(StatsArgs),
-    /// Check a dataset as training would, and print nothing but what is wrong.
+    /// Check a dataset as training and evaluation would, and sum it up.
     #[command(after_long_help = "Example:\n  metabert data validate --data dataset.json")]
     Validate(ValidateArgs),
     /// Write one file for each side of the split.
@@ -373,157 +373,6 @@ pub struct CompletionsArgs {
     pub shell: Shell,
 }
 
-/// Collects the layers that flags amount to.
-#[derive(Default)]
-struct Flags(Vec<Layer>);
-
-impl Flags {
-    fn set(&mut self, flag: &str, key: &str, value: Option<impl Into<toml::Value>>) {
-        self.0.extend(value.map(|value| Layer::from_flag(flag, key, value)));
-    }
-
-    fn count(&mut self, flag: &str, key: &str, value: Option<impl TryInto<i64>>) {
-        // Counts beyond 2^63 are out of any range that is checked later.
-        self.set(flag, key, value.map(|value| value.try_into().unwrap_or(i64::MAX)));
-    }
-}
-
-impl SharedArgs {
-    /// The layers of the configuration file and of `--set`.
-    ///
-    /// # Errors
-    /// An unreadable or malformed file, a `--set` without `=`.
-    pub fn layers(&self) -> Result<Vec<Layer>, ConfigError> {
-        let file = self.config.as_deref().map(Layer::from_file).transpose()?;
-        let set = self.set.iter().map(|text| Layer::from_assignment(text));
-        file.into_iter().map(Ok).chain(set).collect()
-    }
-
-    fn flags(&self, flags: &mut Flags) {
-        flags.set("device", "device", self.device.clone());
-        flags.set("precision", "precision", self.precision.map(|precision| name_of(&precision)));
-        flags.count("seed", "seed", self.seed);
-        flags.count("threads", "threads", self.threads);
-        flags.count("max-length", "data.max_length", self.max_length);
-    }
-}
-
-impl DatasetArgs {
-    fn flags(&self, flags: &mut Flags) {
-        flags.set("data", "data.path", self.data.clone());
-        let named = (!self.low_resource.is_empty()).then(|| self.low_resource.clone());
-        flags.set("low-resource", "data.low_resource", named);
-        flags.count("low-resource-max", "data.low_resource_max", self.low_resource_max);
-    }
-}
-
-impl EpisodeArgs {
-    fn flags(&self, flags: &mut Flags) {
-        flags.count("support", "episode.support", self.support);
-        flags.count("inner-epochs", "inner.epochs", self.inner_epochs);
-        // Epochs asked for by name win over steps that a lower layer asks for, in training and in
-        // evaluation.
-        flags.count("inner-epochs", "inner.steps", self.inner_epochs.map(|_| 0));
-        flags.count("inner-epochs", "evaluate.inner_epochs", self.inner_epochs);
-        flags.count("inner-steps", "inner.steps", self.inner_steps);
-        flags.count("inner-steps", "evaluate.inner_epochs", self.inner_steps.map(|_| 0));
-        flags.count("inner-batch", "inner.batch", self.inner_batch);
-        flags.set("inner-lr", "inner.lr", self.inner_lr);
-    }
-}
-
-impl TrainArgs {
-    /// The layers of the named flags.
-    pub fn flags(&self) -> Vec<Layer> {
-        let mut flags = Flags::default();
-        self.shared.flags(&mut flags);
-        self.dataset.flags(&mut flags);
-        self.episode.flags(&mut flags);
-        flags.set("preset", "preset", self.preset.clone());
-        flags.set("algo", "train.algo", self.algo.map(|algo| name_of(&algo)));
-        flags.set("model", "model.path", self.model.clone());
-        flags.count("steps", "train.steps", self.steps);
-        flags.count("meta-batch", "train.meta_batch", self.meta_batch);
-        flags.set("outer-lr", "outer.lr", self.outer_lr);
-        flags.count("eval-every", "train.eval_every", self.eval_every);
-        flags.count("checkpoint-every", "train.checkpoint_every", self.checkpoint_every);
-        flags.count("query", "episode.query", self.query);
-        flags.0
-    }
-}
-
-impl FinetuneArgs {
-    /// The layers of the named flags.
-    pub fn flags(&self) -> Vec<Layer> {
-        let mut flags = Flags::default();
-        self.shared.flags(&mut flags);
-        self.episode.flags(&mut flags);
-        flags.set("data", "data.path", self.data.clone());
-        flags.0
-    }
-}
-
-impl EvalArgs {
-    /// The layers of the named flags.
-    pub fn flags(&self) -> Vec<Layer> {
-        let mut flags = Flags::default();
-        self.shared.flags(&mut flags);
-        self.dataset.flags(&mut flags);
-        self.episode.flags(&mut flags);
-        flags.count("episodes", "evaluate.episodes", self.episodes);
-        flags.count("query", "evaluate.query", self.query);
-        flags.0
-    }
-}
-
-impl PredictArgs {
-    /// The layers of the named flags.
-    pub fn flags(&self) -> Vec<Layer> {
-        let mut flags = Flags::default();
-        self.shared.flags(&mut flags);
-        flags.0
-    }
-}
-
-impl StatsArgs {
-    /// The layers of the named flags.
-    pub fn flags(&self) -> Vec<Layer> {
-        let mut flags = Flags::default();
-        self.shared.flags(&mut flags);
-        self.dataset.flags(&mut flags);
-        flags.set("model", "model.path", self.model.clone());
-        flags.0
-    }
-}
-
-impl ValidateArgs {
-    /// The layers of the named flags.
-    pub fn flags(&self) -> Vec<Layer> {
-        let mut flags = Flags::default();
-        self.shared.flags(&mut flags);
-        self.dataset.flags(&mut flags);
-        flags.count("support", "episode.support", self.support);
-        flags.count("query", "episode.query", self.query);
-        flags.0
-    }
-}
-
-impl SplitArgs {
-    /// The layers of the named flags.
-    pub fn flags(&self) -> Vec<Layer> {
-        let mut flags = Flags::default();
-        self.shared.flags(&mut flags);
-        self.dataset.flags(&mut flags);
-        flags.0
-    }
-}
-
-/// The name of an enum's value in the configuration, which is also its name on the command line.
-fn name_of<T: clap::ValueEnum>(value: &T) -> String {
-    let value = value.to_possible_value().expect("no value is hidden");
-    value.get_name().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -539,7 +388,8 @@ mod tests {
         fn check(command: &clap::Command) {
             for argument in command.get_arguments().filter(|a| a.get_id() != "help") {
                 let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-                assert!(!help.is_empty(), "{} {}", command.get_name(), argument.get_id());
+                let is_sentence = help.starts_with(char::is_uppercase);
+                assert!(is_sentence, "{} {}: {help:?}", command.get_name(), argument.get_id());
             }
             let about = command.get_about().map(ToString::to_string).unwrap_or_default();
             assert!(!about.is_empty(), "{} says what it does", command.get_name());

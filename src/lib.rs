@@ -12,24 +12,28 @@
 //! config     the sections above as one layered configuration
 //! cli        the command line as types
 //! commands   one file a subcommand: the only place that wires the parts together
-//! device     picks CPU or CUDA; seed: derives every random stream; torch_ext: what tch lacks
+//! device     picks CPU or CUDA
+//! seed       derives every random stream
+//! atomic     writes files and directories completely or not at all
+//! torch_ext  what tch lacks
 //! ```
 //!
 //! # Who may import whom
 //!
 //! ```text
+//! atomic     -
 //! seed       -
 //! torch_ext  -
 //! device     torch_ext
-//! data       seed
+//! data       atomic seed
 //! model      data seed torch_ext
 //! optim      model torch_ext
 //! meta       data model optim
-//! run        data model optim
+//! run        atomic data model optim
 //! train      data meta model optim run seed
 //! config     data meta train
 //! cli        config meta
-//! commands   cli config data device meta model optim run torch_ext train
+//! commands   atomic cli config data device meta model optim run torch_ext train
 //! ```
 //!
 //! `data` knows no model, `model` knows no task, `meta` and `optim` know no file, clock or log: so
@@ -55,6 +59,7 @@
 
 #![warn(missing_docs)]
 
+pub mod atomic;
 pub mod cli;
 pub mod commands;
 pub mod config;

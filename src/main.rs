@@ -1,5 +1,6 @@
 //! Parses the arguments, runs the command, prints the error chain, chooses the exit code.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -11,7 +12,8 @@ fn main() -> ExitCode {
     match commands::run(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", commands::describe(&error));
+            // Where nobody reads stderr, the exit code has to do.
+            let _ = writeln!(std::io::stderr(), "error: {}", commands::describe(&error));
             ExitCode::from(commands::exit_code(&error))
         }
     }

@@ -1,20 +1,23 @@
 //! `metabert data`.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use super::setup;
+use super::{print_result, settings, texts};
 use crate::cli::{SplitArgs, StatsArgs, ValidateArgs};
-use crate::data::{Corpus, Side, TextTokenizer, render_table, write_sides};
+use crate::data::split::check_sizes;
+use crate::data::{Corpus, Side, Split, TextTokenizer, render_table, write_sides};
 use crate::run::console::Console;
 use crate::run::directory::ensure_free;
 
 /// Runs `data stats`.
 pub fn stats(args: &StatsArgs) -> Result<()> {
-    let Some(config) = setup::configure(&args.shared, args.flags(), None)? else { return Ok(()) };
+    let Some(config) = settings::configure(&args.shared, None, args.flags())? else {
+        return Ok(());
+    };
     let console = Console::new(args.shared.quiet, args.shared.verbose);
-    let dataset = setup::read_dataset(&config, &[])?;
+    let dataset = texts::read(&config, None)?;
     // Statistics are also for files that no split fits yet.
-    let split = crate::data::Split::new(&dataset, &config.data, config.seed);
+    let split = Split::new(&dataset, &config.data, config.seed);
     if let Err(error) = &split {
         console.line(&format!("warning: no sides are shown: {error}"));
     }
@@ -25,47 +28,43 @@ pub fn stats(args: &StatsArgs) -> Result<()> {
         Some(Corpus::new(&dataset, &tokenizer, config.data.max_length)?)
     };
     let stats = crate::data::stats(&dataset, corpus.as_ref(), split.as_ref().ok());
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&stats)?);
-    } else {
-        print!("{}", render_table(&stats));
+    match args.json {
+        true => print_result(&format!("{}\n", serde_json::to_string_pretty(&stats)?)),
+        false => print_result(&render_table(&stats)),
     }
-    Ok(())
 }
 
 /// Runs `data validate`.
 pub fn validate(args: &ValidateArgs) -> Result<()> {
-    let Some(config) = setup::configure(&args.shared, args.flags(), None)? else { return Ok(()) };
-    let console = Console::new(args.shared.quiet, args.shared.verbose);
-    let data = setup::read_split(&config, &[])?;
-    data.warnings.iter().for_each(|warning| console.line(&format!("warning: {warning}")));
-    let domains: Vec<_> = [Side::MetaTrain, Side::MetaDev, Side::LowResource]
-        .iter()
-        .flat_map(|&side| data.domains(side).iter().copied())
-        .collect();
-    data.check_sizes(&domains, &config.episode)?;
-    println!(
-        "{}: {} examples, {} labels, {} domains ({} meta-train, {} meta-dev, {} low-resource)",
+    let shared = &args.shared;
+    let Some(mut config) = settings::configure(shared, None, args.flags())? else { return Ok(()) };
+    let console = Console::new(shared.quiet, shared.verbose);
+    let (dataset, split) = texts::read_split(&mut config, None, &console)?;
+    let num_domains = |side| split.domains(side).len();
+    let domains = Side::ALL.map(|side| split.domains(side)).concat();
+    check_sizes(&dataset, &domains, config.episode.support, config.episode.query)?;
+    print_result(&format!(
+        "{}: {} examples, {} labels; domains: {} meta-train, {} meta-dev, {} low-resource\n",
         config.data.path,
-        data.dataset.reviews.len(),
-        data.dataset.labels.len(),
-        domains.len(),
-        data.domains(Side::MetaTrain).len(),
-        data.domains(Side::MetaDev).len(),
-        data.domains(Side::LowResource).len(),
-    );
-    Ok(())
+        dataset.reviews.len(),
+        dataset.labels.len(),
+        num_domains(Side::MetaTrain),
+        num_domains(Side::MetaDev),
+        num_domains(Side::LowResource),
+    ))
 }
 
-/// Runs `data split`.
+/// Runs `data split`. Repeated texts stay: what is written is the dataset, side by side.
 pub fn split(args: &SplitArgs) -> Result<()> {
-    let Some(config) = setup::configure(&args.shared, args.flags(), None)? else { return Ok(()) };
-    let console = Console::new(args.shared.quiet, args.shared.verbose);
+    let shared = &args.shared;
+    let Some(config) = settings::configure(shared, None, args.flags())? else { return Ok(()) };
+    let console = Console::new(shared.quiet, shared.verbose);
     ensure_free(&args.out, args.force)?;
-    let data = setup::read_split(&config, &[])?;
-    data.warnings.iter().for_each(|warning| console.line(&format!("warning: {warning}")));
-    for path in write_sides(&data.dataset, &data.split, &args.out)? {
-        println!("{}", path.display());
-    }
-    Ok(())
+    let dataset = texts::read(&config, None)?;
+    let split = Split::new(&dataset, &config.data, config.seed)?;
+    let dataset = texts::settle_leaks(dataset, &split, &config, &console)?;
+    let paths = write_sides(&dataset, &split, &args.out)
+        .with_context(|| format!("{}: cannot be written", args.out.display()))?;
+    let lines: String = paths.iter().map(|path| format!("{}\n", path.display())).collect();
+    print_result(&lines)
 }

@@ -2,63 +2,40 @@
 
 use anyhow::{Context, Result};
 
-use super::InputError;
-use super::eval::named_domain;
+use super::loading::{LoadedModel, OpenedModel};
 use super::model_card::{ModelCard, render};
-use super::setup::{self, LoadedModel};
+use super::{InputError, print_result, settings, texts};
+use crate::atomic::{ensure_writable, write_directory};
 use crate::cli::FinetuneArgs;
-use crate::data::EpisodeSampler;
+use crate::config::RunConfig;
+use crate::data::{Corpus, Dataset, DomainId, DomainPool, EpisodeSampler};
 use crate::run::checkpoint::ModelFiles;
 use crate::run::console::Console;
-use crate::run::directory::{ensure_free, write_directory_atomically};
+use crate::run::directory::ensure_free;
 use crate::train::finetune::{adapt, cross_validate};
 use crate::train::{Evaluator, TaskBuilder, TextLearner};
 
 /// Runs the command.
 pub fn run(args: &FinetuneArgs) -> Result<()> {
-    let checkpoint = setup::resolve_checkpoint(&args.checkpoint)?;
-    let flags = args.flags();
-    let Some(config) = setup::configure(&args.shared, flags, Some(&checkpoint))? else {
+    let checkpoint = settings::resolve_checkpoint(&args.checkpoint)?;
+    let stored = settings::stored_settings(&checkpoint)?;
+    let Some(config) = settings::configure(&args.shared, stored, args.flags())? else {
         return Ok(());
     };
     let console = Console::new(args.shared.quiet, args.shared.verbose);
     ensure_free(&args.out, args.force)?;
-    let labels = setup::head_labels(&checkpoint)?.unwrap_or_default();
-    let dataset = setup::read_dataset(&config, &labels)?;
-    let domain = named_domain(&dataset, &args.domain)?;
-    let num_examples = dataset.domain_sizes()[domain as usize];
-    let support = args.episode.support.unwrap_or(num_examples);
-    if support > num_examples {
-        return Err(InputError(format!(
-            "--support: expected at most {num_examples}, the examples of {}, found {support}",
-            args.domain
-        ))
-        .into());
-    }
-    if args.folds == 1 || args.folds > support {
-        return Err(InputError(format!(
-            "--folds: expected 0 or 2 to {support}, the texts adapted to, found {}",
-            args.folds
-        ))
-        .into());
-    }
-    let device = setup::select_device(&config, &console)?;
-    let model = setup::load_model(&checkpoint, &dataset.labels, &config, device, &console)?;
+    ensure_writable(&args.out)
+        .map_err(|error| InputError(format!("{}: {error}", args.out.display())))?;
+    let opened = OpenedModel::open(&checkpoint)?;
+    let labels = opened.labels(&config)?;
+    let dataset = texts::without_repeats(texts::read(&config, labels.as_deref())?, &console);
+    let domain = texts::named_domain(&dataset, &args.domain)?;
+    let support = num_support(args, &dataset, domain)?;
+    let device = settings::select_device(&config, &console)?;
+    let model = opened.load(&dataset.labels, &config, device, &console)?;
+    let corpus = texts::tokenise(&dataset, &model, &config, &console)?;
     let LoadedModel { directory, classifier, params, labels, tokenizer } = model;
-    let corpus = setup::tokenise(&dataset, &tokenizer, &config, &console)?;
-    let mut pool = setup::pools(&dataset, &corpus, &[domain]).remove(0);
-    if support < num_examples {
-        let mut episode = config.episode.clone();
-        (episode.support, episode.query) = (support, 0);
-        let sampler =
-            EpisodeSampler::new(&episode, vec![pool.clone()], config.seed, "finetune support");
-        let chosen = sampler.draw(domain, 0).support;
-        pool = crate::data::DomainPool::new(
-            domain,
-            &args.domain,
-            chosen.into_iter().map(|example| (example, corpus.label_of(example))),
-        );
-    }
+    let pool = chosen_pool(&dataset, &corpus, domain, support, &config);
 
     let inner = config.evaluation_inner();
     let learner = TextLearner::new(&classifier, || console.tick());
@@ -106,18 +83,62 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         labels,
         tokenizer,
         settings: config.to_toml(),
+        provenance: None,
     };
-    write_directory_atomically(&args.out, |dir| -> Result<()> {
+    write_directory(&args.out, |dir| -> Result<()> {
         files.write(dir, &adapted)?;
         Ok(std::fs::write(dir.join("README.md"), &card)?)
     })
     .with_context(|| format!("{}: cannot be written", args.out.display()))?;
+    let mut out = String::new();
     if let Some(found) = &estimate {
-        println!(
-            "{}: accuracy {}, macro F1 {} ({}-fold cross-validation, mean ± 95 % interval)",
+        out = format!(
+            "{}: accuracy {}, macro F1 {} ({}-fold cross-validation, mean ± 95 % interval)\n",
             args.domain, found.accuracy, found.macro_f1, args.folds
         );
     }
-    println!("{}", args.out.display());
-    Ok(())
+    print_result(&format!("{out}{}\n", args.out.display()))
+}
+
+/// How many texts are adapted to: all of the domain, or as many as were asked for.
+fn num_support(
+    args: &FinetuneArgs,
+    dataset: &Dataset,
+    domain: DomainId,
+) -> Result<usize, InputError> {
+    let num_examples = dataset.domain_sizes()[domain as usize];
+    let support = args.episode.support.unwrap_or(num_examples);
+    if support > num_examples || support == 0 {
+        return Err(InputError(format!(
+            "--support: expected 1 to {num_examples}, the texts of {}, found {support}",
+            args.domain
+        )));
+    }
+    if args.folds == 1 || args.folds > support {
+        return Err(InputError(format!(
+            "--folds: expected 0, or 2 to {support}, the texts adapted to, found {}",
+            args.folds
+        )));
+    }
+    Ok(support)
+}
+
+/// The texts adapted to, by label.
+fn chosen_pool(
+    dataset: &Dataset,
+    corpus: &Corpus,
+    domain: DomainId,
+    support: usize,
+    config: &RunConfig,
+) -> DomainPool {
+    let pool = corpus.pool(domain, dataset.domain_name(domain));
+    if support == pool.len() {
+        return pool;
+    }
+    let mut episode = config.episode.clone();
+    (episode.support, episode.query) = (support, 0);
+    let name = pool.name.clone();
+    let sampler = EpisodeSampler::new(&episode, vec![pool], config.seed, "finetune support");
+    let chosen = sampler.draw(domain, 0).support.into_iter();
+    DomainPool::new(domain, &name, chosen.map(|example| (example, corpus.label_of(example))))
 }

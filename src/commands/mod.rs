@@ -2,14 +2,25 @@
 
 mod data;
 mod eval;
+mod eval_report;
+mod eval_texts;
 mod finetune;
+mod flags;
+mod loading;
 mod model;
 mod model_card;
 mod predict;
-mod setup;
+mod predict_input;
+mod resume;
+mod settings;
+mod signals;
+mod texts;
 mod train;
+mod train_checks;
 
-use anyhow::{Error, Result};
+use std::io::{self, Write};
+
+use anyhow::{Context, Error, Result};
 use clap::CommandFactory;
 use thiserror::Error;
 
@@ -51,10 +62,19 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Model(ModelCommand::Info(args)) => model::info(args),
         Command::Model(ModelCommand::Init(args)) => model::init(args),
         Command::Completions(args) => {
-            let mut command = Cli::command();
-            clap_complete::generate(args.shell, &mut command, "metabert", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(args.shell, &mut Cli::command(), "metabert", &mut script);
+            print_result(&String::from_utf8_lossy(&script))
         }
+    }
+}
+
+/// Writes a result to stdout. A reader that has had enough is no error.
+fn print_result(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("stdout cannot be written"),
     }
 }
 

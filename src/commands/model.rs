@@ -5,21 +5,22 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
-use super::InputError;
-use super::setup;
+use super::{InputError, print_result, settings};
+use crate::atomic::{ensure_writable, write_directory};
 use crate::cli::{InfoArgs, InitArgs};
 use crate::data::TextTokenizer;
 use crate::model::{BertConfig, Classifier, ModelDirectory, Precision, init as draw, pretrained};
-use crate::run::directory::{ensure_free, write_directory_atomically};
+use crate::run::directory::ensure_free;
 
 /// Runs `model info`.
 pub fn info(args: &InfoArgs) -> Result<()> {
-    let path = setup::resolve_checkpoint(&args.model)?;
+    let path = settings::resolve_checkpoint(&args.model)?;
     let directory = ModelDirectory::open(&path)?;
     let weights = directory.read_weights()?;
-    let labels = if weights.has_head() { directory.labels() } else { None };
-    let num_labels = labels.map_or(2, <[String]>::len);
-    let classifier = Classifier::new(directory.config(), num_labels, Precision::Fp32);
+    let labels = weights.num_head_labels().map(|count| directory.labels_or_placeholders(count));
+    let config = directory.config();
+    let num_labels = labels.as_ref().map_or(2, Vec::len);
+    let classifier = Classifier::new(config, num_labels, Precision::Fp32);
     let (params, report) = weights.load(&classifier, 0)?;
     let is_loaded = |name: &str| !report.initialised.iter().any(|absent| absent == name);
     let num_parameters: usize =
@@ -28,52 +29,61 @@ pub fn info(args: &InfoArgs) -> Result<()> {
     if args.json {
         let report = json!({
             "path": path,
-            "architecture": directory.config(),
+            "architecture": config,
             "num_parameters": num_parameters,
             "labels": labels,
             "initialised": report.initialised,
             "unexpected": report.unexpected,
             "tokenizer_wordpieces": tokenizer.as_ref().ok().map(TextTokenizer::vocab_size),
         });
-        println!("{}", serde_json::to_string_pretty(&report)?);
-        return Ok(());
+        return print_result(&format!("{}\n", serde_json::to_string_pretty(&report)?));
     }
-    let config = directory.config();
-    println!("{}", path.display());
-    println!(
-        "  architecture   BERT, {} layers, hidden {}, {} heads, feed-forward {}, {:?}",
+    let list = |names: &[String]| match names {
+        [] => "nothing".to_owned(),
+        names => names.join(", "),
+    };
+    let architecture = format!(
+        "BERT, {} layers, hidden {}, {} heads, feed-forward {}, {:?}",
         config.num_hidden_layers,
         config.hidden_size,
         config.num_attention_heads,
         config.intermediate_size,
         config.hidden_act,
     );
-    println!(
-        "  vocabulary     {} wordpieces, {} positions",
-        config.vocab_size, config.max_position_embeddings
-    );
-    println!("  parameters     {num_parameters}");
-    println!("  labels         {}", labels.map_or("no head".into(), |labels| labels.join(", ")));
-    let list = |names: &[String]| match names {
-        [] => "nothing".to_owned(),
-        names => names.join(", "),
-    };
-    println!("  initialises    {}", list(&report.initialised));
-    println!("  ignores        {}", list(&report.unexpected));
-    match tokenizer {
-        Ok(tokenizer) => println!("  tokenizer      {} wordpieces", tokenizer.vocab_size()),
-        Err(error) => println!("  tokenizer      {error}"),
-    }
-    Ok(())
+    let rows = [
+        ("architecture", architecture),
+        (
+            "vocabulary",
+            format!(
+                "{} wordpieces, {} positions",
+                config.vocab_size, config.max_position_embeddings
+            ),
+        ),
+        ("parameters", num_parameters.to_string()),
+        ("labels", labels.map_or("none: no head".into(), |labels| labels.join(", "))),
+        ("initialises", list(&report.initialised)),
+        ("ignores", list(&report.unexpected)),
+        (
+            "tokenizer",
+            tokenizer.map_or_else(
+                |error| error.to_string(),
+                |tokenizer| format!("{} wordpieces", tokenizer.vocab_size()),
+            ),
+        ),
+    ];
+    let rows: String = rows.iter().map(|(name, value)| format!("  {name:13} {value}\n")).collect();
+    print_result(&format!("{}\n{rows}", path.display()))
 }
 
 /// Runs `model init`.
 pub fn init(args: &InitArgs) -> Result<()> {
     ensure_free(&args.out, args.force)?;
+    ensure_writable(&args.out)
+        .map_err(|error| InputError(format!("{}: {error}", args.out.display())))?;
     let mut config_json = architecture(&args.config)?;
     let tokenizer = args.tokenizer.as_deref().map(TextTokenizer::open).transpose()?;
     if let Some(tokenizer) = &tokenizer {
-        config_json.insert("vocab_size".into(), tokenizer.vocab_size().into());
+        config_json.insert("vocab_size".into(), (tokenizer.max_id() + 1).into());
     }
     let config = BertConfig::from_json(&config_json)
         .map_err(|reason| InputError(format!("{}: {reason}", args.config)))?;
@@ -91,7 +101,7 @@ pub fn init(args: &InitArgs) -> Result<()> {
     }
     let classifier = Classifier::new(&config, labels.len(), Precision::Fp32);
     let params = draw::draw(classifier.layout(), args.seed);
-    write_directory_atomically(&args.out, |dir| -> Result<()> {
+    write_directory(&args.out, |dir| -> Result<()> {
         pretrained::save(dir, &params, &config_json, &labels)?;
         if let Some(tokenizer) = &tokenizer {
             tokenizer.save_into(dir)?;
@@ -99,8 +109,7 @@ pub fn init(args: &InitArgs) -> Result<()> {
         Ok(())
     })
     .with_context(|| format!("{}: cannot be written", args.out.display()))?;
-    println!("{}", args.out.display());
-    Ok(())
+    print_result(&format!("{}\n", args.out.display()))
 }
 
 /// The `config.json` that `--config` means: of a named size, or of a file.

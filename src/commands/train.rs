@@ -1,160 +1,181 @@
 //! `metabert train`.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
 
 use anyhow::{Context, Result};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use tch::Device;
 
-use super::setup::{self, LoadedModel, SplitDataset};
-use super::{InputError, Interrupted};
+use super::loading::{LoadedModel, OpenedModel};
+use super::resume::{ensure_same_data, ensure_same_settings};
+use super::signals::stop_on_signals;
+use super::train_checks::{check_domain_sizes, ensure_replaceable};
+use super::{InputError, Interrupted, print_result, settings, texts};
+use crate::atomic::write_file;
 use crate::cli::TrainArgs;
 use crate::config::{ConfigError, Layer, RunConfig};
-use crate::data::{Corpus, EpisodeSampler, Side};
-use crate::meta::Algorithm;
+use crate::data::{Corpus, Dataset, EpisodeSampler, Side, Split};
+use crate::model::ModelDirectory;
 use crate::optim::Optimizer;
 use crate::run::checkpoint::{self, ModelFiles};
 use crate::run::console::Console;
-use crate::run::directory::{Which, ensure_free, write_file_atomically};
-use crate::run::{EventLog, Progress, RunDirectory, TrainingState};
+use crate::run::directory::{Which, ensure_free};
+use crate::run::{Environment, Progress, Provenance, RunDirectory, RunLog, TrainingState};
+use crate::torch_ext::TORCH_VERSION;
 use crate::train::trainer::DevSet;
 use crate::train::{Evaluator, Outcome, TaskBuilder, TaskSource, TextLearner, Trainer};
 
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> Result<()> {
-    let Some(config) = setup::configure(&args.shared, args.flags(), None)? else { return Ok(()) };
-    let console = Console::new(args.shared.quiet, args.shared.verbose);
     let run = RunDirectory::at(args.run_dir.as_deref().unwrap_or(Path::new("")));
-    if args.resume {
-        ensure_resumable(&run, &config)?;
-    } else {
+    let before = args.resume.then(|| stored_config(&run)).transpose()?;
+    let Some(mut config) = settings::configure(&args.shared, before.clone(), args.flags())? else {
+        return Ok(());
+    };
+    let console = Console::new(args.shared.quiet, args.shared.verbose);
+    if !args.resume {
         ensure_free(run.path(), args.force)?;
+        ensure_replaceable(&run, &config)?;
     }
-
-    let model_path = model_path(&config)?;
-    let labels = setup::head_labels(&model_path)?.unwrap_or_default();
-    let data = setup::read_split(&config, &labels)?;
-    data.warnings.iter().for_each(|warning| console.line(&format!("warning: {warning}")));
-    for side in Side::ALL {
-        console.detail(&format!("{side}: {}", data.names(side).join(", ")));
+    let opened = OpenedModel::open(&model_path(&config)?)?;
+    let labels = opened.labels(&config)?;
+    let (dataset, split) = texts::read_split(&mut config, labels.as_deref(), &console)?;
+    check_domain_sizes(&dataset, &split, &config, &console)?;
+    let provenance = provenance(&dataset, &split);
+    if let Some(before) = before {
+        ensure_same_settings(&run, &before, &config)?;
+        ensure_same_data(&run, &provenance)?;
     }
-    data.check_sizes(data.domains(Side::MetaTrain), &config.episode)?;
-    data.check_sizes(data.domains(Side::MetaDev), &config.evaluation_episode())?;
-    let device = setup::select_device(&config, &console)?;
-    let model = setup::load_model(&model_path, &data.dataset.labels, &config, device, &console)?;
-    let corpus = setup::tokenise(&data.dataset, &model.tokenizer, &config, &console)?;
+    let device = settings::select_device(&config, &console)?;
+    let model = opened.load(&dataset.labels, &config, device, &console)?;
+    let corpus = texts::tokenise(&dataset, &model, &config, &console)?;
 
     // Nothing has been written before this line: whatever was wrong with the input has been said.
-    if args.force && run.path().exists() {
-        remove_old_run(&run)?;
-    }
-    run.create().with_context(|| format!("{}: cannot be made", run.path().display()))?;
-    write_file_atomically(&run.config_file(), config.to_toml().as_bytes())?;
-    write_environment(&run, &data)?;
-    let outcome = train(&config, &run, &data, model, &corpus, (args.resume, &console))?;
-    let best = RunDirectory::resolve(run.path())?;
+    prepare_directory(&run, &config, &provenance, device, args.resume)
+        .with_context(|| format!("{}: cannot be written", run.path().display()))?;
+    let stop = stop_on_signals()?;
+    let materials = Materials { config: &config, run: &run, dataset: &dataset, split: &split };
+    let outcome = materials.train(model, &corpus, provenance, (args.resume, &console, &stop))?;
     match outcome {
         Outcome::Interrupted(signal) => {
-            let resume = format!(
-                "metabert train --config {} --run-dir {} --resume",
-                run.config_file().display(),
-                run.path().display()
-            );
+            let resume = format!("metabert train --run-dir {} --resume", run.path().display());
             Err(Interrupted { signal, resume }.into())
         }
         Outcome::Completed | Outcome::EarlyStopping => {
-            println!("{}", best.display());
-            Ok(())
+            print_result(&format!("{}\n", RunDirectory::resolve(run.path())?.display()))
         }
     }
 }
 
-fn train(
-    config: &RunConfig,
-    run: &RunDirectory,
-    data: &SplitDataset,
-    model: LoadedModel,
-    corpus: &Corpus,
-    (resume, console): (bool, &Console),
-) -> Result<Outcome> {
-    let LoadedModel { directory, classifier, params, labels, tokenizer } = model;
-    let device = params.device();
-    let optimizer = config.outer.optimizer();
-    let state = match run.pointer(Which::Latest)?.filter(|_| resume) {
-        Some(latest) => {
-            let dir = run.checkpoints().join(latest.checkpoint);
-            let weights = crate::model::ModelDirectory::open(&dir)?.read_weights()?;
-            let (meta, _) = weights.load(&classifier, config.seed)?;
-            checkpoint::load(&dir, meta.to_device(device)?, optimizer)?
-        }
-        None => TrainingState {
-            optimizer: Optimizer::new(optimizer, &params)?,
-            meta: params,
-            progress: Progress::default(),
-        },
-    };
-    let learner = TextLearner::new(&classifier, || console.tick());
-    let builder = TaskBuilder { corpus, inner: &config.inner, device };
-    let evaluation_inner = config.evaluation_inner();
-    let dev_builder = TaskBuilder { inner: &evaluation_inner, ..builder };
-    let dev_domains = data.domains(Side::MetaDev);
-    let dev = (!dev_domains.is_empty()).then(|| DevSet {
-        evaluator: Evaluator { learner: &learner, builder: dev_builder, run_seed: config.seed },
-        sampler: EpisodeSampler::new(
-            &config.evaluation_episode(),
-            setup::pools(&data.dataset, corpus, dev_domains),
-            config.seed,
-            "meta-dev episodes",
-        ),
-        episodes: config.evaluate.dev_episodes,
-    });
-    let files = ModelFiles {
-        config_json: directory.config_json().clone(),
-        labels,
-        tokenizer,
-        settings: config.to_toml(),
-    };
-    let stop = stop_on_signals()?;
-    let mut trainer = Trainer {
-        learner: &learner,
-        algorithm: config.train.algo.build(&config.inner),
-        source: task_source(config, data, corpus),
-        builder,
-        dev,
-        domain_names: &data.dataset.domains,
-        run_seed: config.seed,
-        train: &config.train,
-        outer: &config.outer,
-        run,
-        files: &files,
-        log: EventLog::open(&run.events_file(), state.progress.step)?,
-        console,
-        stop: &stop,
-    };
-    let mut state = state;
-    trainer.run(&mut state)
+/// What training is made of, read and checked.
+struct Materials<'a> {
+    config: &'a RunConfig,
+    run: &'a RunDirectory,
+    dataset: &'a Dataset,
+    split: &'a Split,
 }
 
-fn task_source(config: &RunConfig, data: &SplitDataset, corpus: &Corpus) -> TaskSource {
-    let domains = data.domains(Side::MetaTrain);
-    if config.train.algo == Algorithm::Transfer {
-        let examples = domains.iter().flat_map(|&domain| corpus.examples_of(domain));
-        return TaskSource::Pooled(examples.copied().collect());
+impl Materials<'_> {
+    fn train(
+        &self,
+        model: LoadedModel,
+        corpus: &Corpus,
+        provenance: Provenance,
+        (resume, console, stop): (bool, &Console, &AtomicUsize),
+    ) -> Result<Outcome> {
+        let Self { config, run, dataset, split } = *self;
+        let mut state = self.initial_state(&model, resume)?;
+        let LoadedModel { directory, classifier, labels, tokenizer, .. } = model;
+        let learner = TextLearner::new(&classifier, || console.tick());
+        let device = state.meta.device();
+        let builder = TaskBuilder { corpus, inner: &config.inner, device };
+        let evaluation_inner = config.evaluation_inner();
+        let dev_builder = TaskBuilder { inner: &evaluation_inner, ..builder };
+        let dev_domains = split.domains(Side::MetaDev);
+        let dev = (!dev_domains.is_empty()).then(|| DevSet {
+            evaluator: Evaluator { learner: &learner, builder: dev_builder, run_seed: config.seed },
+            sampler: EpisodeSampler::new(
+                &config.evaluation_episode(),
+                texts::pools(dataset, corpus, dev_domains),
+                config.seed,
+                "meta-dev episodes",
+            ),
+            episodes: config.evaluate.dev_episodes,
+        });
+        let files = ModelFiles {
+            config_json: directory.config_json().clone(),
+            labels,
+            tokenizer,
+            settings: config.to_toml(),
+            provenance: Some(provenance),
+        };
+        let mut trainer = Trainer {
+            learner: &learner,
+            algorithm: config.train.algo.build(&config.inner),
+            source: self.task_source(corpus),
+            builder,
+            dev,
+            domain_names: &dataset.domains,
+            run_seed: config.seed,
+            train: &config.train,
+            outer: &config.outer,
+            run,
+            files: &files,
+            log: RunLog::open(run, state.progress.step)?,
+            console,
+            stop,
+        };
+        trainer.run(&mut state)
     }
-    let pools = setup::pools(&data.dataset, corpus, domains);
-    TaskSource::Episodes(EpisodeSampler::new(
-        &config.episode,
-        pools,
-        config.seed,
-        "meta-train episodes",
-    ))
+
+    /// The state of the latest checkpoint, or that of a run that begins.
+    fn initial_state(&self, model: &LoadedModel, resume: bool) -> Result<TrainingState> {
+        let Self { config, run, .. } = *self;
+        let optimizer = config.outer.optimizer();
+        let device = model.params.device();
+        let latest = if resume { run.pointer(Which::Latest).map_err(malformed_run)? } else { None };
+        let Some(latest) = latest else {
+            let meta = model.params.deep_copy()?;
+            let optimizer = Optimizer::new(optimizer, &meta)?;
+            return Ok(TrainingState { meta, optimizer, progress: Progress::default() });
+        };
+        let dir = run.checkpoints().join(latest.checkpoint);
+        let weights = ModelDirectory::open(&dir)?.read_weights()?;
+        let (meta, _) = weights.load(&model.classifier, config.seed)?;
+        checkpoint::load(&dir, meta.to_device(device)?, optimizer)
+    }
+
+    fn task_source(&self, corpus: &Corpus) -> TaskSource {
+        let Self { config, dataset, split, .. } = *self;
+        let domains = split.domains(Side::MetaTrain);
+        if !config.train.algo.is_episodic() {
+            let examples = domains.iter().flat_map(|&domain| corpus.examples_of(domain));
+            return TaskSource::Pooled(examples.copied().collect());
+        }
+        let pools = texts::pools(dataset, corpus, domains);
+        let purpose = "meta-train episodes";
+        TaskSource::Episodes(EpisodeSampler::new(&config.episode, pools, config.seed, purpose))
+    }
+}
+
+fn malformed_run(error: std::io::Error) -> InputError {
+    InputError(error.to_string())
+}
+
+/// The layer of a run's `config.toml`.
+fn stored_config(run: &RunDirectory) -> Result<Layer> {
+    if !run.config_file().exists() {
+        return Err(InputError(format!(
+            "{}: expected a run to resume, found no config.toml; leave out --resume to start one",
+            run.path().display()
+        ))
+        .into());
+    }
+    Ok(Layer::from_file(&run.config_file())?)
 }
 
 /// The directory that `model.path` names.
-fn model_path(config: &RunConfig) -> Result<std::path::PathBuf, ConfigError> {
+fn model_path(config: &RunConfig) -> Result<PathBuf, ConfigError> {
     if config.model.path.is_empty() {
         return Err(ConfigError::Invalid(
             "model.path: expected a model directory, found nothing; pass --model DIR".into(),
@@ -163,103 +184,37 @@ fn model_path(config: &RunConfig) -> Result<std::path::PathBuf, ConfigError> {
     Ok(config.model.path.clone().into())
 }
 
-/// A flag that is set to the number of the first SIGINT or SIGTERM; a second one ends the process
-/// at once.
-fn stop_on_signals() -> Result<Arc<AtomicUsize>> {
-    let stop = Arc::new(AtomicUsize::new(0));
-    let again = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // The order matters: the first signal finds `again` unset, and sets it.
-        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, again.clone())?;
-        signal_hook::flag::register(signal, again.clone())?;
-        signal_hook::flag::register_usize(signal, stop.clone(), signal as usize)?;
+fn provenance(dataset: &Dataset, split: &Split) -> Provenance {
+    let names = |side| texts::names(dataset, split.domains(side));
+    Provenance {
+        metabert: env!("CARGO_PKG_VERSION").to_owned(),
+        dataset_sha256: dataset.sha256.clone(),
+        meta_train: names(Side::MetaTrain),
+        meta_dev: names(Side::MetaDev),
+        low_resource: names(Side::LowResource),
     }
-    Ok(stop)
 }
 
-/// Refuses to go on where a setting that shapes the result has changed.
-fn ensure_resumable(run: &RunDirectory, config: &RunConfig) -> Result<()> {
-    if !run.config_file().exists() {
-        return Err(InputError(format!(
-            "{}: expected a run to resume, found no config.toml; leave out --resume to start one",
-            run.path().display()
-        ))
-        .into());
-    }
-    let before = RunConfig::from_layers(&[Layer::from_file(&run.config_file())?])?;
-    let mut allowed = before.clone();
-    allowed.device.clone_from(&config.device);
-    allowed.threads = config.threads;
-    allowed.data.path.clone_from(&config.data.path);
-    allowed.train.steps = config.train.steps;
-    allowed.train.eval_every = config.train.eval_every;
-    allowed.train.checkpoint_every = config.train.checkpoint_every;
-    allowed.train.patience = config.train.patience;
-    allowed.train.keep_last = config.train.keep_last;
-    allowed.evaluate.episodes = config.evaluate.episodes;
-    if allowed == *config {
-        return Ok(());
-    }
-    let changed = changed_keys(&allowed, config).join(", ");
-    Err(InputError(format!(
-        "{}: cannot resume with other settings, which would change the result: {changed}",
-        run.path().display()
-    ))
-    .into())
-}
-
-fn changed_keys(before: &RunConfig, now: &RunConfig) -> Vec<String> {
-    fn flatten(value: &toml::Value, path: &str, out: &mut BTreeMap<String, String>) {
-        match value {
-            toml::Value::Table(table) => table.iter().for_each(|(key, value)| {
-                let separator = if path.is_empty() { "" } else { "." };
-                flatten(value, &format!("{path}{separator}{key}"), out);
-            }),
-            leaf => drop(out.insert(path.to_owned(), leaf.to_string())),
+/// Makes the run directory with its configuration; on resuming, only the latter is renewed.
+fn prepare_directory(
+    run: &RunDirectory,
+    config: &RunConfig,
+    provenance: &Provenance,
+    device: Device,
+    resume: bool,
+) -> Result<()> {
+    if !resume {
+        if run.path().exists() {
+            run.remove()?;
         }
+        run.create()?;
+        let environment = Environment {
+            provenance: provenance.clone(),
+            torch: TORCH_VERSION.to_owned(),
+            device: format!("{device:?}"),
+            threads: tch::get_num_threads(),
+        };
+        environment.write(run)?;
     }
-    let flat = |config: &RunConfig| {
-        let mut out = BTreeMap::new();
-        let value = toml::Value::try_from(config).expect("a configuration serialises");
-        flatten(&value, "", &mut out);
-        out
-    };
-    let (before, now) = (flat(before), flat(now));
-    before
-        .iter()
-        .filter(|(key, value)| now.get(*key) != Some(value))
-        .map(|(key, value)| format!("{key} (was {value}, is {})", now[key]))
-        .collect()
-}
-
-/// Removes a run that `--force` replaces; anything that is not a run is left alone.
-fn remove_old_run(run: &RunDirectory) -> Result<()> {
-    let is_empty = fs::read_dir(run.path())?.next().is_none();
-    if !is_empty && !run.config_file().exists() {
-        return Err(InputError(format!(
-            "{}: expected an old run to replace, found a directory without config.toml; remove it \
-             by hand",
-            run.path().display()
-        ))
-        .into());
-    }
-    fs::remove_dir_all(run.path())
-        .with_context(|| format!("{}: cannot be removed", run.path().display()))
-}
-
-/// Writes what the run ran on.
-fn write_environment(run: &RunDirectory, data: &SplitDataset) -> Result<()> {
-    let environment = serde_json::json!({
-        "metabert": env!("CARGO_PKG_VERSION"),
-        "torch": crate::torch_ext::TORCH_VERSION,
-        "threads": tch::get_num_threads(),
-        "cuda": tch::Cuda::is_available(),
-        "dataset": { "path": data.dataset.path, "sha256": data.dataset.sha256 },
-        "split": {
-            "meta_train": data.names(Side::MetaTrain),
-            "meta_dev": data.names(Side::MetaDev),
-            "low_resource": data.names(Side::LowResource),
-        },
-    });
-    Ok(write_file_atomically(&run.environment_file(), &serde_json::to_vec_pretty(&environment)?)?)
+    Ok(write_file(&run.config_file(), config.to_toml().as_bytes())?)
 }

@@ -10,6 +10,7 @@ pub mod episode;
 pub mod folds;
 mod form;
 pub mod leaks;
+pub mod minibatch;
 pub mod problem;
 mod record;
 pub mod review;

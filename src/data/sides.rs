@@ -2,15 +2,15 @@
 //!
 //! Each file has the form that [`Dataset::read`] takes, and appears whole or not at all.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::problem::{DataError, Place, Problem};
 use super::split::{Side, Split};
 use super::{Dataset, Review};
+use crate::atomic::AtomicFile;
 
 /// Writes `meta_train.json`, `meta_dev.json` and `low_resource.json` into `out_dir`, and returns their paths.
 ///
@@ -18,28 +18,19 @@ use super::{Dataset, Review};
 /// split stays behind.
 ///
 /// # Errors
-/// The file that could not be written, with the reason.
-pub fn write_sides(
-    dataset: &Dataset,
-    split: &Split,
-    out_dir: &Path,
-) -> Result<Vec<PathBuf>, DataError> {
-    fs::create_dir_all(out_dir).map_err(|error| not_written(out_dir, &error))?;
+/// Any error of the file system.
+pub fn write_sides(dataset: &Dataset, split: &Split, out_dir: &Path) -> io::Result<Vec<PathBuf>> {
+    fs::create_dir_all(out_dir)?;
     let mut paths = Vec::with_capacity(Side::ALL.len());
     for side in Side::ALL {
         let path = out_dir.join(format!("{}.json", side.to_string().replace('-', "_")));
         let reviews = dataset.reviews.iter().filter(|review| split.side_of(review.domain) == side);
-        write_atomically(&path, |file| write_reviews(file, dataset, reviews))
-            .map_err(|error| not_written(&path, &error))?;
+        let mut file = BufWriter::new(AtomicFile::create(&path)?);
+        write_reviews(&mut file, dataset, reviews)?;
+        file.into_inner().map_err(io::IntoInnerError::into_error)?.commit()?;
         paths.push(path);
     }
     Ok(paths)
-}
-
-fn not_written(path: &Path, error: &io::Error) -> DataError {
-    let message =
-        format!("expected a place to write to, found: {}", error.to_string().to_lowercase());
-    DataError::single(path, Problem::new(Place::File, "", message))
 }
 
 #[derive(Serialize)]
@@ -63,31 +54,6 @@ fn write_reviews<'a>(
         serde_json::to_writer(&mut *file, &Record { text: &review.text, label, domain })?;
     }
     file.write_all(b"\n]\n")
-}
-
-/// A temporary name in the same directory, fsync, rename, fsync of the directory.
-fn write_atomically(
-    path: &Path,
-    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let outcome = (|| {
-        let mut file = BufWriter::new(File::create(&temporary)?);
-        write(&mut file)?;
-        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        fs::rename(&temporary, path)
-    })();
-    if outcome.is_err() {
-        // The first error is the one to tell; a temporary file left behind does no harm.
-        let _ = fs::remove_file(&temporary);
-    }
-    outcome?;
-    #[cfg(unix)]
-    if let Some(directory) = path.parent() {
-        File::open(directory)?.sync_all()?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -124,14 +90,5 @@ mod tests {
         let split = Split { meta_train: vec![0], meta_dev: vec![], low_resource: vec![1] };
         let paths = write_sides(&dataset(&[("a", 4), ("b", 3)]), &split, directory.path()).unwrap();
         assert_eq!(fs::read_to_string(&paths[1]).unwrap(), "[\n]\n");
-    }
-
-    #[test]
-    fn a_directory_that_cannot_be_made_is_named() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let split = Split { meta_train: vec![0], meta_dev: vec![], low_resource: vec![1] };
-        let out_dir = file.path().join("sides");
-        let error = write_sides(&dataset(&[("a", 4), ("b", 3)]), &split, &out_dir).unwrap_err();
-        assert_eq!(error.path, out_dir);
     }
 }

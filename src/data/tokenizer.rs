@@ -2,8 +2,8 @@
 //!
 //! Knows no label and no batch: padding is the collation's business.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use rayon::prelude::*;
 use tokenizers::Tokenizer;
@@ -58,10 +58,11 @@ pub struct Encoding {
 #[derive(Clone)]
 pub struct TextTokenizer {
     tokenizer: Tokenizer,
-    files: Vec<PathBuf>,
-    is_built_from_vocab: bool,
+    /// Names and bytes of the tokenizer's files: a checkpoint hours from now must not depend on their staying where
+    /// they are.
+    files: Vec<(String, Vec<u8>)>,
+    max_id: u32,
     is_word_local: bool,
-    pad_id: u32,
     cls_id: u32,
     sep_id: u32,
 }
@@ -69,7 +70,8 @@ pub struct TextTokenizer {
 // The vocabulary would fill the screen.
 impl std::fmt::Debug for TextTokenizer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("TextTokenizer").field("files", &self.files).finish_non_exhaustive()
+        let names: Vec<&str> = self.files.iter().map(|(name, _)| name.as_str()).collect();
+        formatter.debug_struct("TextTokenizer").field("files", &names).finish_non_exhaustive()
     }
 }
 
@@ -91,31 +93,25 @@ impl TextTokenizer {
         } else {
             return Err(TokenizerError::Missing(model_dir.to_owned()));
         };
-        let padding_id = tokenizer.get_padding().map(|padding| padding.pad_id);
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|error| malformed(file, error))?;
 
-        let pad_id = tokenizer
-            .token_to_id("[PAD]")
-            .or(padding_id)
-            .ok_or_else(|| malformed(file, "expected a token [PAD], found none"))?;
         let (cls_id, sep_id) = frame_of(&tokenizer, file)?;
         let names = [TOKENIZER_JSON, VOCAB_TXT, TOKENIZER_CONFIG, "special_tokens_map.json"];
-        let files = names
-            .into_iter()
-            .map(|name| model_dir.join(name))
-            .filter(|path| path.is_file())
-            .collect();
+        let mut files = Vec::new();
+        for name in names {
+            let path = model_dir.join(name);
+            if path.is_file() {
+                files.push((name.to_owned(), read(&path)?));
+            }
+        }
+        if file == &vocab {
+            let json = tokenizer.to_string(true).map_err(|error| malformed(file, error))?;
+            files.push((TOKENIZER_JSON.to_owned(), json.into_bytes()));
+        }
+        let max_id = tokenizer.get_vocab(true).into_values().max().unwrap_or(0);
         let is_word_local = is_word_local(&tokenizer);
-        Ok(Self {
-            is_word_local,
-            tokenizer,
-            files,
-            is_built_from_vocab: file == &vocab,
-            pad_id,
-            cls_id,
-            sep_id,
-        })
+        Ok(Self { is_word_local, tokenizer, files, max_id, cls_id, sep_id })
     }
 
     /// Encodes every text with `[CLS]` and `[SEP]`, on all threads, in the order given.
@@ -148,51 +144,22 @@ impl TextTokenizer {
         Ok(encoded?.into_iter().flatten().collect())
     }
 
-    /// The tokenizer files of the model directory that exist: what a checkpoint has to copy.
-    pub fn files(&self) -> &[PathBuf] {
-        &self.files
-    }
-
-    /// Copies the tokenizer files into `directory`, and writes `tokenizer.json` where only `vocab.txt` was there.
-    ///
-    /// Returns the new paths. The caller makes it atomic by giving a directory that is not in its place yet.
+    /// Writes the tokenizer's files into `directory`, `tokenizer.json` also where only `vocab.txt` was there.
     ///
     /// # Errors
-    /// The file that could not be written, with the reason.
-    pub fn save_into(&self, directory: &Path) -> Result<Vec<PathBuf>, TokenizerError> {
-        let mut saved = Vec::new();
-        for source in &self.files {
-            let target = directory.join(source.file_name().expect("a tokenizer file has a name"));
-            // Read whole before writing: a copy of a file onto itself would leave it empty.
-            fs::write(&target, read(source)?).map_err(|error| malformed(&target, error))?;
-            saved.push(target);
-        }
-        if self.is_built_from_vocab {
-            let target = directory.join(TOKENIZER_JSON);
-            self.tokenizer.save(&target, true).map_err(|error| malformed(&target, error))?;
-            saved.push(target);
-        }
-        Ok(saved)
+    /// Any error of the file system.
+    pub fn save_into(&self, directory: &Path) -> io::Result<()> {
+        self.files.iter().try_for_each(|(name, bytes)| fs::write(directory.join(name), bytes))
+    }
+
+    /// The largest id of any wordpiece.
+    pub fn max_id(&self) -> u32 {
+        self.max_id
     }
 
     /// The number of wordpieces, special and added ones included.
     pub fn vocab_size(&self) -> usize {
         self.tokenizer.get_vocab_size(true)
-    }
-
-    /// The id of `[PAD]`.
-    pub fn pad_id(&self) -> u32 {
-        self.pad_id
-    }
-
-    /// The id of `[CLS]`, the first of every encoding.
-    pub fn cls_id(&self) -> u32 {
-        self.cls_id
-    }
-
-    /// The id of `[SEP]`, the last of every encoding.
-    pub fn sep_id(&self) -> u32 {
-        self.sep_id
     }
 
     fn encode(
@@ -345,7 +312,7 @@ mod tests {
         let directory = model_dir(&[("vocab.txt", &vocab)]);
         let tokenizer = TextTokenizer::open(directory.path()).unwrap();
         assert_eq!(tokenizer.vocab_size(), 24);
-        assert_eq!((tokenizer.pad_id(), tokenizer.cls_id(), tokenizer.sep_id()), (0, 2, 3));
+        assert_eq!(tokenizer.max_id(), 23);
         assert_eq!(ids(directory.path(), &["good great"], 9), [[2, 21, 23, 3]]);
     }
 
@@ -369,21 +336,19 @@ mod tests {
         let directory = vocab_dir(Some(r#"{"do_lower_case": false}"#));
         let saved = tempfile::tempdir().unwrap();
         let tokenizer = TextTokenizer::open(directory.path()).unwrap();
-        let names = |paths: &[PathBuf]| -> Vec<String> {
-            paths
-                .iter()
-                .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
-                .collect()
+        tokenizer.save_into(saved.path()).unwrap();
+        let names = |directory: &Path| {
+            let entries = fs::read_dir(directory).unwrap();
+            let mut names: Vec<String> =
+                entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
         };
-        assert_eq!(names(tokenizer.files()), ["vocab.txt", "tokenizer_config.json"]);
-        let paths = tokenizer.save_into(saved.path()).unwrap();
-        assert_eq!(names(&paths), ["vocab.txt", "tokenizer_config.json", "tokenizer.json"]);
+        assert_eq!(names(saved.path()), ["tokenizer.json", "tokenizer_config.json", "vocab.txt"]);
 
         fs::remove_file(saved.path().join("vocab.txt")).unwrap();
         let texts = ["Caf\u{e9} [SEP] good's \u{4e2d}\u{6587}", "the great unaffable ..."];
         assert_eq!(ids(saved.path(), &texts, 8), ids(directory.path(), &texts, 8));
-        let again = TextTokenizer::open(saved.path()).unwrap();
-        assert_eq!(names(again.files()), ["tokenizer.json", "tokenizer_config.json"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::Learner;
-use crate::data::batch::num_minibatches;
+use crate::data::minibatch::num_minibatches;
 use crate::model::{Mode, ParamSet};
 use crate::optim::{Optimizer, OptimizerConfig, Rule};
 

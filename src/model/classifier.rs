@@ -16,7 +16,6 @@ use crate::data::batch::Batch;
 pub struct Classifier {
     bert: Bert,
     head: Linear,
-    num_labels: i64,
     layout: Arc<Layout>,
 }
 
@@ -25,24 +24,18 @@ impl Classifier {
     pub fn new(config: &BertConfig, num_labels: usize, precision: Precision) -> Self {
         let mut layout = Layout::default();
         let bert = Bert::register(&mut layout, config, precision);
-        let num_labels = num_labels as i64;
         let head = Linear::register(
             &mut layout,
             "classifier",
-            (config.hidden_size, num_labels),
+            (config.hidden_size, num_labels as i64),
             config.initializer_range,
         );
-        Self { bert, head, num_labels, layout: Arc::new(layout) }
+        Self { bert, head, layout: Arc::new(layout) }
     }
 
     /// The encoder.
     pub fn bert(&self) -> &Bert {
         &self.bert
-    }
-
-    /// Number of labels.
-    pub fn num_labels(&self) -> i64 {
-        self.num_labels
     }
 
     /// The layout of the classifier's parameters.

@@ -17,6 +17,10 @@ pub enum Activation {
     Relu,
 }
 
+/// More than thirty times BERT-large: a configuration beyond it is a mistake, and would abort the
+/// process for want of memory.
+const MAX_PARAMETERS: i64 = 10_000_000_000;
+
 /// The architecture of a BERT, with the names and defaults of Hugging Face's `BertConfig`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -111,6 +115,15 @@ impl BertConfig {
                 return Err(format!("expected `{name}` in 1..={largest}, found {found}"));
             }
         }
+        let num_parameters = (self.vocab_size + self.max_position_embeddings) * self.hidden_size
+            + self.num_hidden_layers
+                * self.hidden_size
+                * (4 * self.hidden_size + 2 * self.intermediate_size);
+        if num_parameters > MAX_PARAMETERS {
+            return Err(format!(
+                "expected at most {MAX_PARAMETERS} parameters, found about {num_parameters}"
+            ));
+        }
         if self.hidden_size % self.num_attention_heads != 0 {
             return Err(format!(
                 "expected `hidden_size` to be a multiple of `num_attention_heads`, found {} and {}",
@@ -135,14 +148,6 @@ impl BertConfig {
             }
         }
         Ok(())
-    }
-
-    /// The same architecture with every dropout rate set to 0.
-    pub fn without_dropout(mut self) -> Self {
-        self.hidden_dropout_prob = 0.0;
-        self.attention_probs_dropout_prob = 0.0;
-        self.classifier_dropout = None;
-        self
     }
 }
 

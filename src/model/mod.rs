@@ -11,6 +11,7 @@ pub mod mode;
 pub mod params;
 pub mod precision;
 pub mod pretrained;
+pub mod tensor_file;
 
 pub use classifier::Classifier;
 pub use config::BertConfig;

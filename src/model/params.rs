@@ -108,17 +108,17 @@ impl ParamSet {
 
     /// Zeros of the same shapes, dtypes and device.
     pub fn zeros_like(&self) -> Result<Self, TchError> {
-        self.map(|tensor| tensor.detach().f_zeros_like())
+        self.map(|tensor| tensor.f_detach()?.f_zeros_like())
     }
 
     /// A copy with storage of its own and no gradient history.
     pub fn deep_copy(&self) -> Result<Self, TchError> {
-        self.map(|tensor| Ok(tensor.f_detach()?.copy()))
+        self.map(copy_of)
     }
 
     /// A deep copy whose tensors are leaves that record gradients: the start of an adaptation.
     pub fn to_fast_weights(&self) -> Result<Self, TchError> {
-        self.map(|tensor| tensor.f_detach()?.copy().f_set_requires_grad(true))
+        self.map(|tensor| copy_of(tensor)?.f_set_requires_grad(true))
     }
 
     /// The same storage as leaves that record gradients.
@@ -148,7 +148,7 @@ impl ParamSet {
     pub fn add_scaled(&mut self, other: &Self, factor: f64) -> Result<(), TchError> {
         tch::no_grad(|| {
             for (mine, theirs) in self.tensors.iter_mut().zip(&other.tensors) {
-                let _ = mine.f_add_(&(theirs * factor))?;
+                let _ = mine.f_add_(&theirs.f_mul_scalar(factor)?)?;
             }
             Ok(())
         })
@@ -202,6 +202,14 @@ impl ParamSet {
         }
         Ok(worst)
     }
+}
+
+/// A copy with storage of its own and no gradient history.
+fn copy_of(tensor: &Tensor) -> Result<Tensor, TchError> {
+    let tensor = tensor.f_detach()?;
+    let mut copy = tensor.f_empty_like()?;
+    copy.f_copy_(&tensor)?;
+    Ok(copy)
 }
 
 #[cfg(test)]

@@ -2,20 +2,19 @@
 //!
 //! Weights come from safetensors only; pickled checkpoints are never opened.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
+use safetensors::tensor::SafeTensors;
 use serde_json::{Map, Value};
-use tch::{Device, Kind, TchError, Tensor};
 use thiserror::Error;
 
 use super::classifier::Classifier;
 use super::config::{BertConfig, classifier_json, labels_of};
 use super::init::draw_slot;
 use super::params::ParamSet;
+use super::tensor_file::{kind_of, tensor_of, write_safetensors};
 
 /// What is wrong with a model directory.
 #[derive(Debug, Error)]
@@ -121,10 +120,18 @@ impl ModelDirectory {
         &self.config_json
     }
 
-    /// The labels named by `id2label`. An encoder without a head may carry placeholders here:
-    /// see [`Weights::has_head`].
-    pub fn labels(&self) -> Option<&[String]> {
-        self.labels.as_deref()
+    /// Number of labels that `id2label` names; `None` where it is absent.
+    pub fn num_labels(&self) -> Option<usize> {
+        self.labels.as_ref().map(Vec::len)
+    }
+
+    /// The labels of a head with `num_labels` rows: those of `id2label`, or transformers' own
+    /// placeholders where it is absent or counts differently.
+    pub fn labels_or_placeholders(&self, num_labels: usize) -> Vec<String> {
+        match &self.labels {
+            Some(labels) if labels.len() == num_labels => labels.clone(),
+            _ => (0..num_labels).map(|id| format!("LABEL_{id}")).collect(),
+        }
     }
 
     /// Reads `model.safetensors`.
@@ -183,48 +190,74 @@ impl Weights {
         Ok(Self { path, bytes, names })
     }
 
-    /// Whether the file holds a classification head.
-    pub fn has_head(&self) -> bool {
-        self.names.contains_key("classifier.weight")
+    /// The labels of the file's classification head by number; `None` where it has no head.
+    pub fn num_head_labels(&self) -> Option<usize> {
+        let file = SafeTensors::deserialize(&self.bytes).expect("parsed once before");
+        let weight =
+            file.tensor(self.names.get("classifier.weight")?).expect("a name of this file");
+        weight.shape().first().copied()
+    }
+
+    /// Requires every tensor that `classifier` needs, in its shape and with a floating dtype.
+    ///
+    /// # Errors
+    /// All that are missing or wrong, in one error.
+    pub fn check(&self, classifier: &Classifier) -> Result<(), PretrainedError> {
+        let file = self.file();
+        let problems: Vec<String> = classifier
+            .layout()
+            .slots()
+            .iter()
+            .filter_map(|slot| match self.names.get(&slot.name) {
+                Some(original) => {
+                    let view = file.tensor(original).expect("a name of this file");
+                    let problem = kind_of(&view, &slot.shape).err()?;
+                    Some(format!("`{original}`: {problem}"))
+                }
+                None if may_be_absent(&slot.name) => None,
+                None => Some(format!("`{}` {:?} is missing", slot.name, slot.shape)),
+            })
+            .collect();
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(PretrainedError::Tensors { path: self.path.clone(), problems })
     }
 
     /// The parameters of `classifier`, float32 on the CPU. What the file lacks of the pooler and
     /// the head is drawn from `seed`.
     ///
     /// # Errors
-    /// All tensors that are missing elsewhere or have the wrong shape or dtype, in one error.
+    /// As [`Weights::check`].
     pub fn load(
         &self,
         classifier: &Classifier,
         seed: u64,
     ) -> Result<(ParamSet, LoadReport), PretrainedError> {
-        let file = SafeTensors::deserialize(&self.bytes).expect("parsed once before");
+        self.check(classifier)?;
+        let file = self.file();
         let mut report = LoadReport::default();
-        let mut problems = Vec::new();
-        let mut unused: BTreeMap<&str, &str> =
-            self.names.iter().map(|(name, original)| (name.as_str(), original.as_str())).collect();
+        let mut unused = self.names.clone();
         let mut tensors = Vec::new();
         for slot in classifier.layout().slots() {
-            match unused.remove(slot.name.as_str()) {
-                Some(original) => {
-                    let view = file.tensor(original).expect("a name of this file");
-                    match tensor_of(&view, &slot.shape) {
-                        Ok(tensor) => tensors.push(tensor),
-                        Err(reason) => problems.push(format!("`{original}`: {reason}")),
-                    }
-                }
-                None if may_be_absent(&slot.name) => {
-                    report.initialised.push(slot.name.clone());
-                    tensors.push(draw_slot(slot, seed));
-                }
-                None => problems.push(format!("`{}` {:?} is missing", slot.name, slot.shape)),
-            }
+            let Some(original) = unused.remove(&slot.name) else {
+                report.initialised.push(slot.name.clone());
+                tensors.push(draw_slot(slot, seed));
+                continue;
+            };
+            let view = file.tensor(&original).expect("a name of this file");
+            let tensor = tensor_of(&view, &slot.shape).map_err(|problem| {
+                let problems = vec![format!("`{original}`: {problem}")];
+                PretrainedError::Tensors { path: self.path.clone(), problems }
+            })?;
+            tensors.push(tensor);
         }
-        if !problems.is_empty() {
-            return Err(PretrainedError::Tensors { path: self.path.clone(), problems });
-        }
-        report.unexpected = unused.into_values().map(str::to_owned).collect();
+        report.unexpected = unused.into_values().collect();
         Ok((ParamSet::new(classifier.layout().clone(), tensors), report))
+    }
+
+    fn file(&self) -> SafeTensors<'_> {
+        SafeTensors::deserialize(&self.bytes).expect("parsed once before")
     }
 }
 
@@ -247,23 +280,6 @@ fn may_be_absent(name: &str) -> bool {
     name.starts_with("classifier.") || name.starts_with("bert.pooler.")
 }
 
-fn tensor_of(view: &TensorView, expected: &[i64]) -> Result<Tensor, String> {
-    let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
-    if shape != expected {
-        return Err(format!("expected shape {expected:?}, found {shape:?}"));
-    }
-    let kind = match view.dtype() {
-        Dtype::F32 => Kind::Float,
-        Dtype::F64 => Kind::Double,
-        Dtype::F16 => Kind::Half,
-        Dtype::BF16 => Kind::BFloat16,
-        other => return Err(format!("expected a floating dtype, found {other:?}")),
-    };
-    let tensor = Tensor::f_from_data_size(view.data(), &shape, kind)
-        .and_then(|tensor| tensor.f_to_kind(Kind::Float));
-    tensor.map_err(|error| error.to_string())
-}
-
 /// Writes `config.json` and `model.safetensors` of a classifier with these labels into the
 /// existing directory `dir`, and makes both durable. `config_json` is the one it descends from.
 ///
@@ -279,105 +295,6 @@ pub fn save(
     fs::write(dir.join("config.json"), json)?;
     write_safetensors(&dir.join("model.safetensors"), &[("", params)])?;
     File::open(dir.join("config.json"))?.sync_all()
-}
-
-/// Writes parameter sets into one durable safetensors file, each tensor's name behind its set's
-/// prefix.
-///
-/// # Errors
-/// Any error of the file system.
-pub fn write_safetensors(path: &Path, sets: &[(&str, &ParamSet)]) -> std::io::Result<()> {
-    let views = sets.iter().flat_map(|(prefix, params)| {
-        params.iter().map(move |(name, tensor)| (format!("{prefix}{name}"), OwnedView::new(tensor)))
-    });
-    // transformers refuses files without this mark.
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize_to_file(views, Some(metadata), path)
-        .map_err(|error| std::io::Error::other(format!("{}: {error}", path.display())))?;
-    File::open(path)?.sync_all()
-}
-
-/// Reads back one set of [`write_safetensors`], in the file's dtype, on the CPU.
-///
-/// # Errors
-/// An unreadable or malformed file, and missing or mis-shaped tensors.
-pub fn read_safetensors(
-    path: &Path,
-    prefix: &str,
-    layout: &std::sync::Arc<super::Layout>,
-) -> Result<ParamSet, PretrainedError> {
-    let bytes = fs::read(path).map_err(|error| PretrainedError::Unreadable {
-        path: path.into(),
-        reason: error.to_string(),
-    })?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| PretrainedError::Malformed {
-        path: path.into(),
-        reason: format!("not a complete safetensors file: {error}"),
-    })?;
-    let mut problems = Vec::new();
-    let mut tensors = Vec::new();
-    for slot in layout.slots() {
-        let name = format!("{prefix}{}", slot.name);
-        let tensor = file
-            .tensor(&name)
-            .map_err(|_| "is missing".to_owned())
-            .and_then(|view| tensor_of(&view, &slot.shape));
-        match tensor {
-            Ok(tensor) => tensors.push(tensor),
-            Err(reason) => problems.push(format!("`{name}`: {reason}")),
-        }
-    }
-    if !problems.is_empty() {
-        return Err(PretrainedError::Tensors { path: path.into(), problems });
-    }
-    Ok(ParamSet::new(layout.clone(), tensors))
-}
-
-/// A tensor whose bytes are fetched from its device when they are written.
-struct OwnedView {
-    tensor: Tensor,
-    shape: Vec<usize>,
-    dtype: Dtype,
-}
-
-impl OwnedView {
-    fn new(tensor: &Tensor) -> Self {
-        let dtype = match tensor.kind() {
-            Kind::Double => Dtype::F64,
-            _ => Dtype::F32,
-        };
-        let shape = tensor.size().iter().map(|&size| size as usize).collect();
-        Self { tensor: tensor.detach(), shape, dtype }
-    }
-
-    fn bytes(&self) -> Result<Vec<u8>, TchError> {
-        let kind = if self.dtype == Dtype::F64 { Kind::Double } else { Kind::Float };
-        let tensor = self.tensor.f_to_device(Device::Cpu)?.f_to_kind(kind)?.f_contiguous()?;
-        let mut bytes = vec![0; self.data_len()];
-        tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
-        Ok(bytes)
-    }
-}
-
-impl View for OwnedView {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        // The trait has no way to report an error, and a tensor that could be computed with can be
-        // copied.
-        Cow::Owned(self.bytes().expect("a tensor's bytes can be copied"))
-    }
-
-    fn data_len(&self) -> usize {
-        let width = if self.dtype == Dtype::F64 { 8 } else { 4 };
-        self.shape.iter().product::<usize>() * width
-    }
 }
 
 #[cfg(test)]
@@ -399,30 +316,5 @@ mod tests {
         ] {
             assert_eq!(canonical(found), expected);
         }
-    }
-
-    #[test]
-    fn written_bits_are_read_back() {
-        let config = BertConfig {
-            vocab_size: 11,
-            hidden_size: 4,
-            num_hidden_layers: 1,
-            num_attention_heads: 2,
-            intermediate_size: 8,
-            max_position_embeddings: 6,
-            ..BertConfig::default()
-        };
-        let classifier = Classifier::new(&config, 3, super::super::Precision::Fp32);
-        let params = super::super::init::draw(classifier.layout(), 1);
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("state.safetensors");
-        write_safetensors(&file, &[("m.", &params), ("v.", &params)]).unwrap();
-        let read = read_safetensors(&file, "v.", classifier.layout()).unwrap();
-        assert!(params.tensors().iter().zip(read.tensors()).all(|(a, b)| a.equal(b)));
-        let error = read_safetensors(&file, "w.", classifier.layout()).unwrap_err().to_string();
-        assert!(
-            error.contains("`w.bert.embeddings.word_embeddings.weight`: is missing"),
-            "{error}"
-        );
     }
 }

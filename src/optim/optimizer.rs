@@ -68,11 +68,6 @@ impl Optimizer {
         Self { config, num_steps, moments }
     }
 
-    /// Steps taken.
-    pub fn num_steps(&self) -> u64 {
-        self.num_steps
-    }
-
     /// The state that [`Optimizer::restore`] needs: each moment under its name.
     pub fn moments(&self) -> impl Iterator<Item = (&'static str, &ParamSet)> {
         moment_names(&self.config).iter().copied().zip(&self.moments)

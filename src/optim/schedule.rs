@@ -11,9 +11,9 @@ pub enum ScheduleConfig {
     /// No decay.
     #[default]
     Constant,
-    /// In a straight line to zero at the last step.
+    /// In a straight line that reaches zero behind the last step.
     Linear,
-    /// Half a cosine to zero at the last step.
+    /// Half a cosine that reaches zero behind the last step.
     Cosine,
 }
 

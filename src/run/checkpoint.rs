@@ -9,8 +9,11 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::directory::{RunDirectory, write_directory_atomically};
+use super::directory::RunDirectory;
+use super::environment::Provenance;
+use crate::atomic::write_directory;
 use crate::data::TextTokenizer;
+use crate::model::tensor_file::{read_safetensors, write_safetensors};
 use crate::model::{Layout, ParamSet, pretrained};
 use crate::optim::{Optimizer, OptimizerConfig, optimizer::moment_names};
 
@@ -52,10 +55,14 @@ pub struct ModelFiles {
     pub tokenizer: TextTokenizer,
     /// The resolved configuration of the run, as TOML.
     pub settings: String,
+    /// Where its knowledge comes from; absent for a model that no run made.
+    pub provenance: Option<Provenance>,
 }
 
 /// The file of a checkpoint that holds the configuration it was made with.
 pub const SETTINGS_FILE: &str = "metabert.toml";
+/// The file of a checkpoint that says what it was trained on.
+const PROVENANCE_FILE: &str = "provenance.json";
 const STATE_FILE: &str = "training_state.json";
 const MOMENTS_FILE: &str = "training_state.safetensors";
 
@@ -68,8 +75,17 @@ impl ModelFiles {
         pretrained::save(dir, params, &self.config_json, &self.labels)?;
         self.tokenizer.save_into(dir)?;
         fs::write(dir.join(SETTINGS_FILE), &self.settings)?;
+        if let Some(provenance) = &self.provenance {
+            fs::write(dir.join(PROVENANCE_FILE), serde_json::to_vec_pretty(provenance)?)?;
+        }
         Ok(())
     }
+}
+
+/// What the checkpoint in `dir` was trained on; `None` where it does not say.
+pub fn provenance(dir: &Path) -> Option<Provenance> {
+    let text = fs::read(dir.join(PROVENANCE_FILE)).ok()?;
+    serde_json::from_slice(&text).ok()
 }
 
 /// Writes the checkpoint of `state` into its place in `run`, complete or not at all.
@@ -78,13 +94,13 @@ impl ModelFiles {
 /// Any error of the file system.
 pub fn save(run: &RunDirectory, state: &TrainingState, files: &ModelFiles) -> Result<()> {
     let path = run.checkpoint(state.progress.step);
-    write_directory_atomically(&path, |dir| -> Result<()> {
+    write_directory(&path, |dir| -> Result<()> {
         files.write(dir, &state.meta)?;
         let moments: Vec<(String, &ParamSet)> =
             state.optimizer.moments().map(|(name, moment)| (format!("{name}."), moment)).collect();
         let moments: Vec<(&str, &ParamSet)> =
             moments.iter().map(|(name, moment)| (name.as_str(), *moment)).collect();
-        pretrained::write_safetensors(&dir.join(MOMENTS_FILE), &moments)?;
+        write_safetensors(&dir.join(MOMENTS_FILE), &moments)?;
         fs::write(dir.join(STATE_FILE), serde_json::to_vec_pretty(&state.progress)?)?;
         Ok(())
     })
@@ -105,7 +121,7 @@ pub fn load(dir: &Path, meta: ParamSet, optimizer: OptimizerConfig) -> Result<Tr
         .iter()
         .map(|name| {
             let prefix = format!("{name}.");
-            let moment = pretrained::read_safetensors(&dir.join(MOMENTS_FILE), &prefix, layout)?;
+            let moment = read_safetensors(&dir.join(MOMENTS_FILE), &prefix, layout)?;
             Ok(moment.to_device(meta.device())?)
         })
         .collect::<Result<_>>()?;

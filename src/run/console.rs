@@ -1,6 +1,6 @@
 //! Progress for people, on stderr: bars on a terminal, one line an outer step elsewhere.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -41,7 +41,8 @@ impl Console {
         let bars = MultiProgress::with_draw_target(target);
         let bar = |template: &str| {
             let style = ProgressStyle::with_template(template).expect("a fixed template is valid");
-            ProgressBar::new(0).with_style(style.progress_chars("=> "))
+            let target = ProgressDrawTarget::hidden();
+            ProgressBar::with_draw_target(Some(0), target).with_style(style.progress_chars("=> "))
         };
         Self {
             style,
@@ -58,8 +59,8 @@ impl Console {
     pub fn line(&self, text: &str) {
         match self.style {
             Style::Silent => {}
-            Style::Bars => self.bars.suspend(|| eprintln!("{text}")),
-            Style::Lines => eprintln!("{text}"),
+            Style::Bars => self.bars.suspend(|| write_line(text)),
+            Style::Lines => write_line(text),
         }
     }
 
@@ -136,9 +137,9 @@ impl Console {
                 if self.style == Style::Lines {
                     let steps = self.outer.length().unwrap_or(0);
                     let left = indicatif::HumanDuration(self.outer.eta());
-                    eprintln!(
+                    write_line(&format!(
                         "step {step}/{steps} {numbers} norm {gradient_norm:.3} left {left:#}"
-                    );
+                    ));
                 }
             }
             Event::Evaluated { step, accuracy, macro_f1, zero_step_macro_f1, is_best, .. } => {
@@ -157,4 +158,9 @@ impl Console {
             }
         }
     }
+}
+
+/// Writes a line to stderr. Where nobody reads it any more, the work goes on all the same.
+fn write_line(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

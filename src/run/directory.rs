@@ -1,11 +1,13 @@
-//! The layout of a run directory, and writes that a crash cannot leave half done.
+//! The layout of a run directory.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::atomic::{TEMPORARY_PREFIX, write_file};
 
 /// An output path that is in use already.
 #[derive(Debug, Error)]
@@ -81,6 +83,11 @@ impl RunDirectory {
         self.path.join("events.jsonl")
     }
 
+    /// `tensorboard/`.
+    pub fn tensorboard(&self) -> PathBuf {
+        self.path.join("tensorboard")
+    }
+
     /// `checkpoints/`.
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints")
@@ -119,7 +126,7 @@ impl RunDirectory {
     /// Any error of the file system.
     pub fn point(&self, which: Which, pointer: &Pointer) -> io::Result<()> {
         let text = serde_json::to_vec_pretty(pointer)?;
-        write_file_atomically(&self.path.join(which.file()), &text)
+        write_file(&self.path.join(which.file()), &text)
     }
 
     /// The model directory that a `--checkpoint` argument means: the directory itself, or the
@@ -141,26 +148,52 @@ impl RunDirectory {
         Ok(argument.into())
     }
 
-    /// Deletes all checkpoints but the `keep_last` latest and the one that `best.json` names, and
-    /// what interrupted writes left.
+    /// Deletes all checkpoints but the `keep_last` latest and those that the pointers name, and what
+    /// interrupted writes left. Whatever else lies there is not ours, and stays.
     ///
     /// # Errors
     /// Any error of the file system.
     pub fn prune(&self, keep_last: usize) -> io::Result<()> {
-        let best = self.pointer(Which::Best)?.map(|pointer| pointer.checkpoint);
-        let latest = self.pointer(Which::Latest)?.map(|pointer| pointer.checkpoint);
-        let mut names: Vec<String> = fs::read_dir(self.checkpoints())?
-            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-            .collect::<io::Result<_>>()?;
-        names.sort_unstable_by(|a, b| b.cmp(a));
-        let (complete, leftovers): (Vec<_>, Vec<_>) =
-            names.into_iter().partition(|name| name.starts_with("step-"));
-        let superseded = complete
-            .into_iter()
-            .skip(keep_last.max(1))
-            .filter(|name| Some(name) != best.as_ref() && Some(name) != latest.as_ref());
-        for name in superseded.chain(leftovers) {
-            fs::remove_dir_all(self.checkpoints().join(name))?;
+        let mut steps = Vec::new();
+        for entry in fs::read_dir(self.checkpoints())? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(TEMPORARY_PREFIX) {
+                fs::remove_dir_all(entry.path())?;
+            } else if let Some(step) = step_of(&name) {
+                steps.push(step);
+            }
+        }
+        steps.sort_unstable_by(|a, b| b.cmp(a));
+        let mut kept = Vec::new();
+        for which in [Which::Best, Which::Latest] {
+            kept.extend(self.pointer(which)?.and_then(|pointer| step_of(&pointer.checkpoint)));
+        }
+        for step in steps.into_iter().skip(keep_last.max(1)).filter(|step| !kept.contains(step)) {
+            fs::remove_dir_all(self.checkpoint(step))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what a run consists of, and the directory itself if nothing else is in it.
+    ///
+    /// # Errors
+    /// Any error of the file system.
+    pub fn remove(&self) -> io::Result<()> {
+        for directory in [self.checkpoints(), self.tensorboard()] {
+            if directory.exists() {
+                fs::remove_dir_all(directory)?;
+            }
+        }
+        let pointers = [Which::Best, Which::Latest].map(|which| self.path.join(which.file()));
+        let files = [self.config_file(), self.environment_file(), self.events_file()];
+        for file in files.into_iter().chain(pointers) {
+            if file.exists() {
+                fs::remove_file(file)?;
+            }
+        }
+        if fs::read_dir(&self.path)?.next().is_none() {
+            fs::remove_dir(&self.path)?;
         }
         Ok(())
     }
@@ -169,6 +202,12 @@ impl RunDirectory {
 /// The name of the checkpoint behind outer step `step`; names sort like steps.
 pub fn checkpoint_name(step: u64) -> String {
     format!("step-{step:06}")
+}
+
+/// The step that a checkpoint's name states; `None` for names that are no checkpoint's.
+fn step_of(name: &str) -> Option<u64> {
+    let step = name.strip_prefix("step-")?.parse().ok()?;
+    (checkpoint_name(step) == name).then_some(step)
 }
 
 /// Refuses a directory that exists and holds something, unless `force`.
@@ -181,66 +220,6 @@ pub fn ensure_free(path: &Path, force: bool) -> Result<(), OutputExists> {
         Err(_) => path.exists(),
     };
     if in_use && !force { Err(OutputExists { path: path.into() }) } else { Ok(()) }
-}
-
-/// Writes a file so that it holds either its old bytes or all of the new ones, whatever happens.
-///
-/// # Errors
-/// Any error of the file system.
-pub fn write_file_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let parent = parent_of(path);
-    let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(parent)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    // Temporary files are private to their owner; a result is as readable as any other file.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-    }
-    file.persist(path).map_err(|error| error.error)?;
-    File::open(parent)?.sync_all()
-}
-
-/// Makes a directory that appears under its name only when `fill` has succeeded and every file is
-/// durable. A directory already there is replaced.
-///
-/// # Errors
-/// Those of `fill`, and any error of the file system; then nothing has changed.
-pub fn write_directory_atomically<E: From<io::Error>>(
-    path: &Path,
-    fill: impl FnOnce(&Path) -> Result<(), E>,
-) -> Result<(), E> {
-    let parent = parent_of(path);
-    fs::create_dir_all(parent)?;
-    let temporary = tempfile::Builder::new().prefix(".tmp-").tempdir_in(parent)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(temporary.path(), fs::Permissions::from_mode(0o755))?;
-    }
-    fill(temporary.path())?;
-    for entry in fs::read_dir(temporary.path())? {
-        File::open(entry?.path())?.sync_all()?;
-    }
-    File::open(temporary.path())?.sync_all()?;
-    // A directory that is in the way is moved aside first: rename replaces only empty ones.
-    let aside = path
-        .exists()
-        .then(|| tempfile::Builder::new().prefix(".tmp-").tempdir_in(parent))
-        .transpose()?;
-    if let Some(aside) = &aside {
-        fs::rename(path, aside.path().join("replaced"))?;
-    }
-    fs::rename(temporary.keep(), path)?;
-    Ok(File::open(parent)?.sync_all()?)
-}
-
-fn parent_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    }
 }
 
 #[cfg(test)]
@@ -257,23 +236,6 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_write_leaves_the_old_directory_and_nothing_else() {
-        let root = tempfile::tempdir().unwrap();
-        let target = root.path().join("out");
-        write_directory_atomically(&target, |dir| fs::write(dir.join("a"), "old")).unwrap();
-        let failed = write_directory_atomically(&target, |dir| {
-            fs::write(dir.join("a"), "new")?;
-            Err(io::Error::other("disk full"))
-        });
-        assert_eq!(failed.unwrap_err().to_string(), "disk full");
-        assert_eq!(fs::read_to_string(target.join("a")).unwrap(), "old");
-        assert_eq!(names(root.path()), ["out"]);
-        write_directory_atomically(&target, |dir| fs::write(dir.join("b"), "new")).unwrap();
-        assert_eq!(names(&target), ["b"]);
-        assert_eq!(names(root.path()), ["out"]);
-    }
-
-    #[test]
     fn pruning_keeps_the_best_and_the_latest() {
         let root = tempfile::tempdir().unwrap();
         let run = RunDirectory::at(root.path());
@@ -282,6 +244,8 @@ mod tests {
             fs::create_dir(run.checkpoint(step)).unwrap();
         }
         fs::create_dir(run.checkpoints().join(".tmp-abc")).unwrap();
+        fs::write(run.checkpoints().join("notes.txt"), "mine").unwrap();
+        fs::create_dir(run.checkpoints().join("step-000010-mine")).unwrap();
         let point = |which, step| {
             let pointer = Pointer { checkpoint: checkpoint_name(step), step, macro_f1: None };
             run.point(which, &pointer).unwrap();
@@ -289,7 +253,10 @@ mod tests {
         point(Which::Best, 20);
         point(Which::Latest, 40);
         run.prune(1).unwrap();
-        assert_eq!(names(&run.checkpoints()), ["step-000020", "step-000040"]);
+        assert_eq!(
+            names(&run.checkpoints()),
+            ["notes.txt", "step-000010-mine", "step-000020", "step-000040"]
+        );
         assert_eq!(RunDirectory::resolve(root.path()).unwrap(), run.checkpoint(20));
     }
 

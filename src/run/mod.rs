@@ -1,12 +1,17 @@
-//! Run directories: configuration, events and checkpoints on disk.
+//! What a run leaves: configuration, events and checkpoints on disk, progress on the console.
 //!
 //! Knows parameter sets and how they are saved; knows no algorithm.
 
 pub mod checkpoint;
 pub mod console;
 pub mod directory;
+pub mod environment;
 pub mod events;
+pub mod log;
+pub mod tensorboard;
 
 pub use checkpoint::{Progress, TrainingState};
 pub use directory::{OutputExists, RunDirectory};
-pub use events::{Event, EventLog};
+pub use environment::{Environment, Provenance};
+pub use events::Event;
+pub use log::RunLog;

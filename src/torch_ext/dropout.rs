@@ -18,7 +18,7 @@ unsafe extern "C" {
 ///
 /// On the CPU the mask is a counter-based hash of (`seed`, position): the same for any number of
 /// threads, and several times cheaper than libtorch's serial generator. On CUDA libtorch's own
-/// counter-based generator is used; it is seeded per run, not by `seed`.
+/// counter-based generator is used, seeded by `seed`: the mask is as reproducible, but another.
 ///
 /// # Errors
 /// Any error of libtorch, and more than 2^32 elements on the CPU.
@@ -27,6 +27,8 @@ pub fn dropout(input: &Tensor, p: f64, seed: u64) -> Result<Tensor, TchError> {
         return Ok(input.shallow_clone());
     }
     if input.device() != Device::Cpu {
+        // Seeding sets two numbers on the host; nothing waits for the device.
+        tch::manual_seed(seed as i64);
         return input.f_dropout(p, true);
     }
     let mut out = std::ptr::null_mut();

@@ -1,7 +1,8 @@
 //! Scores weights by adapting them to seeded draws of support sets.
 
+use anyhow::Result;
 use serde::Serialize;
-use tch::TchError;
+use thiserror::Error;
 
 use super::learner::TextLearner;
 use super::metrics::{Estimate, Scores};
@@ -23,6 +24,14 @@ pub struct Evaluator<'a> {
     pub builder: TaskBuilder<'a>,
     /// Seed of the run.
     pub run_seed: u64,
+}
+
+/// An adaptation that went wrong: its scores would mean nothing.
+#[derive(Debug, Error)]
+#[error("{adaptation}: the adapted model's logits are not finite; lower inner.lr")]
+pub struct Diverged {
+    /// Which adaptation, in words.
+    pub adaptation: String,
 }
 
 /// The scores of one draw, before and after adapting.
@@ -130,25 +139,30 @@ impl Evaluator<'_> {
         support: &[ExampleId],
         stream: &str,
         index: u64,
-    ) -> Result<Adapted, TchError> {
+    ) -> Result<Adapted> {
         let stream_seed = seed::derive(self.run_seed, stream, index);
-        let batches = self.builder.support(support, stream_seed);
-        InnerLoop::new(self.builder.inner).adapt(self.learner, start, &batches, stream_seed)
+        let batches = self.builder.support(support, stream_seed)?;
+        let inner_loop = InnerLoop::new(self.builder.inner);
+        Ok(inner_loop.adapt(self.learner, start, &batches, stream_seed)?)
     }
 
-    /// The scores of `params` on labelled examples.
+    /// The scores of `params` on labelled examples; `adaptation` names it in an error.
     ///
     /// # Errors
-    /// Any error of libtorch.
+    /// [`Diverged`], and any error of libtorch.
     pub fn score(
         &self,
         params: &ParamSet,
         corpus: &Corpus,
         examples: &[ExampleId],
-    ) -> Result<Scores, TchError> {
+        adaptation: &str,
+    ) -> Result<Scores> {
         let texts: Vec<&[u32]> = examples.iter().map(|&id| corpus.tokens_of(id)).collect();
         let truth: Vec<u32> = examples.iter().map(|&id| corpus.label_of(id)).collect();
         let rows = predict::logits(self.learner.classifier(), params, &texts)?;
+        if rows.iter().flatten().any(|logit| !logit.is_finite()) {
+            return Err(Diverged { adaptation: adaptation.to_owned() }.into());
+        }
         Ok(Scores::of(&truth, &predict::labels(&rows)))
     }
 
@@ -156,7 +170,7 @@ impl Evaluator<'_> {
     /// `test` where given. `on_draw` is called behind each with its adapted scores.
     ///
     /// # Errors
-    /// Any error of libtorch.
+    /// [`Diverged`], and any error of libtorch.
     pub fn domain(
         &self,
         start: &ParamSet,
@@ -165,9 +179,11 @@ impl Evaluator<'_> {
         num_draws: u64,
         test: Option<TestTexts>,
         mut on_draw: impl FnMut(Scores),
-    ) -> Result<DomainResult, TchError> {
+    ) -> Result<DomainResult> {
         let mut draws = Vec::new();
         let mut num_scored = 0;
+        // On texts that are the same for every draw, so are the unadapted scores.
+        let mut unadapted = None;
         for index in 0..num_draws {
             let episode = sampler.draw(domain, index);
             let (corpus, examples) = match test {
@@ -177,10 +193,14 @@ impl Evaluator<'_> {
             num_scored = examples.len();
             let stream = format!("adaptation in evaluation/{name}");
             let adapted = self.adapt(start, &episode.support, &stream, index)?;
-            let draw = Draw {
-                zero_step: self.score(start, corpus, examples)?,
-                adapted: self.score(&adapted.fast_weights, corpus, examples)?,
+            let what = format!("domain {name}, draw {index}");
+            let zero_step = match unadapted.filter(|_| test.is_some()) {
+                Some(scores) => scores,
+                None => self.score(start, corpus, examples, &what)?,
             };
+            unadapted = Some(zero_step);
+            let adapted = self.score(&adapted.fast_weights, corpus, examples, &what)?;
+            let draw = Draw { zero_step, adapted };
             draws.push(draw);
             on_draw(draw.adapted);
         }

@@ -1,6 +1,6 @@
 //! Adaptation to one domain for keeps, and an estimate of how good it is.
 
-use tch::TchError;
+use anyhow::Result;
 
 use super::evaluate::Evaluator;
 use super::metrics::{Estimate, Scores};
@@ -29,12 +29,14 @@ pub fn cross_validate(
     pool: &DomainPool,
     num_folds: usize,
     mut on_fold: impl FnMut(Scores),
-) -> Result<CrossValidation, TchError> {
+) -> Result<CrossValidation> {
     let mut scores = Vec::new();
     for (index, (train, test)) in folds(pool, num_folds, evaluator.run_seed).iter().enumerate() {
         let stream = format!("adaptation in cross-validation/{}", pool.name);
         let adapted = evaluator.adapt(start, train, &stream, index as u64)?;
-        scores.push(evaluator.score(&adapted.fast_weights, evaluator.builder.corpus, test)?);
+        let corpus = evaluator.builder.corpus;
+        let what = format!("domain {}, fold {index}", pool.name);
+        scores.push(evaluator.score(&adapted.fast_weights, corpus, test, &what)?);
         on_fold(scores[index]);
     }
     let values = |value: fn(&Scores) -> f64| scores.iter().map(value).collect::<Vec<_>>();
@@ -54,7 +56,7 @@ pub fn adapt(
     start: &ParamSet,
     support: &[ExampleId],
     domain: &str,
-) -> Result<ParamSet, TchError> {
+) -> Result<ParamSet> {
     let stream = format!("adaptation for keeps/{domain}");
     Ok(evaluator.adapt(start, support, &stream, 0)?.fast_weights)
 }

@@ -42,7 +42,7 @@ pub fn logits(
         let (now, later) = remaining.split_at(count);
         let chosen: Vec<&[u32]> = now.iter().map(|&text| texts[text]).collect();
         let layout = AttentionLayout::for_device(device);
-        let batch = Batch::pack(&chosen, &vec![0; count], layout, device);
+        let batch = Batch::pack(&chosen, &vec![0; count], layout, device)?;
         let found = tch::no_grad(|| classifier.logits(params, &batch, Mode::Eval))?;
         for (&text, row) in now.iter().zip(to_rows(&found)?) {
             rows[text] = row;
@@ -60,12 +60,13 @@ pub fn probabilities(logits: &[f32]) -> Vec<f64> {
     powers.into_iter().map(|power| power / sum).collect()
 }
 
-/// The index of the largest value of each row; the first of equals.
+/// The label of each row.
 pub fn labels(rows: &[Vec<f32>]) -> Vec<u32> {
     rows.iter().map(|row| argmax(row)).collect()
 }
 
-fn argmax(row: &[f32]) -> u32 {
+/// The index of the largest value; the first of equals.
+pub fn argmax(row: &[f32]) -> u32 {
     let mut best = 0;
     for (label, &logit) in row.iter().enumerate() {
         if logit > row[best] {

@@ -1,9 +1,10 @@
 //! From an episode's examples to the batches that are computed on.
 
-use tch::Device;
+use tch::{Device, TchError};
 
-use crate::data::batch::{AttentionLayout, Batch, minibatch};
+use crate::data::batch::{AttentionLayout, Batch};
 use crate::data::corpus::Corpus;
+use crate::data::minibatch::minibatch;
 use crate::data::{DomainId, EpisodeSampler, ExampleId};
 use crate::meta::{InnerConfig, Task};
 use crate::seed;
@@ -21,13 +22,19 @@ pub struct TaskBuilder<'a> {
 
 impl TaskBuilder<'_> {
     /// A batch of these examples, in their order.
-    pub fn batch(&self, examples: &[ExampleId]) -> Batch {
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    pub fn batch(&self, examples: &[ExampleId]) -> Result<Batch, TchError> {
         let layout = AttentionLayout::for_device(self.device);
         Batch::of_examples(self.corpus, examples, layout, self.device)
     }
 
     /// One batch for each adaptation step on `support`, in an order drawn from `order_seed`.
-    pub fn support(&self, support: &[ExampleId], order_seed: u64) -> Vec<Batch> {
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    pub fn support(&self, support: &[ExampleId], order_seed: u64) -> Result<Vec<Batch>, TchError> {
         let batch_size = self.inner.batch;
         (0..self.inner.num_steps(support.len()))
             .map(|step| self.batch(&minibatch(support, batch_size, order_seed, step)))
@@ -55,13 +62,21 @@ pub struct SourcedTask {
 
 impl TaskSource {
     /// Task number `index` of the run with this seed.
-    pub fn task(&self, builder: &TaskBuilder, run_seed: u64, index: u64) -> SourcedTask {
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    pub fn task(
+        &self,
+        builder: &TaskBuilder,
+        run_seed: u64,
+        index: u64,
+    ) -> Result<SourcedTask, TchError> {
         let dropout_seed = seed::derive(run_seed, "dropout", index);
         let (domain, support, query) = match self {
             Self::Episodes(sampler) => {
                 let episode = sampler.episode(index);
                 let order_seed = seed::derive(run_seed, "support order", index);
-                let support = builder.support(&episode.support, order_seed);
+                let support = builder.support(&episode.support, order_seed)?;
                 (Some(episode.domain), support, episode.query)
             }
             Self::Pooled(examples) => {
@@ -70,7 +85,7 @@ impl TaskSource {
                 (None, Vec::new(), batch)
             }
         };
-        let task = Task { support, query: builder.batch(&query), dropout_seed };
-        SourcedTask { domain, query, task }
+        let task = Task { support, query: builder.batch(&query)?, dropout_seed };
+        Ok(SourcedTask { domain, query, task })
     }
 }

@@ -14,12 +14,11 @@ use super::predict;
 use super::tasks::{SourcedTask, TaskBuilder, TaskSource};
 use crate::data::episode::EpisodeSampler;
 use crate::meta::{EpisodeOutcome, MetaAlgorithm};
-use crate::model::ParamSet;
 use crate::optim::clip_by_global_norm;
 use crate::run::checkpoint::{self, ModelFiles};
 use crate::run::console::Console;
 use crate::run::directory::{Pointer, Which, checkpoint_name};
-use crate::run::{Event, EventLog, RunDirectory, TrainingState};
+use crate::run::{Event, RunDirectory, RunLog, TrainingState};
 
 /// A number that went wrong: training stops before it reaches the meta-parameters.
 #[derive(Debug, Error)]
@@ -84,7 +83,7 @@ pub struct Trainer<'a> {
     /// What checkpoints hold beside the state.
     pub files: &'a ModelFiles,
     /// Where events go.
-    pub log: EventLog,
+    pub log: RunLog,
     /// Where people look.
     pub console: &'a Console,
     /// The number of a signal that asked for a stop; 0 for none.
@@ -114,13 +113,13 @@ impl<'a> Trainer<'a> {
         self.emit(&Event::Started { step: state.progress.step, steps })?;
         let mut outcome = Outcome::Completed;
         while state.progress.step < steps {
+            if self.has_run_out_of_patience(state) {
+                outcome = Outcome::EarlyStopping;
+                break;
+            }
             self.outer_step(state)?;
             if is_due(state.progress.step, self.train.eval_every) {
                 self.evaluate(state)?;
-                if self.has_run_out_of_patience(state) {
-                    outcome = Outcome::EarlyStopping;
-                    break;
-                }
             }
             if is_due(state.progress.step, self.train.checkpoint_every) {
                 self.checkpoint(state)?;
@@ -150,7 +149,7 @@ impl<'a> Trainer<'a> {
         let mut gradient = state.meta.zeros_like()?;
         let mut report = StepReport::default();
         for &index in &episodes {
-            let sourced = self.source.task(&self.builder, self.run_seed, index);
+            let sourced = self.source.task(&self.builder, self.run_seed, index)?;
             self.console.begin_episode(sourced.task.support.len());
             let algorithm = self.algorithm.as_ref().expect("`none` takes no step");
             let outcome = algorithm.meta_gradient(self.learner, &state.meta, &sourced.task)?;
@@ -158,7 +157,9 @@ impl<'a> Trainer<'a> {
             gradient.add_scaled(&outcome.gradient, 1.0 / meta_batch as f64)?;
         }
         let gradient_norm = clip_by_global_norm(&mut gradient, self.outer.clip_norm)?;
-        ensure_finite_gradient(step, gradient_norm, &gradient)?;
+        if !gradient_norm.is_finite() {
+            return Err(self.overflow(step, gradient_norm, &episodes).into());
+        }
         let lr = self.outer.lr * self.outer.schedule(self.train.steps).factor(step);
         state.optimizer.step(&mut state.meta, &gradient, lr)?;
 
@@ -181,8 +182,8 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Adds an episode's numbers to the report of its step. This is the only place that waits for
-    /// the device: once an episode.
+    /// Adds an episode's numbers to the report of its step. Here, at an episode's end, is where the
+    /// host waits for the device; the inner loop never does.
     fn collect(
         &self,
         report: &mut StepReport,
@@ -195,8 +196,10 @@ impl<'a> Trainer<'a> {
         let losses = outcome.support_losses.f_to_kind(tch::Kind::Double)?;
         let losses = Vec::<f64>::try_from(losses.f_to_device(tch::Device::Cpu)?)?;
         let query_loss = outcome.query_loss.f_double_value(&[])?;
+        let norm = outcome.gradient.global_norm()?.f_double_value(&[])?;
         let watched = losses.iter().map(|&loss| ("the support loss", loss));
-        for (quantity, value) in watched.chain([("the query loss", query_loss)]) {
+        let last = [("the query loss", query_loss), ("the norm of the meta-gradient", norm)];
+        for (quantity, value) in watched.chain(last) {
             if !value.is_finite() {
                 let place = match domain {
                     Some(domain) => format!(" in episode {index} (domain {domain})"),
@@ -214,6 +217,13 @@ impl<'a> Trainer<'a> {
         report.support_last.extend(losses.last());
         report.query_losses.push(query_loss);
         Ok(())
+    }
+
+    /// The error for a mean of finite meta-gradients that is not finite.
+    fn overflow(&self, step: u64, value: f64, episodes: &[u64]) -> TrainError {
+        let quantity = "the norm of the mean meta-gradient";
+        let place = format!(" over the episodes {episodes:?}");
+        TrainError { step: step + 1, quantity, value, place }
     }
 
     /// Scores the meta-parameters on the meta-dev domains, and remembers and saves the best.
@@ -273,15 +283,27 @@ impl<'a> Trainer<'a> {
             step,
             macro_f1: score_at(state.progress.last_evaluation).map(|(_, macro_f1)| macro_f1),
         };
-        if self.run.pointer(Which::Latest)?.as_ref() == Some(&pointer) {
+        let is_best = score_at(state.progress.best).is_some();
+        let latest = self.run.pointer(Which::Latest)?;
+        let has_best = !is_best || self.run.pointer(Which::Best)?.as_ref() == Some(&pointer);
+        if latest.as_ref() == Some(&pointer) && has_best {
             return Ok(());
         }
-        checkpoint::save(self.run, state, self.files)?;
-        self.run.point(Which::Latest, &pointer)?;
-        if score_at(state.progress.best).is_some() {
+        // A directory that a pointer names is never written again: this step's is complete, and
+        // only its score is new.
+        if latest.is_none_or(|latest| latest.checkpoint != name) {
+            checkpoint::save(self.run, state, self.files)?;
+        }
+        // `latest` is what resuming starts from, and moves last: a run that is killed before has
+        // the rest of this step done again.
+        if is_best {
             self.run.point(Which::Best, &pointer)?;
         }
-        self.run.prune(self.train.keep_last)?;
+        self.run.point(Which::Latest, &pointer)?;
+        if let Err(error) = self.run.prune(self.train.keep_last) {
+            // Too many checkpoints are no reason to lose a run.
+            self.console.line(&format!("warning: old checkpoints cannot be removed: {error}"));
+        }
         self.emit(&Event::Checkpointed { step, checkpoint: name })
     }
 
@@ -301,16 +323,4 @@ impl<'a> Trainer<'a> {
 
 fn is_due(step: u64, every: u64) -> bool {
     every > 0 && step.is_multiple_of(every)
-}
-
-fn ensure_finite_gradient(step: u64, norm: f64, gradient: &ParamSet) -> Result<()> {
-    if norm.is_finite() {
-        return Ok(());
-    }
-    let place = match gradient.first_non_finite()? {
-        Some(name) => format!(" (first in `{name}`)"),
-        None => String::new(),
-    };
-    let quantity = "the norm of the meta-gradient";
-    Err(TrainError { step: step + 1, quantity, value: norm, place }.into())
 }

@@ -141,7 +141,7 @@ fn minilm_equals_transformers() {
     let labels = Vec::<i64>::try_from(&expected["labels"]).unwrap();
     let labels: Vec<u32> = labels.into_iter().map(|label| label as u32).collect();
     for layout in LAYOUTS {
-        let batch = Batch::pack(&texts, &labels, layout, Device::Cpu);
+        let batch = Batch::pack(&texts, &labels, layout, Device::Cpu).unwrap();
         let weights = params.as_leaves().unwrap();
         let logits = classifier.logits(&weights, &batch, Mode::Eval).unwrap();
         let loss = classifier.loss(&logits, &batch).unwrap();

@@ -52,7 +52,7 @@ pub fn pack(
         .map(|(row, &length)| integers(row)[..length as usize].to_vec())
         .collect();
     let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
-    Batch::pack(&rows, labels, layout, Device::Cpu)
+    Batch::pack(&rows, labels, layout, Device::Cpu).unwrap()
 }
 
 /// A parameter set out of tensors named `prefix` + the layout's names.

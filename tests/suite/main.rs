@@ -10,6 +10,7 @@ mod fixtures;
 mod interop;
 mod learning;
 mod optimizers;
+mod program;
 mod readme;
 mod reference_trace;
 mod resume;

@@ -90,9 +90,11 @@ fn unsafe_code_lives_in_torch_ext() {
 }
 
 #[test]
-fn a_command_is_short_and_a_file_has_one_idea() {
+fn files_are_short_enough_to_be_read_in_one_sitting() {
     for file in rust_files(&source_root()) {
         let num_lines = fs::read_to_string(&file).unwrap().lines().count();
-        assert!(num_lines <= 650, "{}: {num_lines} lines", file.display());
+        let most =
+            if file.components().any(|part| part.as_os_str() == "commands") { 220 } else { 450 };
+        assert!(num_lines <= most, "{}: {num_lines} lines, of {most} at most", file.display());
     }
 }

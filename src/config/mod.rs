@@ -3,11 +3,13 @@
 //! Later layers win: built-in defaults, preset, the settings a checkpoint was made with, the
 //! configuration file, `--set`, named flags.
 
-use std::fs;
-use std::path::Path;
+pub mod error;
+pub mod layer;
+
+pub use error::ConfigError;
+pub use layer::{Layer, PRESETS};
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use toml::{Table, Value};
 
 use crate::data::{DataConfig, EpisodeConfig};
@@ -84,157 +86,6 @@ pub enum PrecisionChoice {
     Bf16,
 }
 
-/// What is wrong with a configuration.
-#[derive(Debug, Error)]
-pub enum ConfigError {
-    /// A file can't be read.
-    #[error("{source_name}: {reason}")]
-    Unreadable {
-        /// The file.
-        source_name: String,
-        /// The system's words.
-        reason: String,
-    },
-    /// Not TOML, or a value of the wrong type.
-    #[error("{source_name}: {reason}")]
-    Malformed {
-        /// The file or flag.
-        source_name: String,
-        /// What was expected and found.
-        reason: String,
-    },
-    /// A key that does not exist.
-    #[error("{source_name}: unknown key `{key}`; the nearest known key is `{nearest}`")]
-    UnknownKey {
-        /// The file or flag.
-        source_name: String,
-        /// The key.
-        key: String,
-        /// The known key with the smallest edit distance.
-        nearest: String,
-    },
-    /// Values that are impossible, alone or together.
-    #[error("{0}")]
-    Invalid(String),
-}
-
-/// The names of the presets.
-pub const PRESETS: [&str; 2] = ["reference-fomaml", "reference-reptile"];
-
-/// One source of configuration: a name for error messages, and the keys it sets.
-#[derive(Clone, Debug)]
-pub struct Layer {
-    /// Named in error messages.
-    pub source_name: String,
-    /// The keys it sets.
-    pub table: Table,
-}
-
-impl Layer {
-    /// The layer of a configuration file.
-    ///
-    /// # Errors
-    /// An unreadable file, or one that is not TOML.
-    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
-        let source_name = path.display().to_string();
-        let text = fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
-            source_name: source_name.clone(),
-            reason: error.to_string(),
-        })?;
-        let table = text.parse::<Table>().map_err(|error| ConfigError::Malformed {
-            source_name: source_name.clone(),
-            reason: error.to_string().trim_end().replace('\n', "\n  "),
-        })?;
-        Ok(Self { source_name, table })
-    }
-
-    /// The layer of one `--set key=value`; the value is TOML, or else a string.
-    ///
-    /// # Errors
-    /// No `=`, or an empty key.
-    pub fn from_assignment(assignment: &str) -> Result<Self, ConfigError> {
-        let source_name = format!("--set {assignment}");
-        let (key, value) = assignment
-            .split_once('=')
-            .filter(|(key, _)| !key.trim().is_empty())
-            .ok_or_else(|| ConfigError::Malformed {
-                source_name: source_name.clone(),
-                reason: "expected key=value, such as inner.lr=1e-4".into(),
-            })?;
-        let value = match format!("value = {value}").parse::<Table>() {
-            Ok(mut table) if table.len() == 1 => {
-                table.remove("value").expect("the only key of the table")
-            }
-            _ => Value::String(value.to_owned()),
-        };
-        Ok(Self { source_name, table: nested(key.trim(), value) })
-    }
-
-    /// The layer of a named flag.
-    pub fn from_flag(flag: &str, key: &str, value: impl Into<Value>) -> Self {
-        Self { source_name: format!("--{flag}"), table: nested(key, value.into()) }
-    }
-
-    /// The layer of a preset.
-    ///
-    /// # Errors
-    /// An unknown name.
-    pub fn from_preset(name: &str) -> Result<Self, ConfigError> {
-        let algo = match name {
-            "reference-fomaml" => "fomaml",
-            "reference-reptile" => "reptile",
-            _ => {
-                return Err(ConfigError::Invalid(format!(
-                    "preset: expected one of {}, found \"{name}\"",
-                    PRESETS.join(", ")
-                )));
-            }
-        };
-        // The settings of the reference implementation (mailong25/meta-learning-bert): its "inner
-        // update steps" are epochs, its outer optimizer is Adam for both algorithms, and the query
-        // loss is computed with dropout still on.
-        let text = format!(
-            r#"
-            preset = "{name}"
-            [data]
-            max_length = 256
-            [episode]
-            support = 80
-            query = 20
-            domain_law = "size"
-            example_law = "uniform"
-            [inner]
-            optimizer = "adam"
-            lr = 5e-5
-            epochs = 10
-            steps = 0
-            batch = 12
-            query_dropout = true
-            [train]
-            algo = "{algo}"
-            steps = 1250
-            meta_batch = 2
-            [outer]
-            optimizer = "adam"
-            lr = 5e-5
-            schedule = "constant"
-            clip_norm = 0.0
-            [evaluate]
-            inner_epochs = 40
-            "#
-        );
-        let table = text.parse().expect("presets are valid TOML");
-        Ok(Self { source_name: format!("preset {name}"), table })
-    }
-}
-
-fn nested(key: &str, value: Value) -> Table {
-    let mut parts = key.split('.').rev();
-    let last = parts.next().expect("splitting yields at least one part");
-    let innermost = Table::from_iter([(last.to_owned(), value)]);
-    parts.fold(innermost, |table, part| Table::from_iter([(part.to_owned(), Value::Table(table))]))
-}
-
 impl RunConfig {
     /// The configuration that the layers add up to, on top of the defaults and of the preset that
     /// the last layer to name one names. It is not validated.
@@ -253,7 +104,7 @@ impl RunConfig {
         let mut merged = defaults.clone();
         let mut config = Self::default();
         for layer in preset.iter().chain(layers) {
-            merge(&mut merged, &layer.table, &defaults, "", &layer.source_name)?;
+            layer::merge(&mut merged, &layer.table, &defaults, "", &layer.source_name)?;
             // Converting behind every layer lets an error name the layer it came from.
             config = merged.clone().try_into().map_err(|error: toml::de::Error| {
                 ConfigError::Malformed {
@@ -287,6 +138,16 @@ impl RunConfig {
         let share = |key: &str, value: f64| {
             require(value >= 0.0 && value.is_finite(), key, "a number of at least 0", &value)
         };
+        let bounded = |key: &str, value: u64, most: u64| {
+            require(value <= most, key, &format!("at most {most}"), &value)
+        };
+        bounded("train.steps", self.train.steps, 1_000_000_000)?;
+        bounded("train.meta_batch", self.train.meta_batch, 10_000)?;
+        bounded("inner.steps", self.inner.steps as u64, 10_000)?;
+        bounded("inner.epochs", self.inner.epochs as u64, 1_000)?;
+        bounded("evaluate.inner_epochs", self.evaluate.inner_epochs as u64, 1_000)?;
+        bounded("evaluate.episodes", self.evaluate.episodes, 1_000_000)?;
+        bounded("evaluate.dev_episodes", self.evaluate.dev_episodes, 1_000_000)?;
         require(self.data.max_length >= 3, "data.max_length", "at least 3", &self.data.max_length)?;
         require(self.episode.support > 0, "episode.support", "at least 1", &self.episode.support)?;
         require(self.episode.query > 0, "episode.query", "at least 1", &self.episode.query)?;
@@ -307,9 +168,12 @@ impl RunConfig {
         require((0.0..1.0).contains(&momentum), "outer.momentum", "from 0 to below 1", &momentum)?;
         let warmup = self.outer.warmup_steps;
         require(warmup <= self.train.steps, "outer.warmup_steps", "at most train.steps", &warmup)?;
-        if self.train.algo == Algorithm::None && self.train.patience > 0 {
+        let is_evaluated = self.train.algo != Algorithm::None && self.train.eval_every > 0;
+        if self.train.patience > 0 && !is_evaluated {
             return Err(ConfigError::Invalid(
-                "train.patience: algo \"none\" takes no steps that could stop early".into(),
+                "train.patience: expected evaluations on the way that could stop training, found \
+                 none; set train.eval_every, and an algorithm other than none"
+                    .into(),
             ));
         }
         Ok(())
@@ -332,71 +196,6 @@ impl RunConfig {
             episode.query = self.evaluate.query;
         }
         episode
-    }
-}
-
-/// Lays `overlay` over `target`; `known` holds every key there is.
-fn merge(
-    target: &mut Table,
-    overlay: &Table,
-    known: &Table,
-    prefix: &str,
-    source_name: &str,
-) -> Result<(), ConfigError> {
-    for (key, value) in overlay {
-        let path = format!("{prefix}{key}");
-        match (known.get(key), value) {
-            (Some(Value::Table(known)), Value::Table(overlay)) => {
-                let Some(Value::Table(target)) = target.get_mut(key) else {
-                    unreachable!("the merged table has every section of the defaults")
-                };
-                merge(target, overlay, known, &format!("{path}."), source_name)?;
-            }
-            (Some(Value::Table(_)), _) => {
-                return Err(ConfigError::Malformed {
-                    source_name: source_name.to_owned(),
-                    reason: format!("expected `{path}` to be a section, found {value}"),
-                });
-            }
-            (Some(Value::Float(_)), Value::Integer(integer)) => {
-                target.insert(key.clone(), Value::Float(*integer as f64));
-            }
-            (Some(_), value) => {
-                target.insert(key.clone(), value.clone());
-            }
-            (None, _) => {
-                return Err(ConfigError::UnknownKey {
-                    source_name: source_name.to_owned(),
-                    nearest: nearest_key(&path),
-                    key: path,
-                });
-            }
-        }
-    }
-    Ok(())
-}
-
-fn nearest_key(unknown: &str) -> String {
-    let defaults = Table::try_from(RunConfig::default()).expect("defaults serialise");
-    let mut keys = Vec::new();
-    collect_keys(&defaults, "", &mut keys);
-    // A key in the wrong section, or in none, is nearer to its namesake than spelling tells.
-    let last = |key: &str| key.rsplit('.').next().unwrap_or(key).to_owned();
-    keys.into_iter()
-        .min_by_key(|key| {
-            let whole = strsim::osa_distance(unknown, key);
-            2 * strsim::osa_distance(&last(unknown), &last(key)) + whole
-        })
-        .expect("there are keys")
-}
-
-fn collect_keys(table: &Table, prefix: &str, keys: &mut Vec<String>) {
-    for (key, value) in table {
-        let path = format!("{prefix}{key}");
-        if let Value::Table(section) = value {
-            collect_keys(section, &format!("{path}."), keys);
-        }
-        keys.push(path);
     }
 }
 

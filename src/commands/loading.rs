@@ -1,0 +1,117 @@
+//! From a model directory to weights on a device.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use tch::Device;
+
+use super::InputError;
+use crate::config::{ConfigError, PrecisionChoice, RunConfig};
+use crate::data::TextTokenizer;
+use crate::model::pretrained::Weights;
+use crate::model::{Classifier, ModelDirectory, ParamSet, Precision};
+use crate::run::console::Console;
+
+/// A model directory with everything read, before it is known which labels are wanted of it.
+pub struct OpenedModel {
+    directory: ModelDirectory,
+    weights: Weights,
+    tokenizer: TextTokenizer,
+}
+
+/// A model with its weights on a device.
+pub struct LoadedModel {
+    /// Where it came from.
+    pub directory: ModelDirectory,
+    /// The model.
+    pub classifier: Classifier,
+    /// Its weights.
+    pub params: ParamSet,
+    /// The labels, by id.
+    pub labels: Vec<String>,
+    /// The tokenizer.
+    pub tokenizer: TextTokenizer,
+}
+
+impl OpenedModel {
+    /// Reads a model directory.
+    pub fn open(path: &Path) -> Result<Self> {
+        let directory = ModelDirectory::open(path)?;
+        let weights = directory.read_weights()?;
+        // The shapes that the directory itself promises; what the data asks for comes later.
+        let num_labels = directory.num_labels().or(weights.num_head_labels()).unwrap_or(2);
+        weights.check(&Classifier::new(directory.config(), num_labels, Precision::Fp32))?;
+        let tokenizer = TextTokenizer::open(path)?;
+        let rows = directory.config().vocab_size;
+        if i64::from(tokenizer.max_id()) >= rows {
+            return Err(InputError(format!(
+                "{}: expected wordpiece ids below {rows}, the rows of the embedding table, found {}",
+                path.display(),
+                tokenizer.max_id()
+            ))
+            .into());
+        }
+        Ok(Self { directory, weights, tokenizer })
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &ModelDirectory {
+        &self.directory
+    }
+
+    /// The labels that the model commits to: those of its head, under the names of `data.labels`
+    /// where these are set; `None` for an encoder without a head.
+    pub fn labels(&self, config: &RunConfig) -> Result<Option<Vec<String>>, ConfigError> {
+        let Some(num_labels) = self.weights.num_head_labels() else { return Ok(None) };
+        let named = &config.data.labels;
+        if named.is_empty() {
+            return Ok(Some(self.directory.labels_or_placeholders(num_labels)));
+        }
+        if named.len() != num_labels {
+            return Err(ConfigError::Invalid(format!(
+                "data.labels: expected {num_labels} labels, those of the head of {}, found {}",
+                self.directory.path().display(),
+                named.len()
+            )));
+        }
+        Ok(Some(named.clone()))
+    }
+
+    /// Loads the weights, with a head for `labels`; an encoder without one gets a head drawn from
+    /// the seed.
+    pub fn load(
+        self,
+        labels: &[String],
+        config: &RunConfig,
+        device: Device,
+        console: &Console,
+    ) -> Result<LoadedModel> {
+        let Self { directory, weights, tokenizer } = self;
+        let path = directory.path().display();
+        let precision = match config.precision {
+            PrecisionChoice::Auto | PrecisionChoice::Fp32 => Precision::Fp32,
+            PrecisionChoice::Bf16 => Precision::Bf16,
+        };
+        let positions = directory.config().max_position_embeddings;
+        if config.data.max_length as i64 > positions {
+            return Err(ConfigError::Invalid(format!(
+                "data.max_length: expected at most {positions}, the positions of {path}, found {}",
+                config.data.max_length
+            ))
+            .into());
+        }
+        let classifier = Classifier::new(directory.config(), labels.len(), precision);
+        let (params, report) = weights.load(&classifier, config.seed)?;
+        let num_parameters = classifier.layout().num_parameters();
+        console.detail(&format!("{path}: {num_parameters} parameters, labels {labels:?}"));
+        if !report.initialised.is_empty() {
+            let names = report.initialised.join(", ");
+            console.line(&format!("{path}: initialised from the seed: {names}"));
+        }
+        if !report.unexpected.is_empty() {
+            console.line(&format!("{path}: not used: {}", report.unexpected.join(", ")));
+        }
+        let params = params.to_device(device).context("cannot move the model to its device")?;
+        Ok(LoadedModel { classifier, params, labels: labels.to_vec(), tokenizer, directory })
+    }
+}

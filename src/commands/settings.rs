@@ -1,0 +1,79 @@
+//! From arguments to a validated configuration and a device.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use tch::Device;
+
+use super::{InputError, print_result};
+use crate::cli::SharedArgs;
+use crate::config::{ConfigError, Layer, RunConfig};
+use crate::run::RunDirectory;
+use crate::run::checkpoint::SETTINGS_FILE;
+use crate::run::console::Console;
+
+/// Adds up `base`, `--config`, `--set` and flags, and validates the sum. `None` where
+/// `--print-config` has been answered.
+pub fn configure(
+    shared: &SharedArgs,
+    base: Option<Layer>,
+    flags: Vec<Layer>,
+) -> Result<Option<RunConfig>> {
+    let mut layers: Vec<Layer> = base.into_iter().collect();
+    layers.extend(shared.layers()?);
+    layers.extend(flags);
+    let config = RunConfig::from_layers(&layers)?;
+    config.validate()?;
+    if shared.print_config {
+        print_result(&config.to_toml())?;
+        return Ok(None);
+    }
+    Ok(Some(config))
+}
+
+/// The settings a checkpoint was made with, but for those of the machine it was made on: where it
+/// computed, and where its files were.
+pub fn stored_settings(checkpoint: &Path) -> Result<Option<Layer>> {
+    let path = checkpoint.join(SETTINGS_FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let mut layer = Layer::from_file(&path)?;
+    for key in ["device", "threads", "precision", "seed", "model"] {
+        layer.table.remove(key);
+    }
+    if let Some(data) = layer.table.get_mut("data").and_then(toml::Value::as_table_mut) {
+        data.remove("path");
+    }
+    Ok(Some(layer))
+}
+
+/// The model directory that a `--checkpoint` argument means.
+pub fn resolve_checkpoint(argument: &Path) -> Result<PathBuf> {
+    RunDirectory::resolve(argument).map_err(|error| {
+        InputError(format!("{}: cannot be read as a run: {error}", argument.display())).into()
+    })
+}
+
+/// Sets the number of threads and picks the device; says once why `auto` is not CUDA.
+pub fn select_device(config: &RunConfig, console: &Console) -> Result<Device> {
+    if config.threads > 0 {
+        // More threads than cores only wait for each other, and thousands bring a machine down.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = config.threads;
+        if threads > cores {
+            let reason =
+                format!("threads: expected at most {cores}, the cores here, found {threads}");
+            return Err(ConfigError::Invalid(reason).into());
+        }
+        tch::set_num_threads(threads as i32);
+        // The tokenizer's pool; it can only be set once, which is here.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    }
+    let (device, reason) = crate::device::select(&config.device)?;
+    if let Some(reason) = reason {
+        console.line(&format!("computing on the CPU; CUDA is not usable: {reason}"));
+    }
+    console.detail(&format!("device {device:?}, {} CPU threads", tch::get_num_threads()));
+    Ok(device)
+}

@@ -1,0 +1,38 @@
+//! Stopping by signal: the first one finishes the step and saves, a second one ends at once.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level;
+
+/// Signals this near to the first one belong to it: `timeout` and terminals send theirs to the
+/// process and to its group, so that one wish arrives twice.
+const SAME_WISH: Duration = Duration::from_secs(1);
+
+/// A number that becomes that of the first SIGINT or SIGTERM.
+///
+/// # Errors
+/// The system's, where handlers can't be installed.
+pub fn stop_on_signals() -> io::Result<Arc<AtomicUsize>> {
+    let stop = Arc::new(AtomicUsize::new(0));
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let flag = stop.clone();
+    std::thread::spawn(move || {
+        let mut first = None;
+        for signal in signals.forever() {
+            match first {
+                None => {
+                    first = Some(Instant::now());
+                    flag.store(signal as usize, Ordering::Relaxed);
+                }
+                Some(at) if at.elapsed() < SAME_WISH => {}
+                Some(_) => low_level::exit(128 + signal),
+            }
+        }
+    });
+    Ok(stop)
+}

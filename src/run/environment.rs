@@ -1,0 +1,58 @@
+//! What a run was made of and ran on: `environment.json`.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use super::directory::RunDirectory;
+use crate::atomic::write_file;
+
+/// Where a checkpoint's knowledge comes from. Every checkpoint carries a copy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Version of metabert.
+    pub metabert: String,
+    /// SHA-256 of the dataset file.
+    pub dataset_sha256: String,
+    /// Names of the domains trained on.
+    pub meta_train: Vec<String>,
+    /// Names of the domains that chose the best checkpoint.
+    pub meta_dev: Vec<String>,
+    /// Names of the domains held out.
+    pub low_resource: Vec<String>,
+}
+
+/// The contents of `environment.json`, written when a run starts and not touched when it resumes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Where the run's knowledge comes from.
+    #[serde(flatten)]
+    pub provenance: Provenance,
+    /// Version of libtorch.
+    pub torch: String,
+    /// Device, such as `Cpu` or `Cuda(0)`.
+    pub device: String,
+    /// CPU threads.
+    pub threads: i32,
+}
+
+impl Environment {
+    /// Writes `environment.json` of a run.
+    ///
+    /// # Errors
+    /// Any error of the file system.
+    pub fn write(&self, run: &RunDirectory) -> io::Result<()> {
+        write_file(&run.environment_file(), &serde_json::to_vec_pretty(self)?)
+    }
+
+    /// Reads `environment.json` of a run.
+    ///
+    /// # Errors
+    /// An unreadable or malformed file.
+    pub fn read(run: &RunDirectory) -> io::Result<Self> {
+        let path = run.environment_file();
+        std::fs::read(&path)
+            .and_then(|text| serde_json::from_slice(&text).map_err(io::Error::from))
+            .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
+    }
+}
