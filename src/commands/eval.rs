@@ -153,6 +153,7 @@ fn evaluate(
             evaluator.domain(&model.params, &sampler, named, num_draws, test, |scores| {
                 console.evaluated_draw(scores.accuracy, scores.macro_f1);
                 console.begin_episode(steps);
+                Ok(())
             })?;
         let (accuracy, macro_f1) = (result.summary.accuracy, result.summary.macro_f1);
         let checkpoint = argument.display();

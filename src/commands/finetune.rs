@@ -1,5 +1,7 @@
 //! `metabert finetune`.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 
 use super::loading::{LoadedModel, OpenedModel};
@@ -11,7 +13,7 @@ use crate::config::RunConfig;
 use crate::data::{Corpus, Dataset, DomainId, DomainPool, EpisodeSampler};
 use crate::run::checkpoint::ModelFiles;
 use crate::run::console::Console;
-use crate::run::directory::ensure_free;
+use crate::run::directory::{ensure_free, ensure_replaceable_model};
 use crate::train::finetune::{adapt, cross_validate};
 use crate::train::{Evaluator, TaskBuilder, TextLearner};
 
@@ -26,6 +28,8 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     ensure_free(&args.out, args.force)?;
     ensure_writable(&args.out)
         .map_err(|error| InputError(format!("{}: {error}", args.out.display())))?;
+    ensure_replaceable_model(&args.out, &[&checkpoint, Path::new(&config.data.path)])
+        .map_err(InputError)?;
     let opened = OpenedModel::open(&checkpoint)?;
     let labels = opened.labels(&config)?;
     let dataset = texts::without_repeats(texts::read(&config, labels.as_deref())?, &console);

@@ -1,6 +1,6 @@
 //! `metabert model`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ use crate::atomic::{ensure_writable, write_directory};
 use crate::cli::{InfoArgs, InitArgs};
 use crate::data::TextTokenizer;
 use crate::model::{BertConfig, Classifier, ModelDirectory, Precision, init as draw, pretrained};
-use crate::run::directory::ensure_free;
+use crate::run::directory::{ensure_free, ensure_replaceable_model};
 
 /// Runs `model info`.
 pub fn info(args: &InfoArgs) -> Result<()> {
@@ -80,6 +80,8 @@ pub fn init(args: &InitArgs) -> Result<()> {
     ensure_free(&args.out, args.force)?;
     ensure_writable(&args.out)
         .map_err(|error| InputError(format!("{}: {error}", args.out.display())))?;
+    let inputs: Vec<&Path> = args.tokenizer.iter().map(PathBuf::as_path).collect();
+    ensure_replaceable_model(&args.out, &inputs).map_err(InputError)?;
     let mut config_json = architecture(&args.config)?;
     let tokenizer = args.tokenizer.as_deref().map(TextTokenizer::open).transpose()?;
     if let Some(tokenizer) = &tokenizer {

@@ -100,6 +100,10 @@ fn label_all(
         truncated += encodings.iter().filter(|e| e.full_length > e.ids.len()).count();
         let ids: Vec<&[u32]> = encodings.iter().map(|encoding| encoding.ids.as_slice()).collect();
         let rows = logits(&model.classifier, &model.params, &ids)?;
+        if rows.iter().flatten().any(|logit| !logit.is_finite()) {
+            let path = model.directory.path().display();
+            return Err(InputError(format!("{path}: the model's logits are not finite")).into());
+        }
         for (text, row) in texts.iter().zip(&rows) {
             let written = write_line(&mut output, text, row, &model.labels);
             match written {

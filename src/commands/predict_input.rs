@@ -56,6 +56,16 @@ impl Source {
     }
 
     fn next_text(&mut self) -> Result<Option<String>> {
+        loop {
+            let Some(line) = self.next_line()? else { return Ok(None) };
+            // In JSONL a blank line is no record; in plain text it would be an empty text.
+            if self.is_jsonl != Some(true) || !line.trim().is_empty() {
+                return self.text_of(line).map(Some);
+            }
+        }
+    }
+
+    fn next_line(&mut self) -> Result<Option<String>> {
         let mut line = Vec::new();
         let read = self
             .reader
@@ -65,36 +75,42 @@ impl Source {
             return Ok(None);
         }
         self.num_lines += 1;
-        let wrong = |problem: &str| {
-            InputError(format!("{}: line {}: {problem}", self.name, self.num_lines))
-        };
         while line.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
             line.pop();
         }
         let line = String::from_utf8(line).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
-            wrong(&format!("expected UTF-8, found another byte at offset {at}"))
+            self.wrong(&format!("expected UTF-8, found another byte at offset {at}"))
         })?;
         // Editors on Windows put a byte order mark in front of the first line.
         let line = match self.num_lines {
             1 => line.strip_prefix('\u{feff}').unwrap_or(&line).to_owned(),
             _ => line,
         };
+        Ok(Some(line))
+    }
+
+    fn text_of(&mut self, line: String) -> Result<String> {
         let record = || serde_json::from_str::<Value>(&line);
         let is_jsonl =
             *self.is_jsonl.get_or_insert_with(|| record().is_ok_and(|record| record.is_object()));
         let text = if is_jsonl {
-            let record = record().map_err(|error| wrong(&format!("expected JSON: {error}")))?;
+            let record =
+                record().map_err(|error| self.wrong(&format!("expected JSON: {error}")))?;
             match record.get("text") {
                 Some(Value::String(text)) => text.clone(),
-                _ => return Err(wrong("expected an object with a string `text`").into()),
+                _ => return Err(self.wrong("expected an object with a string `text`").into()),
             }
         } else {
             line
         };
         if text.trim().is_empty() {
-            return Err(wrong("expected a text, found none; remove the line").into());
+            return Err(self.wrong("expected a text, found none; remove the line").into());
         }
-        Ok(Some(text))
+        Ok(text)
+    }
+
+    fn wrong(&self, problem: &str) -> InputError {
+        InputError(format!("{}: line {}: {problem}", self.name, self.num_lines))
     }
 }

@@ -7,7 +7,7 @@ use tch::Device;
 
 use super::{InputError, print_result};
 use crate::cli::SharedArgs;
-use crate::config::{ConfigError, Layer, RunConfig};
+use crate::config::{Layer, RunConfig};
 use crate::run::RunDirectory;
 use crate::run::checkpoint::SETTINGS_FILE;
 use crate::run::console::Console;
@@ -60,11 +60,11 @@ pub fn select_device(config: &RunConfig, console: &Console) -> Result<Device> {
     if config.threads > 0 {
         // More threads than cores only wait for each other, and thousands bring a machine down.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = config.threads;
-        if threads > cores {
-            let reason =
-                format!("threads: expected at most {cores}, the cores here, found {threads}");
-            return Err(ConfigError::Invalid(reason).into());
+        let threads = config.threads.min(cores);
+        if threads < config.threads {
+            let asked = config.threads;
+            console
+                .line(&format!("warning: threads: using {threads}, the cores here, not {asked}"));
         }
         tch::set_num_threads(threads as i32);
         // The tokenizer's pool; it can only be set once, which is here.

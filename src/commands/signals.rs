@@ -1,6 +1,6 @@
 //! Stopping by signal: the first one finishes the step and saves, a second one ends at once.
 
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -28,6 +28,11 @@ pub fn stop_on_signals() -> io::Result<Arc<AtomicUsize>> {
                 None => {
                     first = Some(Instant::now());
                     flag.store(signal as usize, Ordering::Relaxed);
+                    // Where nobody reads stderr any more, the stop is made all the same.
+                    let _ = writeln!(
+                        io::stderr(),
+                        "stopping behind this outer step; a second signal stops at once"
+                    );
                 }
                 Some(at) if at.elapsed() < SAME_WISH => {}
                 Some(_) => low_level::exit(128 + signal),

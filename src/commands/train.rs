@@ -58,7 +58,9 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let outcome = materials.train(model, &corpus, provenance, (args.resume, &console, &stop))?;
     match outcome {
         Outcome::Interrupted(signal) => {
-            let resume = format!("metabert train --run-dir {} --resume", run.path().display());
+            let path = run.path().display().to_string();
+            let path = format!("'{}'", path.replace('\'', r"'\''"));
+            let resume = format!("metabert train --run-dir {path} --resume");
             Err(Interrupted { signal, resume }.into())
         }
         Outcome::Completed | Outcome::EarlyStopping => {

@@ -210,6 +210,31 @@ fn step_of(name: &str) -> Option<u64> {
     (checkpoint_name(step) == name).then_some(step)
 }
 
+/// Refuses to replace, even with `--force`, what is no model directory, and what holds one of
+/// `inputs`.
+///
+/// # Errors
+/// The reason, in one line.
+pub fn ensure_replaceable_model(path: &Path, inputs: &[&Path]) -> Result<(), String> {
+    let shown = path.display();
+    let Ok(mut entries) = fs::read_dir(path) else { return Ok(()) };
+    if entries.next().is_some() && !path.join("config.json").is_file() {
+        return Err(format!(
+            "{shown}: expected a model directory to replace, found another; remove it by hand"
+        ));
+    }
+    let Ok(inside) = path.canonicalize() else { return Ok(()) };
+    for input in inputs {
+        if input.canonicalize().is_ok_and(|input| input.starts_with(&inside)) {
+            return Err(format!(
+                "{shown}: cannot be replaced, since {}, which is read, is in it",
+                input.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a directory that exists and holds something, unless `force`.
 ///
 /// # Errors

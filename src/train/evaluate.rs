@@ -167,7 +167,8 @@ impl Evaluator<'_> {
     }
 
     /// `num_draws` draws of one domain of `sampler`, each scored on its own query set or on
-    /// `test` where given. `on_draw` is called behind each with its adapted scores.
+    /// `test` where given. `on_draw` is called behind each with its adapted scores, and may end
+    /// the series with an error.
     ///
     /// # Errors
     /// [`Diverged`], and any error of libtorch.
@@ -178,7 +179,7 @@ impl Evaluator<'_> {
         (domain, name): (DomainId, &str),
         num_draws: u64,
         test: Option<TestTexts>,
-        mut on_draw: impl FnMut(Scores),
+        mut on_draw: impl FnMut(Scores) -> Result<()>,
     ) -> Result<DomainResult> {
         let mut draws = Vec::new();
         let mut num_scored = 0;
@@ -202,7 +203,7 @@ impl Evaluator<'_> {
             let adapted = self.score(&adapted.fast_weights, corpus, examples, &what)?;
             let draw = Draw { zero_step, adapted };
             draws.push(draw);
-            on_draw(draw.adapted);
+            on_draw(draw.adapted)?;
         }
         let summary = Summary::of(&[&draws]);
         Ok(DomainResult { domain: name.to_owned(), num_scored, summary, draws })

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::config::{OuterConfig, TrainConfig};
 use super::evaluate::{Evaluation, Evaluator};
 use super::learner::TextLearner;
-use super::metrics::mean;
+use super::metrics::{Scores, mean};
 use super::predict;
 use super::tasks::{SourcedTask, TaskBuilder, TaskSource};
 use crate::data::episode::EpisodeSampler;
@@ -36,6 +36,11 @@ pub struct TrainError {
     /// Where: episode and domain, or the tensor.
     pub place: String,
 }
+
+/// A signal asked for a stop while the meta-dev domains were being evaluated.
+#[derive(Debug, Error)]
+#[error("stop requested")]
+struct StopRequested;
 
 /// Why training ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,13 +117,9 @@ impl<'a> Trainer<'a> {
         let steps = if self.algorithm.is_some() { self.train.steps } else { 0 };
         self.emit(&Event::Started { step: state.progress.step, steps })?;
         let mut outcome = Outcome::Completed;
-        while state.progress.step < steps {
-            if self.has_run_out_of_patience(state) {
-                outcome = Outcome::EarlyStopping;
-                break;
-            }
-            self.outer_step(state)?;
-            if is_due(state.progress.step, self.train.eval_every) {
+        loop {
+            // First, since a run may have been stopped between a step and its evaluation.
+            if self.evaluation_is_due(state) {
                 self.evaluate(state)?;
             }
             if is_due(state.progress.step, self.train.checkpoint_every) {
@@ -130,14 +131,28 @@ impl<'a> Trainer<'a> {
                 self.finish(state, "interrupted")?;
                 return Ok(Outcome::Interrupted(signal));
             }
-        }
-        if state.progress.last_evaluation.is_none_or(|(step, _)| step < state.progress.step) {
-            self.evaluate(state)?;
+            if self.has_run_out_of_patience(state) {
+                outcome = Outcome::EarlyStopping;
+                break;
+            }
+            if state.progress.step >= steps {
+                break;
+            }
+            self.outer_step(state)?;
         }
         self.checkpoint(state)?;
         let reason = if outcome == Outcome::Completed { "completed" } else { "early_stopping" };
         self.finish(state, reason)?;
         Ok(outcome)
+    }
+
+    /// Whether the meta-parameters of this step are to be scored, and have not been: every
+    /// `eval_every` steps, and at the end.
+    fn evaluation_is_due(&self, state: &TrainingState) -> bool {
+        let step = state.progress.step;
+        let is_last = self.algorithm.is_none() || step >= self.train.steps;
+        let is_scored = state.progress.last_evaluation.is_some_and(|(scored, _)| scored == step);
+        self.dev.is_some() && !is_scored && (is_last || is_due(step, self.train.eval_every))
     }
 
     /// One step of the meta-parameters against the mean meta-gradient of a meta-batch.
@@ -234,15 +249,25 @@ impl<'a> Trainer<'a> {
         self.console.begin_evaluation(pools.len() as u64 * dev.episodes);
         let mut results = Vec::new();
         for pool in pools {
-            let result = dev.evaluator.domain(
-                &state.meta,
-                &dev.sampler,
-                (pool.domain, &pool.name),
-                dev.episodes,
-                None,
-                |scores| self.console.evaluated_draw(scores.accuracy, scores.macro_f1),
-            )?;
-            results.push(result);
+            let named = (pool.domain, pool.name.as_str());
+            let on_draw = |scores: Scores| {
+                self.console.evaluated_draw(scores.accuracy, scores.macro_f1);
+                match self.stop.load(Ordering::Relaxed) {
+                    0 => Ok(()),
+                    _ => Err(StopRequested.into()),
+                }
+            };
+            let (sampler, episodes) = (&dev.sampler, dev.episodes);
+            let found = dev.evaluator.domain(&state.meta, sampler, named, episodes, None, on_draw);
+            match found {
+                Ok(result) => results.push(result),
+                // Evaluations can be long. This one is made again when the run goes on.
+                Err(error) if error.is::<StopRequested>() => {
+                    self.console.end_evaluation();
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
         }
         self.console.end_evaluation();
         let overall = Evaluation::of(results).overall;
@@ -322,5 +347,5 @@ impl<'a> Trainer<'a> {
 }
 
 fn is_due(step: u64, every: u64) -> bool {
-    every > 0 && step.is_multiple_of(every)
+    every > 0 && step > 0 && step.is_multiple_of(every)
 }
