@@ -19,7 +19,8 @@ const LENGTHS: [usize; 12] = [17, 24, 33, 41, 50, 58, 66, 79, 96, 121, 170, 256]
 
 fn texts() -> Vec<Vec<u32>> {
     let text = |(row, &length): (usize, &usize)| {
-        (0..length).map(|position| 1_000 + ((row * 7_919 + position * 104_729) % 20_000) as u32)
+        (0..length)
+            .map(move |position| 1_000 + ((row * 7_919 + position * 104_729) % 20_000) as u32)
     };
     LENGTHS.iter().enumerate().map(|row| text(row).collect()).collect()
 }

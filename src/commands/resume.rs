@@ -9,6 +9,29 @@ use crate::config::{Layer, RunConfig};
 use crate::optim::ScheduleConfig;
 use crate::run::{Environment, Provenance, RunDirectory};
 
+/// The layer of a run's `config.toml`.
+pub fn stored_config(run: &RunDirectory) -> Result<Layer> {
+    if !run.config_file().exists() {
+        return Err(InputError(format!(
+            "{}: expected a run to resume, found no config.toml; leave out --resume to start one",
+            run.path().display()
+        ))
+        .into());
+    }
+    Ok(Layer::from_file(&run.config_file())?)
+}
+
+/// The command that goes on with a run, to be pasted into a shell.
+pub fn command_to_resume(run: &RunDirectory) -> String {
+    let path = run.path().display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:@,".contains(c);
+    let path = match path.chars().all(is_plain) {
+        true => path,
+        false => format!("'{}'", path.replace('\'', r"'\''")),
+    };
+    format!("metabert train --run-dir {path} --resume")
+}
+
 /// Refuses to go on where a setting that shapes the result has changed.
 pub fn ensure_same_settings(run: &RunDirectory, before: &Layer, now: &RunConfig) -> Result<()> {
     let before = RunConfig::from_layers(std::slice::from_ref(before))?;

@@ -7,13 +7,13 @@ use anyhow::{Context, Result};
 use tch::Device;
 
 use super::loading::{LoadedModel, OpenedModel};
-use super::resume::{ensure_same_data, ensure_same_settings};
+use super::resume::{command_to_resume, ensure_same_data, ensure_same_settings, stored_config};
 use super::signals::stop_on_signals;
 use super::train_checks::{check_domain_sizes, ensure_replaceable};
 use super::{InputError, Interrupted, print_result, settings, texts};
 use crate::atomic::write_file;
 use crate::cli::TrainArgs;
-use crate::config::{ConfigError, Layer, RunConfig};
+use crate::config::{ConfigError, RunConfig};
 use crate::data::{Corpus, Dataset, EpisodeSampler, Side, Split};
 use crate::model::ModelDirectory;
 use crate::optim::Optimizer;
@@ -58,9 +58,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let outcome = materials.train(model, &corpus, provenance, (args.resume, &console, &stop))?;
     match outcome {
         Outcome::Interrupted(signal) => {
-            let path = run.path().display().to_string();
-            let path = format!("'{}'", path.replace('\'', r"'\''"));
-            let resume = format!("metabert train --run-dir {path} --resume");
+            let resume = command_to_resume(&run);
             Err(Interrupted { signal, resume }.into())
         }
         Outcome::Completed | Outcome::EarlyStopping => {
@@ -162,18 +160,6 @@ impl Materials<'_> {
 
 fn malformed_run(error: std::io::Error) -> InputError {
     InputError(error.to_string())
-}
-
-/// The layer of a run's `config.toml`.
-fn stored_config(run: &RunDirectory) -> Result<Layer> {
-    if !run.config_file().exists() {
-        return Err(InputError(format!(
-            "{}: expected a run to resume, found no config.toml; leave out --resume to start one",
-            run.path().display()
-        ))
-        .into());
-    }
-    Ok(Layer::from_file(&run.config_file())?)
 }
 
 /// The directory that `model.path` names.

@@ -196,7 +196,7 @@ impl ParamSet {
         let mut worst = (0.0, "");
         for ((name, mine), theirs) in self.iter().zip(&other.tensors) {
             let found = (mine.f_sub(theirs)?).f_abs()?.f_max()?.f_double_value(&[])?;
-            if !(found <= worst.0) {
+            if found.is_nan() || found > worst.0 {
                 worst = (found, name);
             }
         }
