@@ -101,6 +101,7 @@ impl Materials<'_> {
                 "meta-dev episodes",
             ),
             episodes: config.evaluate.dev_episodes,
+            support: config.episode.support,
         });
         let files = ModelFiles {
             config_json: directory.config_json().clone(),

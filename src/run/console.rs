@@ -82,7 +82,9 @@ impl Console {
 
     /// A forward pass was made.
     pub fn tick(&self) {
-        if self.style == Style::Bars {
+        // Passes that score what was adapted are not steps of the adaptation.
+        let is_adapting = Some(self.inner.position()) < self.inner.length();
+        if self.style == Style::Bars && is_adapting {
             self.inner.inc(1);
         }
     }

@@ -61,6 +61,8 @@ pub struct DevSet<'a> {
     pub sampler: EpisodeSampler,
     /// Draws for each domain.
     pub episodes: u64,
+    /// Support texts of a draw.
+    pub support: usize,
 }
 
 /// Everything the outer loop works with; what changes is in a [`TrainingState`].
@@ -247,11 +249,14 @@ impl<'a> Trainer<'a> {
         let started = Instant::now();
         let pools = dev.sampler.pools();
         self.console.begin_evaluation(pools.len() as u64 * dev.episodes);
+        let steps = dev.evaluator.builder.inner.num_steps(dev.support);
+        self.console.begin_episode(steps);
         let mut results = Vec::new();
         for pool in pools {
             let named = (pool.domain, pool.name.as_str());
             let on_draw = |scores: Scores| {
                 self.console.evaluated_draw(scores.accuracy, scores.macro_f1);
+                self.console.begin_episode(steps);
                 match self.stop.load(Ordering::Relaxed) {
                     0 => Ok(()),
                     _ => Err(StopRequested.into()),
