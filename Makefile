@@ -8,15 +8,18 @@ RUN      := runs/quickstart
 DOMAIN   := phone
 ADAPTED  := $(RUN)-$(DOMAIN)
 ENCODER  := data/models/minilm-l6
+# What `make bench-reference` measures on, and what else it tells benches/reference/compare.py.
+DATA     := data/sample.json
+COMPARE  :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 # Training, evaluating and building each want every core.
 .NOTPARALLEL:
-.PHONY: help setup demo test lint bench clean libtorch encoder sample python build
+.PHONY: help setup demo test lint bench bench-reference clean libtorch encoder sample python build
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
 
 setup: libtorch encoder sample ## fetch libtorch, the encoder and the sample (about 620 MB, once)
 
@@ -39,6 +42,10 @@ lint: libtorch ## check formatting and lints
 
 bench: libtorch encoder ## run the benchmarks
 	cargo bench
+
+bench-reference: $(DATA) build encoder python ## time metabert against Python (half an hour; DATA=FILE, domains of 100 texts or more)
+	PYTHONPATH="$$(.ci/setup python --path)" $(or $(PYTHON),python3) benches/reference/compare.py \
+		--metabert $(METABERT) --data $(DATA) --model $(ENCODER) $(COMPARE)
 
 clean: ## remove build outputs and the demo's runs (the cache and other runs stay)
 	cargo clean
