@@ -133,7 +133,7 @@ fn evaluate(
     }
     let sampler = EpisodeSampler::new(
         &episode,
-        texts::pools(dataset, &corpus, texts.domains),
+        dataset.pools(texts.domains),
         config.seed,
         "evaluation episodes",
     );

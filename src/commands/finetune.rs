@@ -10,7 +10,7 @@ use super::{InputError, print_result, settings, texts};
 use crate::atomic::{ensure_writable, write_directory};
 use crate::cli::FinetuneArgs;
 use crate::config::RunConfig;
-use crate::data::{Corpus, Dataset, DomainId, DomainPool, EpisodeSampler};
+use crate::data::{Dataset, DomainId, DomainPool, EpisodeSampler, ExampleId};
 use crate::run::checkpoint::ModelFiles;
 use crate::run::console::Console;
 use crate::run::directory::{ensure_free, ensure_replaceable_model};
@@ -39,7 +39,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     let model = opened.load(&dataset.labels, &config, device, &console)?;
     let corpus = texts::tokenise(&dataset, &model, &config, &console)?;
     let LoadedModel { directory, classifier, params, labels, tokenizer } = model;
-    let pool = chosen_pool(&dataset, &corpus, domain, support, &config);
+    let pool = chosen_pool(&dataset, domain, support, &config);
 
     let inner = config.evaluation_inner();
     let learner = TextLearner::new(&classifier, || console.tick());
@@ -130,12 +130,11 @@ fn num_support(
 /// The texts adapted to, by label.
 fn chosen_pool(
     dataset: &Dataset,
-    corpus: &Corpus,
     domain: DomainId,
     support: usize,
     config: &RunConfig,
 ) -> DomainPool {
-    let pool = corpus.pool(domain, dataset.domain_name(domain));
+    let pool = dataset.pools(&[domain]).remove(0);
     if support == pool.len() {
         return pool;
     }
@@ -144,5 +143,6 @@ fn chosen_pool(
     let name = pool.name.clone();
     let sampler = EpisodeSampler::new(&episode, vec![pool], config.seed, "finetune support");
     let chosen = sampler.draw(domain, 0).support.into_iter();
-    DomainPool::new(domain, &name, chosen.map(|example| (example, corpus.label_of(example))))
+    let label_of = |example: ExampleId| dataset.reviews[example as usize].label;
+    DomainPool::new(domain, &name, chosen.map(|example| (example, label_of(example))))
 }

@@ -1,8 +1,8 @@
 //! What the command line's flags mean in the configuration.
 
 use crate::cli::{
-    DatasetArgs, EpisodeArgs, EvalArgs, FinetuneArgs, PredictArgs, SharedArgs, SplitArgs,
-    StatsArgs, TrainArgs, ValidateArgs,
+    DatasetArgs, EpisodeArgs, EpisodesArgs, EvalArgs, FinetuneArgs, PredictArgs, SharedArgs,
+    SplitArgs, StatsArgs, TrainArgs, ValidateArgs,
 };
 use crate::config::{ConfigError, Layer};
 
@@ -154,8 +154,21 @@ impl SplitArgs {
     }
 }
 
+impl EpisodesArgs {
+    /// The layers of the named flags.
+    pub fn flags(&self) -> Vec<Layer> {
+        let mut flags = Flags::default();
+        self.shared.flags(&mut flags);
+        self.dataset.flags(&mut flags);
+        flags.set("model", "model.path", self.model.clone());
+        flags.count("support", "episode.support", self.support);
+        flags.count("query", "episode.query", self.query);
+        flags.0
+    }
+}
+
 /// The name of an enum's value in the configuration, which is also its name on the command line.
-fn name_of<T: clap::ValueEnum>(value: &T) -> String {
+pub fn name_of<T: clap::ValueEnum>(value: &T) -> String {
     let value = value.to_possible_value().expect("no value is hidden");
     value.get_name().to_owned()
 }

@@ -1,6 +1,7 @@
 //! One file a subcommand: the only place that wires the parts together.
 
 mod data;
+mod data_episodes;
 mod eval;
 mod eval_report;
 mod eval_texts;
@@ -59,6 +60,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Data(DataCommand::Stats(args)) => data::stats(args),
         Command::Data(DataCommand::Validate(args)) => data::validate(args),
         Command::Data(DataCommand::Split(args)) => data::split(args),
+        Command::Data(DataCommand::Episodes(args)) => data_episodes::run(args),
         Command::Model(ModelCommand::Info(args)) => model::info(args),
         Command::Model(ModelCommand::Init(args)) => model::init(args),
         Command::Completions(args) => {
@@ -69,10 +71,15 @@ pub fn run(command: &Command) -> Result<()> {
     }
 }
 
-/// Writes a result to stdout. A reader that has had enough is no error.
+/// Writes a result to stdout.
 fn print_result(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    end_of_stdout(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+/// What writing to stdout came to. A reader that has had enough is no error.
+fn end_of_stdout(written: io::Result<()>) -> Result<()> {
+    match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("stdout cannot be written"),
     }

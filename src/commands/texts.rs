@@ -8,7 +8,7 @@ use super::InputError;
 use super::loading::LoadedModel;
 use crate::config::{ConfigError, RunConfig};
 use crate::data::{
-    Corpus, CrossSideDuplicates, Dataset, DomainId, DomainPool, ExampleId, Side, Split,
+    Corpus, CrossSideDuplicates, Dataset, DomainId, EpisodeSampler, ExampleId, Side, Split,
     check_leaks, drop_leaks,
 };
 use crate::run::console::Console;
@@ -128,7 +128,8 @@ pub fn tokenise(
     Ok(corpus)
 }
 
-/// The examples of each of `domains`, by label.
-pub fn pools(dataset: &Dataset, corpus: &Corpus, domains: &[DomainId]) -> Vec<DomainPool> {
-    domains.iter().map(|&domain| corpus.pool(domain, dataset.domain_name(domain))).collect()
+/// The episodes that meta-training takes, from index 0 on.
+pub fn meta_train_episodes(dataset: &Dataset, split: &Split, config: &RunConfig) -> EpisodeSampler {
+    let pools = dataset.pools(split.domains(Side::MetaTrain));
+    EpisodeSampler::new(&config.episode, pools, config.seed, "meta-train episodes")
 }

@@ -96,7 +96,7 @@ impl Materials<'_> {
             evaluator: Evaluator { learner: &learner, builder: dev_builder, run_seed: config.seed },
             sampler: EpisodeSampler::new(
                 &config.evaluation_episode(),
-                texts::pools(dataset, corpus, dev_domains),
+                dataset.pools(dev_domains),
                 config.seed,
                 "meta-dev episodes",
             ),
@@ -148,14 +148,12 @@ impl Materials<'_> {
 
     fn task_source(&self, corpus: &Corpus) -> TaskSource {
         let Self { config, dataset, split, .. } = *self;
-        let domains = split.domains(Side::MetaTrain);
-        if !config.train.algo.is_episodic() {
-            let examples = domains.iter().flat_map(|&domain| corpus.examples_of(domain));
-            return TaskSource::Pooled(examples.copied().collect());
+        if config.train.algo.is_episodic() {
+            return TaskSource::Episodes(texts::meta_train_episodes(dataset, split, config));
         }
-        let pools = texts::pools(dataset, corpus, domains);
-        let purpose = "meta-train episodes";
-        TaskSource::Episodes(EpisodeSampler::new(&config.episode, pools, config.seed, purpose))
+        let domains = split.domains(Side::MetaTrain);
+        let examples = domains.iter().flat_map(|&domain| corpus.examples_of(domain));
+        TaskSource::Pooled(examples.copied().collect())
     }
 }
 

@@ -114,7 +114,8 @@ impl<'l> Checker<'l> {
         let domain = string_of(problems, place, "domain", domain);
         if let (Some(text), Some(label), Some(domain)) = (text, label, domain) {
             let domain = self.domains.id(&domain);
-            self.reviews.push(Review { text: text.into_owned(), label, domain, place });
+            let (text, position) = (text.into_owned(), self.num_records - 1);
+            self.reviews.push(Review { text, label, domain, place, position });
         }
     }
 

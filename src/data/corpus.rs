@@ -3,7 +3,7 @@
 //! Knows no split and no tensor.
 
 use super::tokenizer::{TextTokenizer, TokenizerError};
-use super::{Dataset, DomainId, DomainPool, ExampleId, LabelId};
+use super::{Dataset, DomainId, ExampleId, LabelId};
 
 /// The token ids, labels and domains of all examples.
 #[derive(Clone, Debug)]
@@ -88,12 +88,6 @@ impl Corpus {
         &self.examples_by_domain[domain as usize]
     }
 
-    /// The examples of a domain as a pool to draw episodes from; `name` is the domain's name.
-    pub fn pool(&self, domain: DomainId, name: &str) -> DomainPool {
-        let examples = self.examples_of(domain).iter();
-        DomainPool::new(domain, name, examples.map(|&example| (example, self.label_of(example))))
-    }
-
     /// The number of examples.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -145,8 +139,6 @@ mod tests {
         assert_eq!([0, 1].map(|domain| corpus.examples_of(domain)), [&[1][..], &[0, 2]]);
         assert_eq!([0, 1, 2].map(|id| corpus.full_length_of(id)), [5, 3, 3]);
         assert_eq!((corpus.len(), corpus.num_truncated(), corpus.max_token_id()), (3, 1, 5));
-
-        assert_eq!(corpus.pool(1, "dvd").examples_by_label, [vec![], vec![0, 2]]);
 
         let total = crate::data::stats(&dataset, Some(&corpus), None).total.lengths.unwrap();
         assert_eq!((total.min, total.p50, total.max), (3, 3, 5));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::check::{Checker, check_label_set};
 use super::problem::{DataError, Place, Problem, Problems};
-use super::{DomainId, ExampleId, LabelId, decode, record};
+use super::{DomainId, DomainPool, ExampleId, LabelId, decode, record};
 
 /// One labelled text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Review {
     pub domain: DomainId,
     /// Where it stands in the file.
     pub place: Place,
+    /// How many records of the file stand before it, whether they are in the dataset or were left out.
+    pub position: usize,
 }
 
 /// All reviews of one file.
@@ -105,6 +107,19 @@ impl Dataset {
         }
     }
 
+    /// The examples of each of `domains`, as pools to draw episodes from.
+    pub fn pools(&self, domains: &[DomainId]) -> Vec<DomainPool> {
+        let mut examples_by_domain = vec![Vec::new(); self.domains.len()];
+        for (id, review) in (0..).zip(&self.reviews) {
+            examples_by_domain[review.domain as usize].push((id, review.label));
+        }
+        let pool = |&domain: &DomainId| {
+            let examples = examples_by_domain[domain as usize].iter().copied();
+            DomainPool::new(domain, self.domain_name(domain), examples)
+        };
+        domains.iter().map(pool).collect()
+    }
+
     /// The id of the domain called `name`.
     pub fn domain_id(&self, name: &str) -> Option<DomainId> {
         self.domains
@@ -162,7 +177,8 @@ mod tests {
         let dataset = parse(TWO).unwrap();
         assert_eq!(dataset.labels, ["neg", "pos"]);
         assert_eq!(dataset.domains, ["a", "b & c"]);
-        let first = Review { text: "good".into(), label: 1, domain: 1, place: Place::Record(1) };
+        let place = Place::Record(1);
+        let first = Review { text: "good".into(), label: 1, domain: 1, place, position: 0 };
         assert_eq!(dataset.reviews[0], first);
         assert_eq!(dataset.domain_id("b & c"), Some(1));
         assert_eq!(dataset.domain_sizes(), [1, 1]);
@@ -179,8 +195,9 @@ mod tests {
                 let dataset = parse(&bytes).unwrap_or_else(|error| panic!("{content}: {error}"));
                 assert_eq!(dataset.labels, expected.labels);
                 assert_eq!(dataset.domains, expected.domains);
-                let fields = |dataset: &Dataset| -> Vec<(String, u32, u32)> {
-                    dataset.reviews.iter().map(|r| (r.text.clone(), r.label, r.domain)).collect()
+                let fields = |dataset: &Dataset| -> Vec<(String, u32, u32, usize)> {
+                    let fields = |r: &Review| (r.text.clone(), r.label, r.domain, r.position);
+                    dataset.reviews.iter().map(fields).collect()
                 };
                 assert_eq!(fields(&dataset), fields(&expected), "{content}");
             }
@@ -354,5 +371,24 @@ mod tests {
         let rest = dataset.without(&BTreeSet::from([0, 3]));
         assert_eq!(rest.reviews.len(), 5);
         assert_eq!(rest.reviews[0].place, Place::Line(2));
+        let positions: Vec<usize> = rest.reviews.iter().map(|review| review.position).collect();
+        assert_eq!(positions, [1, 2, 4, 5, 6]);
+    }
+
+    #[test]
+    fn pools_hold_the_examples_of_their_domains_by_label() {
+        let records = [("x", "dvd"), ("y", "books"), ("y", "dvd"), ("x", "cars"), ("y", "dvd")]
+            .map(|(label, domain)| {
+                format!(r#"{{"text":"t","label":"{label}","domain":"{domain}"}}"#)
+            });
+        let pools = parse(records.join("\n")).unwrap().pools(&[2, 0]);
+        let found: Vec<_> = pools
+            .iter()
+            .map(|p| (p.domain, p.name.as_str(), p.examples_by_label.clone()))
+            .collect();
+        assert_eq!(
+            found,
+            [(2, "dvd", vec![vec![0], vec![2, 4]]), (0, "books", vec![vec![], vec![1]])]
+        );
     }
 }

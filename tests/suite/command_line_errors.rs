@@ -119,6 +119,19 @@ fn domains_that_are_too_small_are_named_with_their_counts() {
 }
 
 #[test]
+fn episodes_that_training_would_not_take_are_not_listed() {
+    let dir = work_dir();
+    let list = |more: &str| format!("data episodes --data @data --low-resource-max 16 {more}");
+    for algo in ["transfer", "none"] {
+        let told = format!("train.algo: {algo} has no episodes|fomaml or reptile");
+        refuses(dir.path(), &list(&format!("--set train.algo={algo}")), &told);
+    }
+    refuses(dir.path(), &list("--support 22 --query 8"), "22 + 8 examples|lower --query");
+    refuses(dir.path(), &list("--start 9223372036854775808"), "--start <N>");
+    refuses(dir.path(), "data episodes", "data.path|--data FILE");
+}
+
+#[test]
 fn settings_that_do_not_exist_or_do_not_fit_are_refused() {
     let dir = work_dir();
     fs::write(dir.path().join("key.toml"), "[inner]\nepochz = 3\n").unwrap();

@@ -5,6 +5,7 @@
 mod bert_parity;
 mod command_line;
 mod command_line_errors;
+mod data_episodes;
 mod dropout_in_bert;
 mod fixtures;
 mod interop;
