@@ -11,7 +11,7 @@ use metabert::data::batch::{AttentionLayout, Batch};
 use metabert::meta::{Algorithm, InnerConfig, InnerLoop, Task};
 use metabert::model::{BertConfig, Classifier, ParamSet, Precision, init};
 use metabert::optim::{Optimizer, OptimizerConfig, Rule};
-use metabert::train::{TextLearner, predict};
+use metabert::train::{TextLearner, Workers, predict};
 use tch::Device;
 
 /// Lengths of reviews in wordpieces: a long tail behind a median of about 60.
@@ -47,7 +47,7 @@ fn model() -> (Classifier, ParamSet) {
 
 fn adaptation(criterion: &mut Criterion) {
     let (classifier, params) = model();
-    let learner = TextLearner::new(&classifier, || {});
+    let learner = TextLearner::new(&classifier, &|| {});
     let num_tokens = LENGTHS.iter().sum::<usize>() as u64;
     let mut group = criterion.benchmark_group("adaptation");
     group.sample_size(10).throughput(Throughput::Elements(num_tokens));
@@ -65,7 +65,9 @@ fn adaptation(criterion: &mut Criterion) {
     let texts = texts();
     let rows: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
     group.bench_function("predict", |bencher| {
-        bencher.iter(|| predict::logits(&classifier, &params, &rows).expect("logits"));
+        bencher.iter(|| {
+            predict::logits(&classifier, &params, &rows, Workers::new(1)).expect("logits")
+        });
     });
 
     let steps = 4;

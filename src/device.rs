@@ -1,4 +1,4 @@
-//! Where tensors live.
+//! Where tensors live, and how much memory they took.
 
 use tch::Device;
 use thiserror::Error;
@@ -47,6 +47,23 @@ pub fn select(asked: &str) -> Result<(Device, Option<String>), DeviceError> {
     Ok((device, None))
 }
 
+/// The memory that programs can still be given, in MiB; `None` where the system does not tell.
+pub fn available_memory_mib() -> Option<u64> {
+    size_mib("/proc/meminfo", "MemAvailable:")
+}
+
+/// The largest resident memory of this process so far, in MiB; `None` where the system does not tell.
+pub fn peak_memory_mib() -> Option<u64> {
+    size_mib("/proc/self/status", "VmHWM:")
+}
+
+/// The size that a line `name 123 kB` of a file of the kernel states.
+fn size_mib(path: &str, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let size = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(size.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? / 1024)
+}
+
 fn usable_cuda(index: usize) -> Result<Device, String> {
     load_cuda_library()?;
     if !tch::Cuda::is_available() {
@@ -62,6 +79,14 @@ fn usable_cuda(index: usize) -> Result<Device, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_kernel_tells_sizes() {
+        let (peak, available) = (peak_memory_mib().unwrap(), available_memory_mib().unwrap());
+        assert!(peak > 0 && peak < 1 << 20, "{peak} MiB");
+        assert!(available > 0, "{available} MiB");
+    }
 
     #[test]
     fn unknown_names_are_refused() {

@@ -15,7 +15,7 @@
 //! device     picks CPU or CUDA
 //! seed       derives every random stream
 //! atomic     writes files and directories completely or not at all
-//! torch_ext  what tch lacks
+//! torch_ext  what tch lacks, and the loops of the CPU path in C++
 //! ```
 //!
 //! # Who may import whom
@@ -30,7 +30,7 @@
 //! optim      model torch_ext
 //! meta       data model optim
 //! run        atomic data model optim
-//! train      data meta model optim run seed
+//! train      data device meta model optim run seed
 //! config     data meta train
 //! cli        config meta
 //! commands   atomic cli config data device meta model optim run torch_ext train

@@ -120,11 +120,14 @@ fn evaluate(
         texts.test.map(|test| texts::tokenise(test, model, config, console)).transpose()?;
     let inner = config.evaluation_inner();
     let steps = inner.num_steps(config.episode.support);
-    let learner = TextLearner::new(&model.classifier, || console.tick());
+    let on_forward = || console.tick();
+    let learner = TextLearner::new(&model.classifier, &on_forward);
+    let num_parameters = model.classifier.layout().num_parameters();
     let evaluator = Evaluator {
         learner: &learner,
         builder: TaskBuilder { corpus: &corpus, inner: &inner, device },
         run_seed: config.seed,
+        workers: settings::workers(config, device, num_parameters),
     };
     let mut episode = config.evaluation_episode();
     if texts.test.is_some() {
@@ -145,14 +148,13 @@ fn evaluate(
             .as_ref()
             .zip(examples.as_ref())
             .map(|(corpus, examples)| TestTexts { corpus, examples });
-        console.begin_episode(steps);
         let name = dataset.domain_name(domain);
         let num_draws = config.evaluate.episodes;
+        console.begin_episode(steps * num_draws as usize);
         let named = (domain, name);
         let result =
             evaluator.domain(&model.params, &sampler, named, num_draws, test, |scores| {
                 console.evaluated_draw(scores.accuracy, scores.macro_f1);
-                console.begin_episode(steps);
                 Ok(())
             })?;
         let (accuracy, macro_f1) = (result.summary.accuracy, result.summary.macro_f1);

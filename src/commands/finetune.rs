@@ -42,11 +42,14 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     let pool = chosen_pool(&dataset, domain, support, &config);
 
     let inner = config.evaluation_inner();
-    let learner = TextLearner::new(&classifier, || console.tick());
+    let on_forward = || console.tick();
+    let learner = TextLearner::new(&classifier, &on_forward);
+    let num_parameters = classifier.layout().num_parameters();
     let evaluator = Evaluator {
         learner: &learner,
         builder: TaskBuilder { corpus: &corpus, inner: &inner, device },
         run_seed: config.seed,
+        workers: settings::workers(&config, device, num_parameters),
     };
     let estimate = (args.folds > 0)
         .then(|| {

@@ -37,6 +37,7 @@ impl SharedArgs {
         flags.set("precision", "precision", self.precision.map(|precision| name_of(&precision)));
         flags.count("seed", "seed", self.seed);
         flags.count("threads", "threads", self.threads);
+        flags.count("workers", "workers", self.workers);
         flags.count("max-length", "data.max_length", self.max_length);
     }
 }

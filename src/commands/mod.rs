@@ -13,6 +13,7 @@ mod model_card;
 mod predict;
 mod predict_input;
 mod resume;
+mod run_files;
 mod settings;
 mod signals;
 mod texts;

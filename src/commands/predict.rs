@@ -15,6 +15,7 @@ use crate::cli::PredictArgs;
 use crate::model::PretrainedError;
 use crate::run::OutputExists;
 use crate::run::console::Console;
+use crate::train::Workers;
 use crate::train::predict::{argmax, logits, probabilities};
 
 /// One line of output.
@@ -47,11 +48,12 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let device = settings::select_device(&config, &console)?;
     let model = opened.load(&labels, &config, device, &console)?;
     let max_length = config.data.max_length;
+    let workers = settings::workers(&config, device, model.classifier.layout().num_parameters());
     let truncated = match file {
-        None => label_all(source, &model, max_length, io::stdout().lock())?,
+        None => label_all(source, &model, (max_length, workers), io::stdout().lock())?,
         Some(mut file) => {
             // The file appears when it is complete; a run that fails leaves nothing.
-            let truncated = label_all(source, &model, max_length, &mut file)?;
+            let truncated = label_all(source, &model, (max_length, workers), &mut file)?;
             file.commit()
                 .with_context(|| format!("{}: cannot be written", args.output.display()))?;
             truncated
@@ -86,7 +88,7 @@ fn is_file(argument: &Path) -> bool {
 fn label_all(
     mut source: Source,
     model: &LoadedModel,
-    max_length: usize,
+    (max_length, workers): (usize, Workers),
     output: impl Write,
 ) -> Result<usize> {
     let mut output = BufWriter::new(output);
@@ -99,7 +101,7 @@ fn label_all(
         let encodings = model.tokenizer.encode_batch(&texts, max_length)?;
         truncated += encodings.iter().filter(|e| e.full_length > e.ids.len()).count();
         let ids: Vec<&[u32]> = encodings.iter().map(|encoding| encoding.ids.as_slice()).collect();
-        let rows = logits(&model.classifier, &model.params, &ids)?;
+        let rows = logits(&model.classifier, &model.params, &ids, workers)?;
         if rows.iter().flatten().any(|logit| !logit.is_finite()) {
             let path = model.directory.path().display();
             return Err(InputError(format!("{path}: the model's logits are not finite")).into());

@@ -38,6 +38,7 @@ pub fn ensure_same_settings(run: &RunDirectory, before: &Layer, now: &RunConfig)
     let mut allowed = before.clone();
     allowed.device.clone_from(&now.device);
     allowed.threads = now.threads;
+    allowed.workers = now.workers;
     allowed.data.path.clone_from(&now.data.path);
     allowed.model.path.clone_from(&now.model.path);
     // A schedule that ends at the last step depends on how many there are.

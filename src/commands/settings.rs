@@ -11,6 +11,7 @@ use crate::config::{Layer, RunConfig};
 use crate::run::RunDirectory;
 use crate::run::checkpoint::SETTINGS_FILE;
 use crate::run::console::Console;
+use crate::train::Workers;
 
 /// Adds up `base`, `--config`, `--set` and flags, and validates the sum. `None` where
 /// `--print-config` has been answered.
@@ -39,7 +40,7 @@ pub fn stored_settings(checkpoint: &Path) -> Result<Option<Layer>> {
         return Ok(None);
     }
     let mut layer = Layer::from_file(&path)?;
-    for key in ["device", "threads", "precision", "seed", "model"] {
+    for key in ["device", "threads", "workers", "precision", "seed", "model"] {
         layer.table.remove(key);
     }
     if let Some(data) = layer.table.get_mut("data").and_then(toml::Value::as_table_mut) {
@@ -76,4 +77,19 @@ pub fn select_device(config: &RunConfig, console: &Console) -> Result<Device> {
     }
     console.detail(&format!("device {device:?}, {} CPU threads", tch::get_num_threads()));
     Ok(device)
+}
+
+/// How many adaptations of a model of `num_parameters` run at once: as many as asked for, or the fastest.
+///
+/// On a CPU small products on one thread each beat large ones on all of them, as far as memory goes; a GPU is filled by one.
+pub fn workers(config: &RunConfig, device: Device, num_parameters: i64) -> Workers {
+    if config.workers > 0 || device != Device::Cpu {
+        return Workers::new(config.workers);
+    }
+    let num_threads = tch::get_num_threads().max(1) as u64;
+    // Weights, gradients and two moments, with as much again for what a backward pass keeps.
+    let needed_mib = (8 * 4 * num_parameters as u64) >> 20;
+    let available = crate::device::available_memory_mib();
+    let fitting = available.map_or(num_threads, |mib| mib / 2 / needed_mib.max(1));
+    Workers::new(num_threads.min(fitting) as usize)
 }

@@ -2,16 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
-use tch::Device;
 
 use super::loading::{LoadedModel, OpenedModel};
 use super::resume::{command_to_resume, ensure_same_data, ensure_same_settings, stored_config};
+use super::run_files::{prepare_directory, provenance};
 use super::signals::stop_on_signals;
 use super::train_checks::{check_domain_sizes, ensure_replaceable};
 use super::{InputError, Interrupted, print_result, settings, texts};
-use crate::atomic::write_file;
 use crate::cli::TrainArgs;
 use crate::config::{ConfigError, RunConfig};
 use crate::data::{Corpus, Dataset, EpisodeSampler, Side, Split};
@@ -20,10 +20,10 @@ use crate::optim::Optimizer;
 use crate::run::checkpoint::{self, ModelFiles};
 use crate::run::console::Console;
 use crate::run::directory::{Which, ensure_free};
-use crate::run::{Environment, Progress, Provenance, RunDirectory, RunLog, TrainingState};
-use crate::torch_ext::TORCH_VERSION;
+use crate::run::{Progress, Provenance, RunDirectory, RunLog, TrainingState};
+use crate::train::profile::Phase;
 use crate::train::trainer::DevSet;
-use crate::train::{Evaluator, Outcome, TaskBuilder, TaskSource, TextLearner, Trainer};
+use crate::train::{Evaluator, Outcome, Profile, TaskBuilder, TaskSource, TextLearner, Trainer};
 
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> Result<()> {
@@ -48,14 +48,23 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     }
     let device = settings::select_device(&config, &console)?;
     let model = opened.load(&dataset.labels, &config, device, &console)?;
+    let profile = args.profile.then(|| Profile::new(device));
+    let started = Instant::now();
     let corpus = texts::tokenise(&dataset, &model, &config, &console)?;
+    if let Some(profile) = &profile {
+        profile.add(Phase::Tokenise, started.elapsed(), 1);
+    }
 
     // Nothing has been written before this line: whatever was wrong with the input has been said.
     prepare_directory(&run, &config, &provenance, device, args.resume)
         .with_context(|| format!("{}: cannot be written", run.path().display()))?;
     let stop = stop_on_signals()?;
     let materials = Materials { config: &config, run: &run, dataset: &dataset, split: &split };
-    let outcome = materials.train(model, &corpus, provenance, (args.resume, &console, &stop))?;
+    let observers = Observers { console: &console, stop: &stop, profile: profile.as_ref() };
+    let outcome = materials.train(model, &corpus, provenance, args.resume, observers)?;
+    if let Some(profile) = &profile {
+        console.line(&profile.table());
+    }
     match outcome {
         Outcome::Interrupted(signal) => {
             let resume = command_to_resume(&run);
@@ -75,25 +84,44 @@ struct Materials<'a> {
     split: &'a Split,
 }
 
+/// Who watches training, and who may end it.
+#[derive(Clone, Copy)]
+struct Observers<'a> {
+    console: &'a Console,
+    stop: &'a AtomicUsize,
+    profile: Option<&'a Profile>,
+}
+
 impl Materials<'_> {
     fn train(
         &self,
         model: LoadedModel,
         corpus: &Corpus,
         provenance: Provenance,
-        (resume, console, stop): (bool, &Console, &AtomicUsize),
+        resume: bool,
+        observers: Observers,
     ) -> Result<Outcome> {
+        let Observers { console, stop, profile } = observers;
         let Self { config, run, dataset, split } = *self;
         let mut state = self.initial_state(&model, resume)?;
         let LoadedModel { directory, classifier, labels, tokenizer, .. } = model;
-        let learner = TextLearner::new(&classifier, || console.tick());
+        let on_forward = || console.tick();
+        let dev_learner = TextLearner::new(&classifier, &on_forward);
+        let learner = TextLearner::new(&classifier, &on_forward).profiled(profile);
         let device = state.meta.device();
+        let num_parameters = classifier.layout().num_parameters();
+        let workers = settings::workers(config, device, num_parameters);
         let builder = TaskBuilder { corpus, inner: &config.inner, device };
         let evaluation_inner = config.evaluation_inner();
         let dev_builder = TaskBuilder { inner: &evaluation_inner, ..builder };
         let dev_domains = split.domains(Side::MetaDev);
         let dev = (!dev_domains.is_empty()).then(|| DevSet {
-            evaluator: Evaluator { learner: &learner, builder: dev_builder, run_seed: config.seed },
+            evaluator: Evaluator {
+                learner: &dev_learner,
+                builder: dev_builder,
+                run_seed: config.seed,
+                workers,
+            },
             sampler: EpisodeSampler::new(
                 &config.evaluation_episode(),
                 dataset.pools(dev_domains),
@@ -125,6 +153,8 @@ impl Materials<'_> {
             log: RunLog::open(run, state.progress.step)?,
             console,
             stop,
+            workers,
+            profile,
         };
         trainer.run(&mut state)
     }
@@ -169,39 +199,4 @@ fn model_path(config: &RunConfig) -> Result<PathBuf, ConfigError> {
         ));
     }
     Ok(config.model.path.clone().into())
-}
-
-fn provenance(dataset: &Dataset, split: &Split) -> Provenance {
-    let names = |side| texts::names(dataset, split.domains(side));
-    Provenance {
-        metabert: env!("CARGO_PKG_VERSION").to_owned(),
-        dataset_sha256: dataset.sha256.clone(),
-        meta_train: names(Side::MetaTrain),
-        meta_dev: names(Side::MetaDev),
-        low_resource: names(Side::LowResource),
-    }
-}
-
-/// Makes the run directory with its configuration; on resuming, only the latter is renewed.
-fn prepare_directory(
-    run: &RunDirectory,
-    config: &RunConfig,
-    provenance: &Provenance,
-    device: Device,
-    resume: bool,
-) -> Result<()> {
-    if !resume {
-        if run.path().exists() {
-            run.remove()?;
-        }
-        run.create()?;
-        let environment = Environment {
-            provenance: provenance.clone(),
-            torch: TORCH_VERSION.to_owned(),
-            device: format!("{device:?}"),
-            threads: tch::get_num_threads(),
-        };
-        environment.write(run)?;
-    }
-    Ok(write_file(&run.config_file(), config.to_toml().as_bytes())?)
 }

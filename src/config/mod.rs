@@ -30,6 +30,8 @@ pub struct RunConfig {
     pub precision: PrecisionChoice,
     /// CPU threads; 0 for one a core.
     pub threads: usize,
+    /// Adaptations that run at once; 0 for the fastest on the machine. Changes no result on a CPU.
+    pub workers: usize,
     /// Section `[model]`.
     pub model: ModelConfig,
     /// Section `[data]`.
@@ -54,6 +56,7 @@ impl Default for RunConfig {
             device: "auto".to_owned(),
             precision: PrecisionChoice::Auto,
             threads: 0,
+            workers: 0,
             model: ModelConfig::default(),
             data: DataConfig::default(),
             episode: EpisodeConfig::default(),
@@ -141,6 +144,7 @@ impl RunConfig {
         let bounded = |key: &str, value: u64, most: u64| {
             require(value <= most, key, &format!("at most {most}"), &value)
         };
+        bounded("workers", self.workers as u64, 1_024)?;
         bounded("train.steps", self.train.steps, 1_000_000_000)?;
         bounded("train.meta_batch", self.train.meta_batch, 10_000)?;
         bounded("inner.steps", self.inner.steps as u64, 10_000)?;

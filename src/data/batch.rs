@@ -4,9 +4,6 @@
 
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::ExampleId;
-use super::corpus::Corpus;
-
 /// How attention runs over a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttentionLayout {
@@ -92,19 +89,9 @@ impl Batch {
         })
     }
 
-    /// Packs examples of a tokenised dataset.
-    ///
-    /// # Errors
-    /// Any error of libtorch.
-    pub fn of_examples(
-        corpus: &Corpus,
-        examples: &[ExampleId],
-        layout: AttentionLayout,
-        device: Device,
-    ) -> Result<Self, TchError> {
-        let texts: Vec<&[u32]> = examples.iter().map(|&id| corpus.tokens_of(id)).collect();
-        let labels: Vec<u32> = examples.iter().map(|&id| corpus.label_of(id)).collect();
-        Self::pack(&texts, &labels, layout, device)
+    /// Number of tokens of all texts.
+    pub fn num_tokens(&self) -> i64 {
+        self.lengths.iter().sum()
     }
 }
 

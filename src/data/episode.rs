@@ -208,6 +208,11 @@ impl EpisodeSampler {
         self.draw_from(pool, draw, &mut rng)
     }
 
+    /// Examples in a support set.
+    pub fn num_support(&self) -> usize {
+        self.support
+    }
+
     /// The pools in the order of their names.
     pub fn pools(&self) -> &[DomainPool] {
         &self.pools

@@ -18,6 +18,7 @@ pub mod sides;
 pub mod split;
 pub mod stats;
 mod stratify;
+pub mod token_subset;
 pub mod tokenizer;
 mod vocab;
 mod words;
@@ -34,6 +35,7 @@ pub use review::{Dataset, Review};
 pub use sides::write_sides;
 pub use split::{Side, Split, check_sizes};
 pub use stats::{DataStats, DomainStats, LengthStats, render_table, stats};
+pub use token_subset::TokenSubset;
 pub use tokenizer::{Encoding, TextTokenizer, TokenizerError};
 
 use serde::{Deserialize, Serialize};

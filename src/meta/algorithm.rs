@@ -11,7 +11,7 @@ use super::{EpisodeOutcome, Learner, Task};
 use crate::model::ParamSet;
 
 /// A way to turn an episode into a meta-gradient.
-pub trait MetaAlgorithm<L: Learner> {
+pub trait MetaAlgorithm<L: Learner>: Send + Sync {
     /// What `task` contributes to an outer step at the meta-parameters `meta`, which must be
     /// without gradient history.
     ///

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::Learner;
+use super::{Learner, Part, gradient};
 use crate::data::minibatch::num_minibatches;
 use crate::model::{Mode, ParamSet};
 use crate::optim::{Optimizer, OptimizerConfig, Rule};
@@ -97,10 +97,12 @@ impl InnerLoop {
         for (step, batch) in support.iter().enumerate() {
             let mode = Mode::train(dropout_seed, step as u64);
             let loss = learner.forward(&fast_weights, batch, mode)?.loss;
-            let gradient = fast_weights.gradient_of(&loss)?;
+            let gradient = gradient(learner, &fast_weights, &loss)?;
+            learner.begins(Part::Update);
             optimizer.step(&mut fast_weights, &gradient, self.lr)?;
             losses.push(loss.f_detach()?);
         }
+        learner.begins(Part::Rest);
         Ok(Adapted { losses: stack(&losses, start.device())?, fast_weights })
     }
 }

@@ -2,7 +2,7 @@
 
 use tch::TchError;
 
-use super::{EpisodeOutcome, InnerLoop, Learner, MetaAlgorithm, Task};
+use super::{EpisodeOutcome, InnerLoop, Learner, MetaAlgorithm, Task, gradient};
 use crate::model::{Mode, ParamSet};
 
 /// First-order MAML (Finn et al. 2017, section 5.2; Nichol et al. 2018, eq. 4): the second
@@ -26,7 +26,7 @@ impl<L: Learner> MetaAlgorithm<L> for Fomaml {
         let mode = if self.query_dropout { task.query_training_mode() } else { Mode::Eval };
         let query = learner.forward(&adapted.fast_weights, &task.query, mode)?;
         Ok(EpisodeOutcome {
-            gradient: adapted.fast_weights.gradient_of(&query.loss)?,
+            gradient: gradient(learner, &adapted.fast_weights, &query.loss)?,
             support_losses: adapted.losses,
             query_loss: query.loss.f_detach()?,
             query_logits: query.logits.f_detach()?,

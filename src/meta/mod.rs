@@ -33,6 +33,32 @@ pub trait Learner {
         batch: &Self::Batch,
         mode: Mode,
     ) -> Result<Forward, TchError>;
+
+    /// Hears which part of a step comes next; a forward pass announces itself.
+    fn begins(&self, _part: Part) {}
+}
+
+/// The parts of a gradient step that a learner does not do itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The gradient of a loss.
+    Backward,
+    /// The optimizer's step.
+    Update,
+    /// Anything else.
+    Rest,
+}
+
+/// The gradient of `loss` with respect to `params`.
+fn gradient<L: Learner>(
+    learner: &L,
+    params: &ParamSet,
+    loss: &Tensor,
+) -> Result<ParamSet, TchError> {
+    learner.begins(Part::Backward);
+    let gradient = params.gradient_of(loss);
+    learner.begins(Part::Rest);
+    gradient
 }
 
 /// The result of one forward pass.

@@ -2,7 +2,7 @@
 
 use tch::TchError;
 
-use super::{EpisodeOutcome, InnerLoop, Learner, MetaAlgorithm, Task};
+use super::{EpisodeOutcome, InnerLoop, Learner, MetaAlgorithm, Part, Task};
 use crate::model::{Mode, ParamSet};
 
 /// Reptile (Nichol et al. 2018, algorithm 2): `theta - phi` serves as the gradient, so that outer
@@ -24,6 +24,7 @@ impl<L: Learner> MetaAlgorithm<L> for Reptile {
         let adapted = self.inner_loop.adapt(learner, meta, &task.support, task.dropout_seed)?;
         let query =
             tch::no_grad(|| learner.forward(&adapted.fast_weights, &task.query, Mode::Eval))?;
+        learner.begins(Part::Rest);
         Ok(EpisodeOutcome {
             gradient: meta.difference(&adapted.fast_weights)?,
             support_losses: adapted.losses,

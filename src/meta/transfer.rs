@@ -2,7 +2,7 @@
 
 use tch::{Kind, TchError, Tensor};
 
-use super::{EpisodeOutcome, Learner, MetaAlgorithm, Task};
+use super::{EpisodeOutcome, Learner, MetaAlgorithm, Task, gradient};
 use crate::model::ParamSet;
 
 /// The gradient of the loss of the task's query batch at the meta-parameters themselves, dropout
@@ -20,7 +20,7 @@ impl<L: Learner> MetaAlgorithm<L> for Transfer {
         let weights = meta.as_leaves()?;
         let batch = learner.forward(&weights, &task.query, task.query_training_mode())?;
         Ok(EpisodeOutcome {
-            gradient: weights.gradient_of(&batch.loss)?,
+            gradient: gradient(learner, &weights, &batch.loss)?,
             support_losses: Tensor::f_zeros([0], (Kind::Float, meta.device()))?,
             query_loss: batch.loss.f_detach()?,
             query_logits: batch.logits.f_detach()?,

@@ -5,13 +5,13 @@
 
 use tch::{TchError, Tensor};
 
-use super::attention::{Attention, Rows};
+use super::attention::{Attention, Projected, Rows};
 use super::config::{Activation, BertConfig};
 use super::mode::Mode;
 use super::params::{Init, Layout, ParamSet, SlotId};
 use super::precision::Precision;
 use crate::data::batch::Batch;
-use crate::torch_ext;
+use crate::torch_ext::{self, DropoutMask, NormWeights};
 
 /// Weight and bias of an affine map.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +45,20 @@ impl Linear {
     ) -> Result<Tensor, TchError> {
         precision.linear(input, params.get(self.weight), params.get(self.bias))
     }
+
+    /// The outputs of several maps of one input side by side, `[.., sum of out]`: one product reads the input once.
+    fn forward_together(
+        maps: &[Self],
+        params: &ParamSet,
+        input: &Tensor,
+        precision: Precision,
+    ) -> Result<Tensor, TchError> {
+        let stacked = |slot: fn(&Self) -> SlotId| {
+            let parts: Vec<&Tensor> = maps.iter().map(|map| params.get(slot(map))).collect();
+            Tensor::f_cat(&parts, 0)
+        };
+        precision.linear(input, &stacked(|map| map.weight)?, &stacked(|map| map.bias)?)
+    }
 }
 
 /// Weight and bias of a layer norm.
@@ -65,10 +79,17 @@ impl LayerNorm {
         }
     }
 
-    fn forward(&self, params: &ParamSet, input: &Tensor) -> Result<Tensor, TchError> {
-        let weight = params.get(self.weight);
-        let bias = params.get(self.bias);
-        input.f_layer_norm(weight.size(), Some(weight), Some(bias), self.eps, true)
+    /// The norm of `dropout(input) + residual`.
+    fn forward(
+        &self,
+        params: &ParamSet,
+        input: &Tensor,
+        residual: Option<&Tensor>,
+        mask: Option<DropoutMask>,
+    ) -> Result<Tensor, TchError> {
+        let (gain, bias) = (params.get(self.weight), params.get(self.bias));
+        let norm = NormWeights { gain, bias, eps: self.eps };
+        torch_ext::dropout_add_layer_norm(input, residual, norm, mask)
     }
 }
 
@@ -140,6 +161,11 @@ impl Bert {
         &self.config
     }
 
+    /// The slot of the table that token ids look up.
+    pub fn word_embeddings(&self) -> SlotId {
+        self.word_embeddings
+    }
+
     /// The hidden states behind the last layer: `[tokens, hidden]` for [`Rows::All`], `[batch,
     /// hidden]` for [`Rows::First`], whose last layer computes only the rows asked for.
     ///
@@ -190,7 +216,7 @@ impl Bert {
         // Every text is a single segment, so that each token has type 0.
         let token_type = params.get(self.token_type_embeddings).f_narrow(0, 0, 1)?;
         let sum = words.f_add(&token_type)?.f_add(&positions)?;
-        let normed = self.embedding_norm.forward(params, &sum)?;
+        let normed = self.embedding_norm.forward(params, &sum, None, None)?;
         drop_out(&normed, self.config.hidden_dropout_prob, mode, EMBEDDING_SITE)
     }
 
@@ -243,40 +269,45 @@ impl Layer {
         (rows, mode, first_site): (Rows, Mode, u64),
     ) -> Result<Tensor, TchError> {
         let linear = |map: &Linear, input: &Tensor| map.forward(params, input, bert.precision);
-        let residual = match rows {
-            Rows::All => hidden.shallow_clone(),
-            Rows::First => hidden.f_index_select(0, &batch.first_rows)?,
+        let together =
+            |maps: &[Linear]| Linear::forward_together(maps, params, hidden, bert.precision);
+        let (residual, projected) = match rows {
+            Rows::All => {
+                let fused = together(&[self.query, self.key, self.value])?;
+                (hidden.shallow_clone(), Projected::All(fused))
+            }
+            Rows::First => {
+                let first = hidden.f_index_select(0, &batch.first_rows)?;
+                let queries = linear(&self.query, &first)?;
+                let keys_values = together(&[self.key, self.value])?;
+                (first, Projected::First { queries, keys_values })
+            }
         };
         let attention = Attention {
             num_heads: bert.config.num_attention_heads,
+            hidden: bert.config.hidden_size,
             dropout: bert.config.attention_probs_dropout_prob,
             precision: bert.precision,
         };
-        let context = attention.forward(
-            (
-                &linear(&self.query, &residual)?,
-                &linear(&self.key, hidden)?,
-                &linear(&self.value, hidden)?,
-            ),
-            batch,
-            rows,
-            mode,
-            first_site,
-        )?;
-        let p = bert.config.hidden_dropout_prob;
+        let context = attention.forward(&projected, batch, mode, first_site)?;
+        let mask = |site: u64| mode.mask(bert.config.hidden_dropout_prob, site);
         let attended = linear(&self.attention_output, &context)?;
-        let attended = drop_out(&attended, p, mode, first_site + 1)?.f_add(&residual)?;
-        let attended = self.attention_norm.forward(params, &attended)?;
+        let attended = self.attention_norm.forward(
+            params,
+            &attended,
+            Some(&residual),
+            mask(first_site + 1),
+        )?;
         let wide = bert.activate(&linear(&self.intermediate, &attended)?)?;
-        let narrow = drop_out(&linear(&self.output, &wide)?, p, mode, first_site + 2)?;
-        self.output_norm.forward(params, &narrow.f_add(&attended)?)
+        let narrow = linear(&self.output, &wide)?;
+        self.output_norm.forward(params, &narrow, Some(&attended), mask(first_site + 2))
     }
 }
 
 /// Dropout at site number `site`, where `mode` drops at all.
 pub(super) fn drop_out(input: &Tensor, p: f64, mode: Mode, site: u64) -> Result<Tensor, TchError> {
-    match mode.site_seed(site) {
-        Some(seed) => torch_ext::dropout(input, p, seed),
+    match mode.mask(p, site) {
+        Some(mask) => torch_ext::dropout(input, mask.p, mask.seed),
         None => Ok(input.shallow_clone()),
     }
 }

@@ -5,6 +5,7 @@
 pub mod attention;
 pub mod bert;
 pub mod classifier;
+pub mod compact;
 pub mod config;
 pub mod init;
 pub mod mode;
@@ -14,6 +15,7 @@ pub mod pretrained;
 pub mod tensor_file;
 
 pub use classifier::Classifier;
+pub use compact::CompactTable;
 pub use config::BertConfig;
 pub use mode::Mode;
 pub use params::{Layout, ParamSet};

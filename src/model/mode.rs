@@ -1,6 +1,7 @@
 //! Whether a forward pass drops, and from which seed.
 
 use crate::seed;
+use crate::torch_ext::DropoutMask;
 
 /// Training or scoring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +21,13 @@ impl Mode {
         Self::Train { dropout_seed: seed::mix(stream_seed, pass) }
     }
 
-    /// The mask seed of dropout site number `site`, or `None` where nothing drops.
-    pub fn site_seed(self, site: u64) -> Option<u64> {
+    /// The mask of dropout site number `site` with probability `p`, or `None` where nothing drops.
+    pub fn mask(self, p: f64, site: u64) -> Option<DropoutMask> {
         match self {
-            Self::Train { dropout_seed } => Some(seed::mix(dropout_seed, site)),
-            Self::Eval => None,
+            Self::Train { dropout_seed } if p > 0.0 => {
+                Some(DropoutMask { p, seed: seed::mix(dropout_seed, site) })
+            }
+            _ => None,
         }
     }
 }

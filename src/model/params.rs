@@ -48,6 +48,13 @@ impl Layout {
         SlotId(self.slots.len() - 1)
     }
 
+    /// The same slots with another number of rows in one.
+    pub fn with_rows(&self, slot: SlotId, num_rows: i64) -> Self {
+        let mut layout = self.clone();
+        layout.slots[slot.0].shape[0] = num_rows;
+        layout
+    }
+
     /// The slots in order.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
@@ -84,6 +91,23 @@ impl ParamSet {
     /// The tensor of one slot.
     pub fn get(&self, slot: SlotId) -> &Tensor {
         &self.tensors[slot.0]
+    }
+
+    /// The tensor of one slot, to be changed in place.
+    pub fn get_mut(&mut self, slot: SlotId) -> &mut Tensor {
+        &mut self.tensors[slot.0]
+    }
+
+    /// The same storage under another handle, without gradient history: what another thread may read.
+    pub fn share(&self) -> Result<Self, TchError> {
+        self.map(Tensor::f_detach)
+    }
+
+    /// The same storage, but for another tensor in one slot; `layout` is that of the result.
+    pub(super) fn with_slot(&self, layout: Arc<Layout>, slot: SlotId, tensor: Tensor) -> Self {
+        let mut tensors: Vec<Tensor> = self.tensors.iter().map(Tensor::shallow_clone).collect();
+        tensors[slot.0] = tensor;
+        Self::new(layout, tensors)
     }
 
     /// The tensors in the layout's order.
@@ -146,9 +170,21 @@ impl ParamSet {
 
     /// Adds `factor * other` in place.
     pub fn add_scaled(&mut self, other: &Self, factor: f64) -> Result<(), TchError> {
+        self.add_scaled_but(other, factor, None)
+    }
+
+    /// Adds `factor * other` in place in every slot but one.
+    pub(super) fn add_scaled_but(
+        &mut self,
+        other: &Self,
+        factor: f64,
+        left_out: Option<SlotId>,
+    ) -> Result<(), TchError> {
         tch::no_grad(|| {
-            for (mine, theirs) in self.tensors.iter_mut().zip(&other.tensors) {
-                let _ = mine.f_add_(&theirs.f_mul_scalar(factor)?)?;
+            for (slot, (mine, theirs)) in self.tensors.iter_mut().zip(&other.tensors).enumerate() {
+                if left_out != Some(SlotId(slot)) {
+                    let _ = mine.f_add_(&theirs.f_mul_scalar(factor)?)?;
+                }
             }
             Ok(())
         })

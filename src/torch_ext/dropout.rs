@@ -13,6 +13,22 @@ unsafe extern "C" {
     ) -> *mut c_char;
 }
 
+/// Which elements a dropout zeroes: each with probability `p`, by a hash of `seed` and its position.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DropoutMask {
+    /// Probability of zeroing an element.
+    pub p: f64,
+    /// Seed of the mask.
+    pub seed: u64,
+}
+
+impl DropoutMask {
+    /// Probability and seed, with a probability of 0 where nothing drops.
+    pub(super) fn parts(mask: Option<Self>) -> (f64, u64) {
+        mask.map_or((0.0, 0), |mask| (mask.p, mask.seed))
+    }
+}
+
 /// Returns `input` with each element zeroed with probability `p` and the rest scaled by
 /// `1 / (1 - p)`; same shape and dtype (float32 or float64 on the CPU).
 ///
@@ -93,14 +109,8 @@ mod tests {
 
     #[test]
     fn the_mask_does_not_depend_on_the_number_of_threads() {
-        let before = tch::get_num_threads();
-        let one = {
-            tch::set_num_threads(1);
-            dropout(&ones(300_000), 0.1, 5).unwrap()
-        };
-        tch::set_num_threads(2);
-        let two = dropout(&ones(300_000), 0.1, 5).unwrap();
-        tch::set_num_threads(before);
+        let run = || dropout(&ones(300_000), 0.1, 5).unwrap();
+        let [one, two] = crate::torch_ext::tests::with_threads([1, 2], run);
         assert!(one.equal(&two));
     }
 }

@@ -2,15 +2,19 @@
 //!
 //! Knows tensors only: no parameter sets, no model, no files.
 
+mod attention;
 mod autograd;
 mod cuda_library;
 mod dropout;
 mod fused_adam;
+mod layer_norm;
 
+pub use attention::packed_attention;
 pub use autograd::gradients;
 pub use cuda_library::load_cuda_library;
-pub use dropout::dropout;
+pub use dropout::{DropoutMask, dropout};
 pub use fused_adam::{AdamHyper, fused_adam};
+pub use layer_norm::{NormWeights, dropout_add_layer_norm};
 
 /// The release of libtorch that `tch` binds.
 pub const TORCH_VERSION: &str = "2.11.0";
@@ -35,4 +39,18 @@ fn shim_result(message: *mut c_char) -> Result<(), TchError> {
         text
     };
     Err(TchError::Torch(text))
+}
+
+#[cfg(test)]
+mod tests {
+    /// What `run` returns with each of these numbers of threads.
+    pub(super) fn with_threads<T, const N: usize>(counts: [i32; N], run: impl Fn() -> T) -> [T; N] {
+        let before = tch::get_num_threads();
+        let results = counts.map(|count| {
+            tch::set_num_threads(count);
+            run()
+        });
+        tch::set_num_threads(before);
+        results
+    }
 }

@@ -8,6 +8,7 @@ use super::learner::TextLearner;
 use super::metrics::{Estimate, Scores};
 use super::predict;
 use super::tasks::TaskBuilder;
+use super::workers::Workers;
 use crate::data::corpus::Corpus;
 use crate::data::episode::EpisodeSampler;
 use crate::data::{DomainId, ExampleId};
@@ -24,6 +25,8 @@ pub struct Evaluator<'a> {
     pub builder: TaskBuilder<'a>,
     /// Seed of the run.
     pub run_seed: u64,
+    /// How many adaptations run at once.
+    pub workers: Workers,
 }
 
 /// An adaptation that went wrong: its scores would mean nothing.
@@ -141,9 +144,39 @@ impl Evaluator<'_> {
         index: u64,
     ) -> Result<Adapted> {
         let stream_seed = seed::derive(self.run_seed, stream, index);
-        let batches = self.builder.support(support, stream_seed)?;
         let inner_loop = InnerLoop::new(self.builder.inner);
-        Ok(inner_loop.adapt(self.learner, start, &batches, stream_seed)?)
+        let adapt = |start, tokens| -> Result<Adapted> {
+            let batches = self.builder.support(support, tokens, stream_seed)?;
+            Ok(inner_loop.adapt(self.learner, start, &batches, stream_seed)?)
+        };
+        let Some(tokens) = self.builder.tokens(support) else { return adapt(start, None) };
+        let table = self.builder.compact_table(self.learner.classifier(), &tokens)?;
+        let adapted = adapt(&table.gather(start)?, Some(&tokens))?;
+        let fast_weights = table.expand(start, &adapted.fast_weights)?;
+        Ok(Adapted { fast_weights, ..adapted })
+    }
+
+    /// Calls `work` for the jobs 0 to `num_jobs` with an evaluator and a handle on `start` for each worker, and `take` with
+    /// their results in order.
+    ///
+    /// # Errors
+    /// The first error of either.
+    pub fn in_parallel<T: Send>(
+        &self,
+        start: &ParamSet,
+        num_jobs: usize,
+        work: impl Fn(&Evaluator, &ParamSet, usize) -> Result<T> + Sync,
+        take: impl FnMut(usize, T) -> Result<()>,
+    ) -> Result<()> {
+        let workers = self.workers.at_once(num_jobs);
+        let context = || Ok((self.learner.for_worker(workers), start.share()?));
+        let (builder, run_seed) = (self.builder, self.run_seed);
+        let work = |(learner, start): &(TextLearner, ParamSet), job| {
+            // What runs inside a worker does not spread further.
+            let evaluator = Evaluator { learner, builder, run_seed, workers: Workers::new(1) };
+            work(&evaluator, start, job)
+        };
+        self.workers.run(num_jobs, context, work, take)
     }
 
     /// The scores of `params` on labelled examples; `adaptation` names it in an error.
@@ -159,7 +192,8 @@ impl Evaluator<'_> {
     ) -> Result<Scores> {
         let texts: Vec<&[u32]> = examples.iter().map(|&id| corpus.tokens_of(id)).collect();
         let truth: Vec<u32> = examples.iter().map(|&id| corpus.label_of(id)).collect();
-        let rows = predict::logits(self.learner.classifier(), params, &texts)?;
+        let classifier = self.learner.classifier();
+        let rows = predict::logits(classifier, params, &texts, self.workers)?;
         if rows.iter().flatten().any(|logit| !logit.is_finite()) {
             return Err(Diverged { adaptation: adaptation.to_owned() }.into());
         }
@@ -181,30 +215,35 @@ impl Evaluator<'_> {
         test: Option<TestTexts>,
         mut on_draw: impl FnMut(Scores) -> Result<()>,
     ) -> Result<DomainResult> {
-        let mut draws = Vec::new();
-        let mut num_scored = 0;
+        let name_draw = |index: u64| format!("domain {name}, draw {index}");
         // On texts that are the same for every draw, so are the unadapted scores.
-        let mut unadapted = None;
-        for index in 0..num_draws {
+        let unadapted = test
+            .map(|test| self.score(start, test.corpus, test.examples, &name_draw(0)))
+            .transpose()?;
+        let work = |evaluator: &Evaluator, start: &ParamSet, draw: usize| {
+            let index = draw as u64;
             let episode = sampler.draw(domain, index);
             let (corpus, examples) = match test {
                 Some(test) => (test.corpus, test.examples),
-                None => (self.builder.corpus, episode.query.as_slice()),
+                None => (evaluator.builder.corpus, episode.query.as_slice()),
             };
-            num_scored = examples.len();
             let stream = format!("adaptation in evaluation/{name}");
-            let adapted = self.adapt(start, &episode.support, &stream, index)?;
-            let what = format!("domain {name}, draw {index}");
-            let zero_step = match unadapted.filter(|_| test.is_some()) {
+            let adapted = evaluator.adapt(start, &episode.support, &stream, index)?;
+            let what = name_draw(index);
+            let zero_step = match unadapted {
                 Some(scores) => scores,
-                None => self.score(start, corpus, examples, &what)?,
+                None => evaluator.score(start, corpus, examples, &what)?,
             };
-            unadapted = Some(zero_step);
-            let adapted = self.score(&adapted.fast_weights, corpus, examples, &what)?;
-            let draw = Draw { zero_step, adapted };
+            let adapted = evaluator.score(&adapted.fast_weights, corpus, examples, &what)?;
+            Ok((Draw { zero_step, adapted }, examples.len()))
+        };
+        let mut draws = Vec::new();
+        let mut num_scored = 0;
+        self.in_parallel(start, num_draws as usize, work, |_, (draw, scored)| {
+            num_scored = scored;
             draws.push(draw);
-            on_draw(draw.adapted)?;
-        }
+            on_draw(draw.adapted)
+        })?;
         let summary = Summary::of(&[&draws]);
         Ok(DomainResult { domain: name.to_owned(), num_scored, summary, draws })
     }

@@ -30,15 +30,20 @@ pub fn cross_validate(
     num_folds: usize,
     mut on_fold: impl FnMut(Scores),
 ) -> Result<CrossValidation> {
-    let mut scores = Vec::new();
-    for (index, (train, test)) in folds(pool, num_folds, evaluator.run_seed).iter().enumerate() {
-        let stream = format!("adaptation in cross-validation/{}", pool.name);
-        let adapted = evaluator.adapt(start, train, &stream, index as u64)?;
-        let corpus = evaluator.builder.corpus;
-        let what = format!("domain {}, fold {index}", pool.name);
-        scores.push(evaluator.score(&adapted.fast_weights, corpus, test, &what)?);
-        on_fold(scores[index]);
-    }
+    let folds = folds(pool, num_folds, evaluator.run_seed);
+    let stream = format!("adaptation in cross-validation/{}", pool.name);
+    let work = |evaluator: &Evaluator, start: &ParamSet, fold: usize| {
+        let (train, test) = &folds[fold];
+        let adapted = evaluator.adapt(start, train, &stream, fold as u64)?;
+        let what = format!("domain {}, fold {fold}", pool.name);
+        evaluator.score(&adapted.fast_weights, evaluator.builder.corpus, test, &what)
+    };
+    let mut scores: Vec<Scores> = Vec::new();
+    evaluator.in_parallel(start, folds.len(), work, |_, found| {
+        scores.push(found);
+        on_fold(found);
+        Ok(())
+    })?;
     let values = |value: fn(&Scores) -> f64| scores.iter().map(value).collect::<Vec<_>>();
     Ok(CrossValidation {
         accuracy: Estimate::of(&values(|fold| fold.accuracy)),

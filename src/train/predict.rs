@@ -1,7 +1,9 @@
 //! Labels and probabilities for texts, without a graph.
 
+use anyhow::Result;
 use tch::{Device, Kind, TchError, Tensor};
 
+use super::workers::Workers;
 use crate::data::batch::{AttentionLayout, Batch};
 use crate::model::{Classifier, Mode, ParamSet};
 
@@ -21,35 +23,49 @@ pub fn logits(
     classifier: &Classifier,
     params: &ParamSet,
     texts: &[&[u32]],
-) -> Result<Vec<Vec<f32>>, TchError> {
+    workers: Workers,
+) -> Result<Vec<Vec<f32>>> {
+    debug_assert!(texts.iter().all(|text| !text.is_empty()), "a text holds at least [CLS], [SEP]");
     let device = params.device();
-    let budget = if device == Device::Cpu { CPU_TOKENS } else { CUDA_TOKENS };
+    let batches = batches(texts, if device == Device::Cpu { CPU_TOKENS } else { CUDA_TOKENS });
+    let work = |params: &ParamSet, index: usize| -> Result<Vec<Vec<f32>>> {
+        let chosen: Vec<&[u32]> = batches[index].iter().map(|&text| texts[text]).collect();
+        let layout = AttentionLayout::for_device(device);
+        let batch = Batch::pack(&chosen, &vec![0; chosen.len()], layout, device)?;
+        Ok(to_rows(&tch::no_grad(|| classifier.logits(params, &batch, Mode::Eval))?)?)
+    };
+    let mut rows = vec![Vec::new(); texts.len()];
+    workers.run(
+        batches.len(),
+        || Ok(params.share()?),
+        work,
+        |index, found| {
+            for (&text, row) in batches[index].iter().zip(found) {
+                rows[text] = row;
+            }
+            Ok(())
+        },
+    )?;
+    Ok(rows)
+}
+
+/// The positions of `texts`, cut by ascending length into batches of at most `budget` tokens, or of one text.
+fn batches(texts: &[&[u32]], budget: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..texts.len()).collect();
     order.sort_by_key(|&text| texts[text].len());
-    let mut rows = vec![Vec::new(); texts.len()];
-    let mut remaining = order.as_slice();
-    while let Some(&shortest) = remaining.first() {
-        let mut count = 0;
-        let mut tokens = 0;
-        for &text in remaining {
-            tokens += texts[text].len();
-            if count > 0 && tokens > budget {
-                break;
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    let mut tokens = 0;
+    for text in order {
+        tokens += texts[text].len();
+        match batches.last_mut().filter(|_| tokens <= budget) {
+            Some(batch) => batch.push(text),
+            None => {
+                batches.push(vec![text]);
+                tokens = texts[text].len();
             }
-            count += 1;
         }
-        debug_assert!(!texts[shortest].is_empty(), "a text holds at least [CLS] and [SEP]");
-        let (now, later) = remaining.split_at(count);
-        let chosen: Vec<&[u32]> = now.iter().map(|&text| texts[text]).collect();
-        let layout = AttentionLayout::for_device(device);
-        let batch = Batch::pack(&chosen, &vec![0; count], layout, device)?;
-        let found = tch::no_grad(|| classifier.logits(params, &batch, Mode::Eval))?;
-        for (&text, row) in now.iter().zip(to_rows(&found)?) {
-            rows[text] = row;
-        }
-        remaining = later;
     }
-    Ok(rows)
+    batches
 }
 
 /// Softmax of one row of logits.
@@ -87,6 +103,14 @@ pub fn to_rows(tensor: &Tensor) -> Result<Vec<Vec<f32>>, TchError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn batches_keep_to_their_budget_and_hold_every_text_once() {
+        let texts: Vec<Vec<u32>> = [5, 9, 2, 30, 2, 7].map(|length| vec![0; length]).to_vec();
+        let rows: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+        assert_eq!(batches(&rows, 10), [vec![2, 4, 0], vec![5], vec![1], vec![3]]);
+        assert!(batches(&[], 10).is_empty());
+    }
 
     #[test]
     fn probabilities_of_large_logits_are_finite_and_sum_to_one() {

@@ -11,9 +11,12 @@ use super::evaluate::{Evaluation, Evaluator};
 use super::learner::TextLearner;
 use super::metrics::{Scores, mean};
 use super::predict;
-use super::tasks::{SourcedTask, TaskBuilder, TaskSource};
+use super::profile::{Phase, Profile};
+use super::tasks::{Contribution, TaskBuilder, TaskSource};
+use super::workers::Workers;
 use crate::data::episode::EpisodeSampler;
-use crate::meta::{EpisodeOutcome, MetaAlgorithm};
+use crate::meta::MetaAlgorithm;
+use crate::model::ParamSet;
 use crate::optim::clip_by_global_norm;
 use crate::run::checkpoint::{self, ModelFiles};
 use crate::run::console::Console;
@@ -95,6 +98,10 @@ pub struct Trainer<'a> {
     pub console: &'a Console,
     /// The number of a signal that asked for a stop; 0 for none.
     pub stop: &'a AtomicUsize,
+    /// How many episodes run at once.
+    pub workers: Workers,
+    /// Where the time of each part goes.
+    pub profile: Option<&'a Profile>,
 }
 
 /// Sums over the episodes of one outer step.
@@ -165,23 +172,37 @@ impl<'a> Trainer<'a> {
         let episodes: Vec<u64> = (step * meta_batch..(step + 1) * meta_batch).collect();
         let mut gradient = state.meta.zeros_like()?;
         let mut report = StepReport::default();
-        for &index in &episodes {
-            let sourced = self.source.task(&self.builder, self.run_seed, index)?;
-            self.console.begin_episode(sourced.task.support.len());
-            let algorithm = self.algorithm.as_ref().expect("`none` takes no step");
-            let outcome = algorithm.meta_gradient(self.learner, &state.meta, &sourced.task)?;
-            self.collect(&mut report, step, index, &sourced, &outcome)?;
-            gradient.add_scaled(&outcome.gradient, 1.0 / meta_batch as f64)?;
-        }
+        self.console.begin_episode(episodes.len() * self.source.num_support_steps(&self.builder));
+        let algorithm = self.algorithm.as_deref().expect("`none` takes no step");
+        let (source, builder, run_seed) = (&self.source, &self.builder, self.run_seed);
+        let at_once = self.workers.at_once(episodes.len());
+        self.workers.run(
+            episodes.len(),
+            || Ok((self.learner.for_worker(at_once), state.meta.share()?)),
+            |(learner, meta): &(TextLearner<'a>, ParamSet), position| {
+                learner.turn_to(Some(Phase::Collate));
+                let task = source.task(builder, run_seed, episodes[position])?;
+                Ok(task.contribution(builder, algorithm, learner, meta)?)
+            },
+            |position, contribution| {
+                self.collect(&mut report, step, episodes[position], &contribution)?;
+                Ok(contribution.add_to(&mut gradient, 1.0 / meta_batch as f64)?)
+            },
+        )?;
         let gradient_norm = clip_by_global_norm(&mut gradient, self.outer.clip_norm)?;
         if !gradient_norm.is_finite() {
             return Err(self.overflow(step, gradient_norm, &episodes).into());
         }
         let lr = self.outer.lr * self.outer.schedule(self.train.steps).factor(step);
+        let update_started = Instant::now();
         state.optimizer.step(&mut state.meta, &gradient, lr)?;
 
         state.progress.step = step + 1;
         let step_s = started.elapsed().as_secs_f64();
+        if let Some(profile) = self.profile {
+            profile.add(Phase::Optimizer, update_started.elapsed(), 1);
+            profile.add_outer_step(started.elapsed());
+        }
         state.progress.elapsed_s += step_s;
         let mean_of = |values: &[f64]| (!values.is_empty()).then(|| mean(values));
         self.emit(&Event::OuterStep {
@@ -206,10 +227,10 @@ impl<'a> Trainer<'a> {
         report: &mut StepReport,
         step: u64,
         index: u64,
-        sourced: &SourcedTask,
-        outcome: &EpisodeOutcome,
+        contribution: &Contribution,
     ) -> Result<()> {
-        let domain = sourced.domain.map(|domain| self.domain_names[domain as usize].as_str());
+        let outcome = &contribution.outcome;
+        let domain = contribution.domain.map(|domain| self.domain_names[domain as usize].as_str());
         let losses = outcome.support_losses.f_to_kind(tch::Kind::Double)?;
         let losses = Vec::<f64>::try_from(losses.f_to_device(tch::Device::Cpu)?)?;
         let query_loss = outcome.query_loss.f_double_value(&[])?;
@@ -226,7 +247,7 @@ impl<'a> Trainer<'a> {
             }
         }
         let predicted = predict::labels(&predict::to_rows(&outcome.query_logits)?);
-        let truth = sourced.query.iter().map(|&id| self.builder.corpus.label_of(id));
+        let truth = contribution.query.iter().map(|&id| self.builder.corpus.label_of(id));
         report.num_right += predicted.iter().zip(truth).filter(|(p, t)| **p == *t).count();
         report.num_scored += predicted.len();
         report.domains.extend(domain.map(str::to_owned));
@@ -250,19 +271,18 @@ impl<'a> Trainer<'a> {
         let pools = dev.sampler.pools();
         self.console.begin_evaluation(pools.len() as u64 * dev.episodes);
         let steps = dev.evaluator.builder.inner.num_steps(dev.support);
-        self.console.begin_episode(steps);
         let mut results = Vec::new();
         for pool in pools {
             let named = (pool.domain, pool.name.as_str());
             let on_draw = |scores: Scores| {
                 self.console.evaluated_draw(scores.accuracy, scores.macro_f1);
-                self.console.begin_episode(steps);
                 match self.stop.load(Ordering::Relaxed) {
                     0 => Ok(()),
                     _ => Err(StopRequested.into()),
                 }
             };
             let (sampler, episodes) = (&dev.sampler, dev.episodes);
+            self.console.begin_episode(steps * episodes as usize);
             let found = dev.evaluator.domain(&state.meta, sampler, named, episodes, None, on_draw);
             match found {
                 Ok(result) => results.push(result),
@@ -286,6 +306,9 @@ impl<'a> Trainer<'a> {
         }
         state.progress.last_evaluation = Some((step, macro_f1));
         state.progress.elapsed_s += started.elapsed().as_secs_f64();
+        if let Some(profile) = self.profile {
+            profile.add(Phase::Evaluate, started.elapsed(), 1);
+        }
         let half_width = overall.macro_f1.half_width;
         self.emit(&Event::Evaluated {
             step,
@@ -322,7 +345,11 @@ impl<'a> Trainer<'a> {
         // A directory that a pointer names is never written again: this step's is complete, and
         // only its score is new.
         if latest.is_none_or(|latest| latest.checkpoint != name) {
+            let started = Instant::now();
             checkpoint::save(self.run, state, self.files)?;
+            if let Some(profile) = self.profile {
+                profile.add(Phase::Checkpoint, started.elapsed(), 1);
+            }
         }
         // `latest` is what resuming starts from, and moves last: a run that is killed before has
         // the rest of this step done again.

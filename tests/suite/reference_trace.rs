@@ -56,7 +56,7 @@ fn replay(algorithm: Algorithm, variant: &Value, kind: Kind) -> Replay {
         query_dropout: true,
         ..InnerConfig::default()
     };
-    let learner = TextLearner::new(&classifier, || {});
+    let learner = TextLearner::new(&classifier, &|| {});
     let algorithm = algorithm.build::<TextLearner>(&inner).unwrap();
     let mut meta = params.to_kind(kind).unwrap();
     let mut outer = Optimizer::new(OptimizerConfig::new(rule), &meta).unwrap();

@@ -1,0 +1,106 @@
+//! Arguments of `data`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{DatasetArgs, SharedArgs};
+
+/// What to do with a dataset.
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Print examples, labels and lengths of each domain.
+    #[command(after_long_help = "Example:\n  metabert data stats --data dataset.json \
+        --model data/models/minilm-l6")]
+    Stats(StatsArgs),
+    /// Check a dataset as training and evaluation would, and sum it up.
+    #[command(after_long_help = "Example:\n  metabert data validate --data dataset.json")]
+    Validate(ValidateArgs),
+    /// Write one file for each side of the split.
+    #[command(after_long_help = "Example:\n  metabert data split --data dataset.json --out sides")]
+    Split(SplitArgs),
+    /// Print the episodes that `train` with the same settings takes, a JSON object a line.
+    ///
+    /// Texts are given as positions among the records of the file, counted from 0.
+    #[command(
+        after_long_help = "Example:\n  metabert data episodes --data dataset.json --count 100"
+    )]
+    Episodes(EpisodesArgs),
+}
+
+/// Arguments of `data stats`.
+#[derive(Debug, Args)]
+pub struct StatsArgs {
+    /// Measure lengths with this model directory's tokenizer; without it they are left out.
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<String>,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// How the dataset is read and split.
+    #[command(flatten)]
+    pub dataset: DatasetArgs,
+    /// Shared settings.
+    #[command(flatten)]
+    pub shared: SharedArgs,
+}
+
+/// Arguments of `data validate`.
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// Require domains to hold this many texts to adapt to [default: 80].
+    #[arg(long, value_name = "N")]
+    pub support: Option<usize>,
+    /// Require domains to hold this many more to score on [default: 20].
+    #[arg(long, value_name = "N")]
+    pub query: Option<usize>,
+    /// How the dataset is read and split.
+    #[command(flatten)]
+    pub dataset: DatasetArgs,
+    /// Shared settings.
+    #[command(flatten)]
+    pub shared: SharedArgs,
+}
+
+/// Arguments of `data split`.
+#[derive(Debug, Args)]
+pub struct SplitArgs {
+    /// Write meta_train.json, meta_dev.json and low_resource.json into this directory.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Replace files in the output directory.
+    #[arg(long)]
+    pub force: bool,
+    /// How the dataset is read and split.
+    #[command(flatten)]
+    pub dataset: DatasetArgs,
+    /// Shared settings.
+    #[command(flatten)]
+    pub shared: SharedArgs,
+}
+
+/// Arguments of `data episodes`.
+#[derive(Debug, Args)]
+pub struct EpisodesArgs {
+    /// Print this many episodes.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(..1 << 63))]
+    pub count: u64,
+    /// Begin with the episode of this index.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..1 << 63))]
+    pub start: u64,
+    /// Order labels as the head of this model directory does [default: as the file does].
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<String>,
+    /// Draw this many texts to adapt to [default: 80].
+    #[arg(long, value_name = "N")]
+    pub support: Option<usize>,
+    /// Draw this many more to score on [default: 20].
+    #[arg(long, value_name = "N")]
+    pub query: Option<usize>,
+    /// How the dataset is read and split.
+    #[command(flatten)]
+    pub dataset: DatasetArgs,
+    /// Shared settings.
+    #[command(flatten)]
+    pub shared: SharedArgs,
+}

@@ -1,0 +1,52 @@
+//! Arguments of `model`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// What to do with a model directory.
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Print architecture, parameters, labels, and what loading would initialise.
+    #[command(after_long_help = "Example:\n  metabert model info data/models/minilm-l6")]
+    Info(InfoArgs),
+    /// Write a model directory with seeded random weights.
+    #[command(
+        after_long_help = "Example:\n  metabert model init --config bert-base --out models/random"
+    )]
+    Init(InitArgs),
+}
+
+/// Arguments of `model info`.
+#[derive(Debug, Args)]
+pub struct InfoArgs {
+    /// Describe this model directory, or the best checkpoint of this run.
+    #[arg(value_name = "DIR|RUN")]
+    pub model: PathBuf,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `model init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Use this architecture: bert-base, bert-mini, bert-tiny, or a config.json.
+    #[arg(long, value_name = "NAME|FILE")]
+    pub config: String,
+    /// Write the model into this directory.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Take the tokenizer, and the size of the vocabulary, from this model directory.
+    #[arg(long, value_name = "DIR")]
+    pub tokenizer: Option<PathBuf>,
+    /// Give the head these labels, separated by commas [default: negative,positive].
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub labels: Vec<String>,
+    /// Draw the weights from this seed.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Replace the output directory.
+    #[arg(long)]
+    pub force: bool,
+}

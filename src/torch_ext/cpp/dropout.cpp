@@ -1,0 +1,49 @@
+// Dropout whose mask is a function of (seed, position) alone.
+
+#include "kernels.h"
+#include "shim.h"
+
+namespace metabert {
+namespace {
+
+at::Tensor dropped(const at::Tensor &input, double p, uint64_t seed) {
+  check_real(input, "dropout");
+  TORCH_CHECK(input.numel() <= int64_t(UINT32_MAX), "dropout: more than 2^32 elements");
+  const at::Tensor x = input.contiguous();
+  at::Tensor out = at::empty_like(x);
+  const Dropout dropout(p, seed);
+  dispatch_real(x, [&](auto scalar) {
+    using T = decltype(scalar);
+    at::parallel_for(0, x.numel(), 1 << 15, [&](int64_t begin, int64_t end) {
+      kernels<T>().drop(x.const_data_ptr<T>() + begin, out.mutable_data_ptr<T>() + begin, end - begin, begin, dropout);
+    });
+  });
+  return out;
+}
+
+// The mask is computed again in the backward pass: cheaper than keeping it. The backward pass is this same function of the
+// gradient, which makes it differentiable once more.
+struct CounterDropout : public torch::autograd::Function<CounterDropout> {
+  static at::Tensor forward(torch::autograd::AutogradContext *context, const at::Tensor &input, double p,
+                            int64_t seed) {
+    context->saved_data["p"] = p;
+    context->saved_data["seed"] = seed;
+    return dropped(input, p, static_cast<uint64_t>(seed));
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext *context,
+                                                 torch::autograd::variable_list gradients) {
+    const double p = context->saved_data["p"].toDouble();
+    const int64_t seed = context->saved_data["seed"].toInt();
+    return {CounterDropout::apply(gradients[0], p, seed), at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+}  // namespace metabert
+
+extern "C" char *metabert_dropout(at::Tensor **out, const at::Tensor *input, double p, uint64_t seed) {
+  return metabert::guarded([&] {
+    *out = new at::Tensor(metabert::CounterDropout::apply(*input, p, static_cast<int64_t>(seed)));
+  });
+}
