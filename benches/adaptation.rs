@@ -65,9 +65,8 @@ fn adaptation(criterion: &mut Criterion) {
     let texts = texts();
     let rows: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
     group.bench_function("predict", |bencher| {
-        bencher.iter(|| {
-            predict::logits(&classifier, &params, &rows, Workers::new(1)).expect("logits")
-        });
+        bencher
+            .iter(|| predict::logits(&classifier, &params, &rows, Workers::one()).expect("logits"));
     });
 
     let steps = 4;

@@ -3,7 +3,7 @@
 use tch::Device;
 use thiserror::Error;
 
-use crate::torch_ext::load_cuda_library;
+use crate::torch_ext::{self, load_cuda_library};
 
 /// A `--device` that can't be had.
 #[derive(Debug, Error)]
@@ -55,6 +55,12 @@ pub fn available_memory_mib() -> Option<u64> {
 /// The largest resident memory of this process so far, in MiB; `None` where the system does not tell.
 pub fn peak_memory_mib() -> Option<u64> {
     size_mib("/proc/self/status", "VmHWM:")
+}
+
+/// The most memory that tensors took on a GPU so far, in MiB; `None` for a CPU.
+pub fn peak_device_memory_mib(device: Device) -> Option<i64> {
+    let Device::Cuda(index) = device else { return None };
+    torch_ext::peak_device_bytes(index).ok().map(|bytes| bytes >> 20)
 }
 
 /// The size that a line `name 123 kB` of a file of the kernel states.

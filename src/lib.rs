@@ -30,7 +30,7 @@
 //! optim      model torch_ext
 //! meta       data model optim
 //! run        atomic data model optim
-//! train      data device meta model optim run seed
+//! train      data device meta model optim run seed torch_ext
 //! config     data meta train
 //! cli        config meta
 //! commands   atomic cli config data device meta model optim run torch_ext train

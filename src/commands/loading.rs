@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tch::Device;
 
-use super::InputError;
-use crate::config::{ConfigError, PrecisionChoice, RunConfig};
+use super::{InputError, settings};
+use crate::config::{ConfigError, RunConfig};
 use crate::data::TextTokenizer;
 use crate::model::pretrained::Weights;
 use crate::model::{Classifier, ModelDirectory, ParamSet, Precision};
@@ -88,10 +88,7 @@ impl OpenedModel {
     ) -> Result<LoadedModel> {
         let Self { directory, weights, tokenizer } = self;
         let path = directory.path().display();
-        let precision = match config.precision {
-            PrecisionChoice::Auto | PrecisionChoice::Fp32 => Precision::Fp32,
-            PrecisionChoice::Bf16 => Precision::Bf16,
-        };
+        let precision = settings::precision(config, device);
         let positions = directory.config().max_position_embeddings;
         if config.data.max_length as i64 > positions {
             return Err(ConfigError::Invalid(format!(
@@ -103,7 +100,9 @@ impl OpenedModel {
         let classifier = Classifier::new(directory.config(), labels.len(), precision);
         let (params, report) = weights.load(&classifier, config.seed)?;
         let num_parameters = classifier.layout().num_parameters();
-        console.detail(&format!("{path}: {num_parameters} parameters, labels {labels:?}"));
+        console.detail(&format!(
+            "{path}: {num_parameters} parameters, labels {labels:?}, products in {precision:?}"
+        ));
         if !report.initialised.is_empty() {
             let names = report.initialised.join(", ");
             console.line(&format!("{path}: initialised from the seed: {names}"));

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use tch::Device;
 
-use super::texts;
+use super::{settings, texts};
 use crate::atomic::write_file;
 use crate::config::RunConfig;
 use crate::data::{Dataset, Side, Split};
@@ -39,6 +39,7 @@ pub fn prepare_directory(
             provenance: provenance.clone(),
             torch: TORCH_VERSION.to_owned(),
             device: format!("{device:?}"),
+            precision: format!("{:?}", settings::precision(config, device)).to_lowercase(),
             threads: tch::get_num_threads(),
         };
         environment.write(run)?;

@@ -7,7 +7,8 @@ use tch::Device;
 
 use super::{InputError, print_result};
 use crate::cli::SharedArgs;
-use crate::config::{Layer, RunConfig};
+use crate::config::{Layer, PrecisionChoice, RunConfig};
+use crate::model::Precision;
 use crate::run::RunDirectory;
 use crate::run::checkpoint::SETTINGS_FILE;
 use crate::run::console::Console;
@@ -79,17 +80,26 @@ pub fn select_device(config: &RunConfig, console: &Console) -> Result<Device> {
     Ok(device)
 }
 
+/// The dtype of the matrix products on `device`.
+pub fn precision(config: &RunConfig, device: Device) -> Precision {
+    match config.precision {
+        PrecisionChoice::Auto => Precision::fastest(device),
+        PrecisionChoice::Fp32 => Precision::Fp32,
+        PrecisionChoice::Bf16 => Precision::Bf16,
+    }
+}
+
 /// How many adaptations of a model of `num_parameters` run at once: as many as asked for, or the fastest.
 ///
 /// On a CPU small products on one thread each beat large ones on all of them, as far as memory goes; a GPU is filled by one.
 pub fn workers(config: &RunConfig, device: Device, num_parameters: i64) -> Workers {
     if config.workers > 0 || device != Device::Cpu {
-        return Workers::new(config.workers);
+        return Workers::new(config.workers, device);
     }
     let num_threads = tch::get_num_threads().max(1) as u64;
     // Weights, gradients and two moments, with as much again for what a backward pass keeps.
     let needed_mib = (8 * 4 * num_parameters as u64) >> 20;
     let available = crate::device::available_memory_mib();
     let fitting = available.map_or(num_threads, |mib| mib / 2 / needed_mib.max(1));
-    Workers::new(num_threads.min(fitting) as usize)
+    Workers::new(num_threads.min(fitting) as usize, device)
 }

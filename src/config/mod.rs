@@ -80,7 +80,7 @@ pub struct ModelConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum PrecisionChoice {
-    /// What suits the device; at present always fp32.
+    /// bf16 where the device multiplies it in hardware, else fp32.
     #[default]
     Auto,
     /// 32-bit floats.

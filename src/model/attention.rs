@@ -75,6 +75,21 @@ impl Attention {
         ((self.hidden / self.num_heads) as f64).sqrt().recip()
     }
 
+    /// Attention from its parts, each with the precision's products.
+    fn dropped(
+        &self,
+        (queries, keys, values): (&Tensor, &Tensor, &Tensor),
+        padding: &Padding,
+        mask: DropoutMask,
+    ) -> Result<Tensor, TchError> {
+        let scaled = queries.f_mul_scalar(self.scale())?;
+        let scores = self.precision.matmul(&scaled, &keys.f_transpose(2, 3)?)?;
+        let scores = scores.f_add(&padding.mask.f_to_kind(scores.kind())?)?;
+        let weights = scores.f_softmax(-1, None::<Kind>)?;
+        let kept = torch_ext::dropout(&weights, mask.p, mask.seed)?;
+        self.precision.matmul(&kept, values)
+    }
+
     fn padded(
         &self,
         projected: &Projected,
@@ -101,14 +116,11 @@ impl Attention {
         let [keys, values] = keys_values.as_slice() else {
             unreachable!("a row holds keys and values, and queries before them or apart")
         };
-        let scaled = queries.f_mul_scalar(self.scale())?;
-        let scores = self.precision.matmul(&scaled, &keys.f_transpose(2, 3)?)?;
-        let scores = scores.f_add(&padding.mask.f_to_kind(scores.kind())?)?;
-        let mut weights = scores.f_softmax(-1, None::<Kind>)?;
-        if let Some(mask) = mask {
-            weights = torch_ext::dropout(&weights, mask.p, mask.seed)?;
-        }
-        let context = self.precision.matmul(&weights, values)?;
+        let context = match mask {
+            // The fused kernels draw their masks from a generator that all threads share.
+            Some(mask) => self.dropped((&queries, keys, values), padding, mask)?,
+            None => self.precision.attend((&queries, keys, values), &padding.mask, self.scale())?,
+        };
         let context = context.f_transpose(1, 2)?.f_reshape([-1, self.hidden])?;
         match projected {
             Projected::All(_) => context.f_index_select(0, &padding.padded_row),

@@ -1,7 +1,9 @@
 //! The dtype of the matrix products.
 
 use serde::{Deserialize, Serialize};
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
+
+use crate::torch_ext;
 
 /// The dtype of the matrix products of a forward and backward pass. Parameters, gradients, norms
 /// and softmax stay in the parameters' own dtype.
@@ -11,11 +13,16 @@ pub enum Precision {
     /// The parameters' own dtype.
     #[default]
     Fp32,
-    /// bfloat16 operands, fp32 accumulation inside the kernels.
+    /// bfloat16 operands and results, fp32 sums in between.
     Bf16,
 }
 
 impl Precision {
+    /// The fastest precision that `device` has in hardware.
+    pub fn fastest(device: Device) -> Self {
+        if torch_ext::multiplies_bf16(device) { Self::Bf16 } else { Self::Fp32 }
+    }
+
     /// `input · weightᵀ + bias`, for `input` `[.., in]`, `weight` `[out, in]` and `bias` `[out]`;
     /// returns `[.., out]` in the dtype of `input`.
     pub fn linear(
@@ -27,8 +34,8 @@ impl Precision {
         match self {
             Self::Fp32 => input.f_linear(weight, Some(bias)),
             Self::Bf16 => {
-                let half = |tensor: &Tensor| tensor.f_to_kind(Kind::BFloat16);
-                half(input)?.f_linear(&half(weight)?, Some(half(bias)?))?.f_to_kind(input.kind())
+                let product = rounded(input)?.f_linear(&rounded(weight)?, Some(rounded(bias)?))?;
+                rounded(&product)?.f_to_kind(input.kind())
             }
         }
     }
@@ -38,9 +45,51 @@ impl Precision {
         match self {
             Self::Fp32 => a.f_matmul(b),
             Self::Bf16 => {
-                let half = |tensor: &Tensor| tensor.f_to_kind(Kind::BFloat16);
-                half(a)?.f_matmul(&half(b)?)?.f_to_kind(a.kind())
+                let product = rounded(a)?.f_matmul(&rounded(b)?)?;
+                rounded(&product)?.f_to_kind(a.kind())
             }
         }
     }
+
+    /// `softmax(scale * queries · keysᵀ + mask) · values` by libtorch's fused kernels, in the dtype of `queries`; all but the
+    /// mask are `[batch, heads, rows, head_dim]`, the mask `[batch, 1, 1, rows]` in float32.
+    pub fn attend(
+        self,
+        (queries, keys, values): (&Tensor, &Tensor, &Tensor),
+        mask: &Tensor,
+        scale: f64,
+    ) -> Result<Tensor, TchError> {
+        let fused = |queries: &Tensor, keys: &Tensor, values: &Tensor| {
+            let mask = mask.f_to_kind(queries.kind())?;
+            let size = [queries.size()[0], 1, queries.size()[2], keys.size()[2]];
+            let mask = mask.f_expand(size, false)?;
+            Tensor::f_scaled_dot_product_attention(
+                queries,
+                keys,
+                values,
+                Some(mask),
+                0.0,
+                false,
+                scale,
+                false,
+            )
+        };
+        match self {
+            Self::Fp32 => fused(queries, keys, values),
+            Self::Bf16 => {
+                let found = fused(&rounded(queries)?, &rounded(keys)?, &rounded(values)?)?;
+                rounded(&found)?.f_to_kind(queries.kind())
+            }
+        }
+    }
+}
+
+/// The values of `tensor` rounded to bfloat16.
+///
+/// A processor that cannot multiply them takes ten times as long as in fp32: there they go back to the wider dtype, in which
+/// their products and sums are what the hardware's are, but for the order of the sums.
+fn rounded(tensor: &Tensor) -> Result<Tensor, TchError> {
+    let half = tensor.f_to_kind(Kind::BFloat16)?;
+    let is_emulated = tensor.device() == Device::Cpu && !torch_ext::multiplies_bf16(Device::Cpu);
+    if is_emulated { half.f_to_kind(Kind::Float) } else { Ok(half) }
 }

@@ -32,6 +32,9 @@ pub struct Environment {
     pub torch: String,
     /// Device, such as `Cpu` or `Cuda(0)`.
     pub device: String,
+    /// Dtype of the matrix products; empty in the files of versions that had only fp32.
+    #[serde(default)]
+    pub precision: String,
     /// CPU threads.
     pub threads: i32,
 }

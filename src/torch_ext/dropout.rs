@@ -1,7 +1,7 @@
 //! Dropout whose mask depends on a seed and the element's position only.
 
 use std::ffi::c_char;
-use tch::{Device, TchError, Tensor};
+use tch::{TchError, Tensor};
 use torch_sys::C_tensor;
 
 unsafe extern "C" {
@@ -34,18 +34,13 @@ impl DropoutMask {
 ///
 /// On the CPU the mask is a counter-based hash of (`seed`, position): the same for any number of
 /// threads, and several times cheaper than libtorch's serial generator. On CUDA libtorch's own
-/// counter-based generator is used, seeded by `seed`: the mask is as reproducible, but another.
+/// counter-based generator draws it, seeded by `seed`: the mask is as reproducible, but another.
 ///
 /// # Errors
 /// Any error of libtorch, and more than 2^32 elements on the CPU.
 pub fn dropout(input: &Tensor, p: f64, seed: u64) -> Result<Tensor, TchError> {
     if p <= 0.0 {
         return Ok(input.shallow_clone());
-    }
-    if input.device() != Device::Cpu {
-        // Seeding sets two numbers on the host; nothing waits for the device.
-        tch::manual_seed(seed as i64);
-        return input.f_dropout(p, true);
     }
     let mut out = std::ptr::null_mut();
     // SAFETY: `input` outlives the call; on success `out` is a new tensor that we own.
@@ -58,7 +53,7 @@ pub fn dropout(input: &Tensor, p: f64, seed: u64) -> Result<Tensor, TchError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::Kind;
+    use tch::{Device, Kind};
 
     fn ones(count: i64) -> Tensor {
         Tensor::ones([count], (Kind::Float, Device::Cpu))

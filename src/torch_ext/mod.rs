@@ -5,6 +5,7 @@
 mod attention;
 mod autograd;
 mod cuda_library;
+mod device;
 mod dropout;
 mod fused_adam;
 mod layer_norm;
@@ -12,6 +13,7 @@ mod layer_norm;
 pub use attention::packed_attention;
 pub use autograd::gradients;
 pub use cuda_library::load_cuda_library;
+pub use device::{multiplies_bf16, peak_device_bytes, synchronize, use_stream_of_own};
 pub use dropout::{DropoutMask, dropout};
 pub use fused_adam::{AdamHyper, fused_adam};
 pub use layer_norm::{NormWeights, dropout_add_layer_norm};

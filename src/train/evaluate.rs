@@ -173,7 +173,7 @@ impl Evaluator<'_> {
         let (builder, run_seed) = (self.builder, self.run_seed);
         let work = |(learner, start): &(TextLearner, ParamSet), job| {
             // What runs inside a worker does not spread further.
-            let evaluator = Evaluator { learner, builder, run_seed, workers: Workers::new(1) };
+            let evaluator = Evaluator { learner, builder, run_seed, workers: Workers::one() };
             work(&evaluator, start, job)
         };
         self.workers.run(num_jobs, context, work, take)

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tch::Device;
 
 use crate::device;
+use crate::torch_ext;
 
 /// What time is spent on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,9 @@ impl Profile {
         if let Some(peak_mib) = device::peak_memory_mib() {
             write!(table, ", peak memory {peak_mib} MiB").expect("a string takes it");
         }
+        if let Some(peak_mib) = device::peak_device_memory_mib(self.device) {
+            write!(table, ", on the GPU {peak_mib} MiB").expect("a string takes it");
+        }
         table
     }
 }
@@ -120,9 +124,8 @@ impl<'a> Stopwatch<'a> {
     /// Ends the phase that runs, and begins another; `None` stops. Waits for the device first, so that work which a GPU
     /// still does is not taken for that of a later phase.
     pub fn turn_to(&self, phase: Option<Phase>) {
-        if let Device::Cuda(index) = self.profile.device {
-            tch::Cuda::synchronize(index as i64);
-        }
+        // What went wrong there is told by the next operation that needs the result.
+        let _ = torch_ext::synchronize(self.profile.device);
         let now = Instant::now();
         let next = phase.map(|phase| (phase, now));
         if let Some((phase, since)) = self.current.replace(next) {

@@ -7,12 +7,16 @@ use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
-use anyhow::Result;
+use anyhow::{Error, Result, anyhow};
+use tch::Device;
+
+use crate::torch_ext;
 
 /// How many jobs run at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Workers {
     count: usize,
+    device: Device,
 }
 
 /// What the workers of one series share.
@@ -31,9 +35,14 @@ struct Shared {
 }
 
 impl Workers {
-    /// At most `count` at once, and at least one.
-    pub fn new(count: usize) -> Self {
-        Self { count: count.max(1) }
+    /// At most `count` at once, and at least one, with tensors on `device`.
+    pub fn new(count: usize, device: Device) -> Self {
+        Self { count: count.max(1), device }
+    }
+
+    /// One after the other.
+    pub fn one() -> Self {
+        Self::new(1, Device::Cpu)
     }
 
     /// How many of `num_jobs` jobs run at once.
@@ -42,8 +51,8 @@ impl Workers {
     }
 
     /// Calls `work` for the jobs 0 to `num_jobs`, several at once, and `take` with their results in order on this thread.
-    /// Each worker gets a value of its own from `context`, and an even share of the threads of libtorch. A worker runs
-    /// ahead of `take` by a bounded number of jobs.
+    /// Each worker gets a value of its own from `context`, and an even share of the threads of libtorch, or on a GPU a stream
+    /// of its own. A worker runs ahead of `take` by a bounded number of jobs.
     ///
     /// # Errors
     /// The error of the first job (in order) that failed, or that of `take`; jobs not begun are left out then.
@@ -60,6 +69,9 @@ impl Workers {
             return (0..num_jobs).try_for_each(|job| take(job, work(&context, job)?));
         }
         let contexts = (0..at_once).map(|_| context()).collect::<Result<Vec<C>>>()?;
+        // Streams know nothing of each other: whatever passes from one thread to another has to be finished.
+        let finish = || torch_ext::synchronize(self.device);
+        finish()?;
         let num_threads = tch::get_num_threads();
         let share = (num_threads / at_once as i32).max(1);
         let shared = Shared {
@@ -75,14 +87,25 @@ impl Workers {
                     // A worker that panics must not leave the others waiting for it.
                     let _ends_series = EndOnPanic(shared);
                     tch::set_num_threads(share);
+                    let stream = match self.device {
+                        Device::Cuda(index) => torch_ext::use_stream_of_own(index),
+                        _ => Ok(()),
+                    };
                     while let Some(job) = shared.begin(num_jobs, 2 * at_once) {
+                        let ready = stream.as_ref().map_err(|error| anyhow!("{error}"));
+                        let result = ready.and_then(|()| work(&context, job));
+                        let result = finish().map_err(Error::from).and(result);
                         // Nobody listens any more once the series has failed.
-                        let _ = sender.send((job, work(&context, job)));
+                        let _ = sender.send((job, result));
                     }
                 });
             }
             drop(sender);
-            let outcome = shared.take_in_order(num_jobs, &results, &mut take);
+            let mut take_finished = |job, result| {
+                take(job, result)?;
+                Ok(finish()?)
+            };
+            let outcome = shared.take_in_order(num_jobs, &results, &mut take_finished);
             shared.end();
             outcome
         });
@@ -169,7 +192,7 @@ mod tests {
             taken.push((job, square));
             Ok(())
         };
-        Workers::new(workers).run(num_jobs, || Ok(()), work, take).unwrap();
+        Workers::new(workers, Device::Cpu).run(num_jobs, || Ok(()), work, take).unwrap();
         taken
     }
 
@@ -193,7 +216,8 @@ mod tests {
                 }
                 if job >= 2 { anyhow::bail!("job {job}") } else { Ok(job) }
             };
-            let found = Workers::new(workers).run(1_000, || Ok(()), work, |_, _| Ok(()));
+            let found =
+                Workers::new(workers, Device::Cpu).run(1_000, || Ok(()), work, |_, _| Ok(()));
             assert_eq!(found.unwrap_err().to_string(), "job 2", "{workers} workers");
         }
         assert!(begun.load(Ordering::Relaxed) < 30, "the series went on behind its error");
@@ -208,7 +232,7 @@ mod tests {
             most = most.max(begun.load(Ordering::SeqCst) - job);
             Ok(())
         };
-        Workers::new(2).run(50, || Ok(()), work, take).unwrap();
+        Workers::new(2, Device::Cpu).run(50, || Ok(()), work, take).unwrap();
         assert!(most <= 5, "{most} jobs begun and not taken");
     }
 
@@ -216,6 +240,6 @@ mod tests {
     #[should_panic]
     fn a_panic_in_a_worker_reaches_the_caller() {
         let work = |_: &(), job: usize| if job == 3 { panic!("a bug") } else { Ok(()) };
-        let _ = Workers::new(2).run(100, || Ok(()), work, |_, ()| Ok(()));
+        let _ = Workers::new(2, Device::Cpu).run(100, || Ok(()), work, |_, ()| Ok(()));
     }
 }

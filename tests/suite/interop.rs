@@ -56,7 +56,7 @@ fn transformers_agrees(dir: &Path, model: &str, max_length: &str) {
     run(
         dir,
         &format!(
-            "predict --checkpoint {model} --input texts.jsonl --output answers.jsonl --force \
+            "predict --checkpoint {model} --input texts.jsonl --output answers.jsonl --force --precision fp32 \
              --max-length {max_length} --threads 1 --device cpu"
         ),
     )
@@ -73,7 +73,7 @@ fn metabert_agrees(dir: &Path, start: &Path, lr: &str, max_length: &str) {
         ["finetune", start, "theirs", "texts.jsonl", "--steps", "2", "--lr", lr, "--max-length"];
     check_interop(dir, &[&finetune[..], &[max_length]].concat());
     let predict = format!(
-        "predict --checkpoint theirs --input texts.jsonl --max-length {max_length} --threads 1 \
+        "predict --checkpoint theirs --input texts.jsonl --max-length {max_length} --threads 1 --precision fp32 \
          --device cpu"
     );
     let found = json_lines(&run(dir, &predict).success());

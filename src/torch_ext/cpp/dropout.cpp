@@ -1,5 +1,8 @@
 // Dropout whose mask is a function of (seed, position) alone.
 
+#include <ATen/Context.h>
+#include <ATen/ops/_fused_dropout.h>
+
 #include "kernels.h"
 #include "shim.h"
 
@@ -39,11 +42,23 @@ struct CounterDropout : public torch::autograd::Function<CounterDropout> {
   }
 };
 
+// libtorch's own counter-based generator of the device, made for this one mask: threads share none.
+at::Tensor dropped_on_gpu(const at::Tensor &input, double p, uint64_t seed) {
+  const auto device = input.device();
+  at::Generator generator = at::globalContext().getAcceleratorHooksInterface(device.type()).getNewGenerator(device.index());
+  generator.set_current_seed(seed);
+  return std::get<0>(at::_fused_dropout(input, 1.0 - p, generator));
+}
+
 }  // namespace
 }  // namespace metabert
 
 extern "C" char *metabert_dropout(at::Tensor **out, const at::Tensor *input, double p, uint64_t seed) {
   return metabert::guarded([&] {
+    if (!input->is_cpu()) {
+      *out = new at::Tensor(metabert::dropped_on_gpu(*input, p, seed));
+      return;
+    }
     *out = new at::Tensor(metabert::CounterDropout::apply(*input, p, static_cast<int64_t>(seed)));
   });
 }
