@@ -72,15 +72,20 @@ class Child:
 def compare_training(args, records: list[dict], temporary: Path) -> dict:
     # The same settings choose the same domains to learn from, and so the same episodes. Without meta-dev domains there
     # is nothing to evaluate at the end.
-    settings = ["--data", args.data, "--seed", 0, "--set", f"preset=reference-{args.algo}"]
-    settings += ["--set", "data.meta_dev_count=0"]
-    listed = Child(args.metabert, "data", "episodes", *settings, "--count", args.episodes).stdout
-    episodes = parse_lines(listed)
-    check_episodes(episodes, records, args.episodes)
-    episodes_file = temporary / "episodes.jsonl"
-    episodes_file.write_text(listed, encoding="utf-8")
+    common = ["--data", args.data, "--set", f"preset=reference-{args.algo}", "--set", "data.meta_dev_count=0"]
+
+    def episodes_of(alternation: int) -> tuple[list, Path, list[dict]]:
+        """Other episodes in every alternation: how long texts are differs from domain to domain."""
+        settings = [*common, "--seed", alternation]
+        listed = Child(args.metabert, "data", "episodes", *settings, "--count", args.episodes).stdout
+        episodes = parse_lines(listed)
+        check_episodes(episodes, records, args.episodes)
+        path = temporary / f"episodes-{alternation}.jsonl"
+        path.write_text(listed, encoding="utf-8")
+        return settings, path, episodes
 
     def metabert(precision: str, alternation: int) -> dict:
+        settings, _, episodes = episodes_of(alternation)
         run_dir = temporary / f"run-{alternation}-{precision}"
         outer = ["--steps", 1, "--meta-batch", args.episodes, "--eval-every", 0, "--checkpoint-every", 0]
         child = Child(
@@ -93,7 +98,8 @@ def compare_training(args, records: list[dict], temporary: Path) -> dict:
             raise Failure(f"`train` took episodes of {step['domains']}, not those that `data episodes` lists")
         return measured(child, step["episodes_per_min"], step["elapsed_s"], query_accuracy=step["query_accuracy"])
 
-    def reference(_alternation: int) -> dict:
+    def reference(alternation: int) -> dict:
+        _, episodes_file, _ = episodes_of(alternation)
         child = Child(
             sys.executable, HERE / "reference.py", "--data", args.data, "--model", args.model,
             "--episodes", episodes_file, "--meta-batch", args.episodes, "--algo", args.algo,
@@ -102,6 +108,7 @@ def compare_training(args, records: list[dict], temporary: Path) -> dict:
         found = json.loads(child.stdout)
         return measured(child, found["episodes_per_min"], found["seconds"], query_accuracy=found["query_accuracy"])
 
+    _, _, episodes = episodes_of(0)
     texts = f"{len(episodes[0]['support'])} + {len(episodes[0]['query'])} texts an episode"
     print(f"\n## Training: {args.algo}, {texts}, episodes: {args.episodes}, inner epochs: {args.inner_epochs}\n")
     return alternate(args, metabert, reference, "episodes/min", {"query_accuracy": ("query accuracy", "{:.3f}")})

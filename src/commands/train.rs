@@ -15,7 +15,7 @@ use super::{InputError, Interrupted, print_result, settings, texts};
 use crate::cli::TrainArgs;
 use crate::config::{ConfigError, RunConfig};
 use crate::data::{Corpus, Dataset, EpisodeSampler, Side, Split};
-use crate::model::ModelDirectory;
+use crate::model::{Classifier, ModelDirectory, ParamSet};
 use crate::optim::Optimizer;
 use crate::run::checkpoint::{self, ModelFiles};
 use crate::run::console::Console;
@@ -103,8 +103,8 @@ impl Materials<'_> {
     ) -> Result<Outcome> {
         let Observers { console, stop, profile } = observers;
         let Self { config, run, dataset, split } = *self;
-        let mut state = self.initial_state(&model, resume)?;
-        let LoadedModel { directory, classifier, labels, tokenizer, .. } = model;
+        let LoadedModel { directory, classifier, params, labels, tokenizer } = model;
+        let mut state = self.initial_state(&classifier, params, resume)?;
         let on_forward = || console.tick();
         let dev_learner = TextLearner::new(&classifier, &on_forward);
         let learner = TextLearner::new(&classifier, &on_forward).profiled(profile);
@@ -160,19 +160,28 @@ impl Materials<'_> {
     }
 
     /// The state of the latest checkpoint, or that of a run that begins.
-    fn initial_state(&self, model: &LoadedModel, resume: bool) -> Result<TrainingState> {
+    fn initial_state(
+        &self,
+        classifier: &Classifier,
+        pretrained: ParamSet,
+        resume: bool,
+    ) -> Result<TrainingState> {
         let Self { config, run, .. } = *self;
         let optimizer = config.outer.optimizer();
-        let device = model.params.device();
+        let device = pretrained.device();
         let latest = if resume { run.pointer(Which::Latest).map_err(malformed_run)? } else { None };
         let Some(latest) = latest else {
-            let meta = model.params.deep_copy()?;
-            let optimizer = Optimizer::new(optimizer, &meta)?;
-            return Ok(TrainingState { meta, optimizer, progress: Progress::default() });
+            let optimizer = Optimizer::new(optimizer, &pretrained)?;
+            return Ok(TrainingState {
+                meta: pretrained,
+                optimizer,
+                progress: Progress::default(),
+            });
         };
+        drop(pretrained);
         let dir = run.checkpoints().join(latest.checkpoint);
         let weights = ModelDirectory::open(&dir)?.read_weights()?;
-        let (meta, _) = weights.load(&model.classifier, config.seed)?;
+        let (meta, _) = weights.load(classifier, config.seed)?;
         checkpoint::load(&dir, meta.to_device(device)?, optimizer)
     }
 
