@@ -43,8 +43,8 @@
 //!
 //! ```text
 //! repeat                                           train::Trainer::run
-//!   for each episode of the meta-batch             data::EpisodeSampler
-//!     phi <- theta                                 model::ParamSet::to_fast_weights
+//!   for each episode of the meta-batch             data::EpisodeSampler; several at once: train::Workers
+//!     phi <- theta, the episode's rows of it       model::CompactTable, ParamSet::to_fast_weights
 //!     for each minibatch of the support set        meta::InnerLoop::adapt
 //!       phi <- step(phi, gradient of the loss)     optim::Optimizer
 //!     fomaml:   g <- gradient of the query loss at phi
