@@ -59,11 +59,18 @@ fn every_make_target_of_the_readme_exists() {
     let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
     let mut targets = Vec::new();
     for command in commands() {
-        if let Some(target) = command.strip_prefix("make ") {
-            let has_rule = makefile.lines().any(|line| line.starts_with(&format!("{target}:")));
-            assert!(has_rule, "`make {target}` has no rule");
-            targets.push(target.to_owned());
-        }
+        let Some(words) = command.strip_prefix("make ") else { continue };
+        let mut words = words.split_whitespace();
+        let target = words.next().expect("`make` names a target").to_owned();
+        let has_line = |start: &str, what: &str| {
+            let is_there = makefile.lines().any(|line| {
+                line.strip_prefix(start).is_some_and(|rest| rest.trim_start().starts_with(what))
+            });
+            assert!(is_there, "`{command}`: the Makefile has no {start}");
+        };
+        has_line(&target, ":");
+        words.for_each(|setting| has_line(setting.split('=').next().unwrap_or_default(), ":="));
+        targets.push(target);
     }
     assert_eq!(targets.first().map(String::as_str), Some("demo"), "the first command");
     assert_eq!(targets.get(1).map(String::as_str), Some("test"), "the second command");
