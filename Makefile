@@ -16,7 +16,7 @@ COMPARE  :=
 .DELETE_ON_ERROR:
 # Training, evaluating and building each want every core.
 .NOTPARALLEL:
-.PHONY: help setup demo test lint bench bench-reference clean libtorch encoder sample python build
+.PHONY: help setup demo test soak lint bench bench-reference clean libtorch encoder sample python build
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
@@ -36,6 +36,9 @@ test: libtorch encoder python ## run every test
 	METABERT_PYTHONPATH="$$(.ci/setup python --path)" OMP_NUM_THREADS=1 cargo test --release
 
 # --release everywhere: libtorch does the heavy work in any profile, and each profile would compile torch-sys's C++ anew.
+soak: libtorch ## kill training 201 times, and compare what it ends in (5 minutes)
+	METABERT_KILLS=67 OMP_NUM_THREADS=1 cargo test --release --test suite crash -- --nocapture
+
 lint: libtorch ## check formatting and lints
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings

@@ -6,6 +6,7 @@ mod bert_parity;
 mod command_line;
 mod command_line_errors;
 mod compact_tables;
+mod crash;
 mod data_episodes;
 mod dropout_in_bert;
 mod fixtures;
