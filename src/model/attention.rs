@@ -3,7 +3,7 @@
 //! Two layouts give the same numbers: one small product for each text (no padded element is ever computed; best on a
 //! CPU), or one large product padded to the longest text (fewest kernel launches; best on a GPU). The batch says which.
 
-use tch::{Kind, TchError, Tensor};
+use tch::{TchError, Tensor};
 
 use super::mode::Mode;
 use super::precision::Precision;
@@ -75,21 +75,6 @@ impl Attention {
         ((self.hidden / self.num_heads) as f64).sqrt().recip()
     }
 
-    /// Attention from its parts, each with the precision's products.
-    fn dropped(
-        &self,
-        (queries, keys, values): (&Tensor, &Tensor, &Tensor),
-        padding: &Padding,
-        mask: DropoutMask,
-    ) -> Result<Tensor, TchError> {
-        let scaled = queries.f_mul_scalar(self.scale())?;
-        let scores = self.precision.matmul(&scaled, &keys.f_transpose(2, 3)?)?;
-        let scores = scores.f_add(&padding.mask.f_to_kind(scores.kind())?)?;
-        let weights = scores.f_softmax(-1, None::<Kind>)?;
-        let kept = torch_ext::dropout(&weights, mask.p, mask.seed)?;
-        self.precision.matmul(&kept, values)
-    }
-
     fn padded(
         &self,
         projected: &Projected,
@@ -116,11 +101,8 @@ impl Attention {
         let [keys, values] = keys_values.as_slice() else {
             unreachable!("a row holds keys and values, and queries before them or apart")
         };
-        let context = match mask {
-            // The fused kernels draw their masks from a generator that all threads share.
-            Some(mask) => self.dropped((&queries, keys, values), padding, mask)?,
-            None => self.precision.attend((&queries, keys, values), &padding.mask, self.scale())?,
-        };
+        let parts = (&queries, keys, values);
+        let context = self.precision.attend(parts, &padding.mask, self.scale(), mask)?;
         let context = context.f_transpose(1, 2)?.f_reshape([-1, self.hidden])?;
         match projected {
             Projected::All(_) => context.f_index_select(0, &padding.padded_row),

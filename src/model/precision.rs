@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, TchError, Tensor};
 
-use crate::torch_ext;
+use crate::torch_ext::{self, DropoutMask};
 
 /// The dtype of the matrix products of a forward and backward pass. Parameters, gradients, norms
 /// and softmax stay in the parameters' own dtype.
@@ -40,39 +40,20 @@ impl Precision {
         }
     }
 
-    /// `a · b`, in the dtype of `a`.
-    pub fn matmul(self, a: &Tensor, b: &Tensor) -> Result<Tensor, TchError> {
-        match self {
-            Self::Fp32 => a.f_matmul(b),
-            Self::Bf16 => {
-                let product = rounded(a)?.f_matmul(&rounded(b)?)?;
-                rounded(&product)?.f_to_kind(a.kind())
-            }
-        }
-    }
-
-    /// `softmax(scale * queries · keysᵀ + mask) · values` by libtorch's fused kernels, in the dtype of `queries`; all but the
-    /// mask are `[batch, heads, rows, head_dim]`, the mask `[batch, 1, 1, rows]` in float32.
+    /// `dropout(softmax(scale * queries · keysᵀ + mask)) · values` by libtorch's fused kernels, in the dtype of `queries`; all
+    /// but the mask are `[batch, heads, rows, head_dim]`, the mask `[batch, 1, 1, rows]` in float32.
     pub fn attend(
         self,
         (queries, keys, values): (&Tensor, &Tensor, &Tensor),
         mask: &Tensor,
         scale: f64,
+        dropout: Option<DropoutMask>,
     ) -> Result<Tensor, TchError> {
         let fused = |queries: &Tensor, keys: &Tensor, values: &Tensor| {
             let mask = mask.f_to_kind(queries.kind())?;
             let size = [queries.size()[0], 1, queries.size()[2], keys.size()[2]];
             let mask = mask.f_expand(size, false)?;
-            Tensor::f_scaled_dot_product_attention(
-                queries,
-                keys,
-                values,
-                Some(mask),
-                0.0,
-                false,
-                scale,
-                false,
-            )
+            torch_ext::fused_attention((queries, keys, values), &mask, scale, dropout)
         };
         match self {
             Self::Fp32 => fused(queries, keys, values),

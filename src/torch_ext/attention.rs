@@ -62,16 +62,16 @@ pub fn packed_attention(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::torch_ext::tests::normal;
     use crate::torch_ext::{dropout, gradients};
-    use tch::{Device, Kind};
+    use tch::Kind;
 
     const LENGTHS: [i64; 3] = [5, 1, 37];
     const HEADS: i64 = 6;
     const HIDDEN: i64 = 24;
 
     fn random(rows: i64, columns: i64, seed: i64) -> Tensor {
-        tch::manual_seed(seed);
-        Tensor::randn([rows, columns], (Kind::Double, Device::Cpu)).set_requires_grad(true)
+        normal(&[rows, columns], seed).set_requires_grad(true)
     }
 
     /// The same from libtorch's own operations, text by text.

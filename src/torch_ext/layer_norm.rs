@@ -79,11 +79,11 @@ pub fn dropout_add_layer_norm(
 mod tests {
     use super::*;
     use crate::torch_ext::gradients;
+    use crate::torch_ext::tests::normal;
     use tch::Kind;
 
     fn random(shape: &[i64], kind: Kind, seed: i64) -> Tensor {
-        tch::manual_seed(seed);
-        let drawn = Tensor::randn(shape, (Kind::Double, Device::Cpu)) * 2.0 + 0.5;
+        let drawn = normal(shape, seed) * 2.0 + 0.5;
         drawn.to_kind(kind).set_requires_grad(true)
     }
 

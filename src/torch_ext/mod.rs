@@ -8,6 +8,7 @@ mod cuda_library;
 mod device;
 mod dropout;
 mod fused_adam;
+mod fused_attention;
 mod layer_norm;
 
 pub use attention::packed_attention;
@@ -16,6 +17,7 @@ pub use cuda_library::load_cuda_library;
 pub use device::{multiplies_bf16, peak_device_bytes, synchronize, use_stream_of_own};
 pub use dropout::{DropoutMask, dropout};
 pub use fused_adam::{AdamHyper, fused_adam};
+pub use fused_attention::fused_attention;
 pub use layer_norm::{NormWeights, dropout_add_layer_norm};
 
 /// The release of libtorch that `tch` binds.
@@ -45,6 +47,19 @@ fn shim_result(message: *mut c_char) -> Result<(), TchError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Mutex, PoisonError};
+    use tch::{Device, Kind, Tensor};
+
+    /// Held by whoever draws from libtorch's default generator, which tests that run at once share.
+    pub(super) static DEFAULT_GENERATOR: Mutex<()> = Mutex::new(());
+
+    /// Normal numbers, the same for the same seed: float64 on the CPU.
+    pub(super) fn normal(size: &[i64], seed: i64) -> Tensor {
+        let _held = DEFAULT_GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+        tch::manual_seed(seed);
+        Tensor::randn(size, (Kind::Double, Device::Cpu))
+    }
+
     /// What `run` returns with each of these numbers of threads.
     pub(super) fn with_threads<T, const N: usize>(counts: [i32; N], run: impl Fn() -> T) -> [T; N] {
         let before = tch::get_num_threads();

@@ -3,5 +3,6 @@
 #include "attention.cpp"
 #include "device.cpp"
 #include "dropout.cpp"
+#include "fused_attention.cpp"
 #include "fused_adam.cpp"
 #include "layer_norm.cpp"

@@ -1,0 +1,126 @@
+//! Self-attention over padded texts by libtorch's fused kernels, with reproducible dropout.
+
+use std::ffi::c_char;
+use tch::{TchError, Tensor};
+use torch_sys::C_tensor;
+
+use super::DropoutMask;
+
+unsafe extern "C" {
+    fn metabert_fused_attention(
+        out: *mut *mut C_tensor,
+        queries: *const C_tensor,
+        keys: *const C_tensor,
+        values: *const C_tensor,
+        mask: *const C_tensor,
+        scale: f64,
+        p: f64,
+        seed: u64,
+    ) -> *mut c_char;
+}
+
+/// Returns `dropout(softmax(scale * queries · keysᵀ + mask)) · values`, `[batch, heads, queries, head_dim]`.
+///
+/// Queries, keys and values are `[batch, heads, rows, head_dim]` of one dtype; `mask` has that dtype as well, and a size that
+/// expands to `[batch, heads, queries, keys]`. libtorch picks the kernel: on CUDA flash or memory-efficient attention, which
+/// never write the weights to memory; with dropout on the CPU, the plain products. The dropout mask is a function of its seed, the
+/// device and the kernel.
+///
+/// # Errors
+/// Any error of libtorch.
+pub fn fused_attention(
+    (queries, keys, values): (&Tensor, &Tensor, &Tensor),
+    mask: &Tensor,
+    scale: f64,
+    dropout: Option<DropoutMask>,
+) -> Result<Tensor, TchError> {
+    let (p, seed) = DropoutMask::parts(dropout);
+    let mut out = std::ptr::null_mut();
+    // SAFETY: the tensors outlive the call, which only reads them; on success `out` is a new tensor that we own.
+    let message = unsafe {
+        metabert_fused_attention(
+            &mut out,
+            queries.as_ptr(),
+            keys.as_ptr(),
+            values.as_ptr(),
+            mask.as_ptr(),
+            scale,
+            p,
+            seed,
+        )
+    };
+    super::shim_result(message)?;
+    // SAFETY: the shim made this tensor with `new`, and nobody else holds the pointer.
+    Ok(unsafe { Tensor::from_ptr(out) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::torch_ext::gradients;
+    use crate::torch_ext::tests::DEFAULT_GENERATOR;
+    use std::sync::PoisonError;
+    use std::thread;
+    use tch::{Device, Kind};
+
+    const SIZE: [i64; 4] = [3, 2, 9, 4];
+    const OPTIONS: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+    /// Queries, keys and values of zeros, but for values of one: without dropout every output is one.
+    fn uniform() -> [Tensor; 3] {
+        let zeros = || Tensor::zeros(SIZE, OPTIONS).set_requires_grad(true);
+        [zeros(), zeros(), Tensor::ones(SIZE, OPTIONS).set_requires_grad(true)]
+    }
+
+    fn attend([queries, keys, values]: &[Tensor; 3], dropout: Option<DropoutMask>) -> Tensor {
+        let mask = Tensor::zeros([SIZE[0], 1, 1, SIZE[2]], OPTIONS);
+        let mask = mask.expand([SIZE[0], 1, SIZE[2], SIZE[2]], false);
+        fused_attention((queries, keys, values), &mask, 0.5, dropout).unwrap()
+    }
+
+    fn values(tensor: &Tensor) -> Vec<f32> {
+        tensor.flatten(0, -1).try_into().unwrap()
+    }
+
+    #[test]
+    fn one_seed_gives_one_mask_on_any_thread() {
+        let _held = DEFAULT_GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |seed| values(&attend(&uniform(), Some(DropoutMask { p: 0.5, seed })));
+        let expected: Vec<Vec<f32>> = (0..4).map(of).collect();
+        assert_ne!(expected[0], expected[1]);
+        thread::scope(|scope| {
+            for (seed, expected) in (0..).zip(&expected) {
+                scope.spawn(move || {
+                    (0..200).for_each(|_| assert_eq!(of(seed), *expected, "seed {seed}"));
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn dropout_keeps_the_mean_and_its_gradient_the_mask() {
+        let _held = DEFAULT_GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+        let plain = attend(&uniform(), None);
+        assert!(plain.allclose(&plain.ones_like(), 1e-6, 0.0, false));
+        let runs = 400;
+        let mean = (0..runs)
+            .map(|seed| attend(&uniform(), Some(DropoutMask { p: 0.25, seed })).mean(Kind::Double))
+            .map(|mean| mean.double_value(&[]))
+            .sum::<f64>()
+            / runs as f64;
+        // Each run averages as many weights as there are rows of queries and keys.
+        let weights = (runs as i64 * SIZE[0] * SIZE[1] * SIZE[2] * SIZE[2]) as f64;
+        let bound = 5.0 * (0.25 / 0.75 / weights).sqrt();
+        assert!((mean - 1.0).abs() < bound, "mean {mean}, bound {bound}");
+
+        // The output is linear in the values: with the mask of the forward pass, and no other, its sum is the product of
+        // values and gradient.
+        let inputs = uniform();
+        let sum = attend(&inputs, Some(DropoutMask { p: 0.25, seed: 3 })).sum(Kind::Float);
+        let gradient = gradients(&sum, &[&inputs[2]], false).unwrap().remove(0);
+        assert!(
+            (sum.double_value(&[]) - gradient.sum(Kind::Double).double_value(&[])).abs() < 1e-3
+        );
+        assert!(gradient.std(false).double_value(&[]) > 0.1, "nothing was dropped");
+    }
+}
