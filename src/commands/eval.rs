@@ -28,7 +28,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let console = Console::new(args.shared.quiet, args.shared.verbose);
     let opened = open_all(args)?;
     let labels = opened[0].1.labels(&config)?;
-    let dataset = texts::without_repeats(texts::read(&config, labels.as_deref())?, &console);
+    let dataset = texts::read_settled(&config, labels.as_deref(), &console)?;
     let domains = chosen_domains(&args.domain, &dataset, &config)?;
     let split = held_out(&dataset, &domains);
     let dataset = texts::settle_leaks(dataset, &split, &config, &console)?;

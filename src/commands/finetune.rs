@@ -32,7 +32,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         .map_err(InputError)?;
     let opened = OpenedModel::open(&checkpoint)?;
     let labels = opened.labels(&config)?;
-    let dataset = texts::without_repeats(texts::read(&config, labels.as_deref())?, &console);
+    let dataset = texts::read_settled(&config, labels.as_deref(), &console)?;
     let domain = texts::named_domain(&dataset, &args.domain)?;
     let support = num_support(args, &dataset, domain)?;
     let device = settings::select_device(&config, &console)?;

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Error, Result, anyhow};
 
 use super::InputError;
 use crate::config::{Layer, RunConfig};
 use crate::optim::ScheduleConfig;
 use crate::run::{Environment, Provenance, RunDirectory};
+use crate::train::NonFinite;
+use crate::train::evaluate::Diverged;
 
 /// The layer of a run's `config.toml`.
 pub fn stored_config(run: &RunDirectory) -> Result<Layer> {
@@ -32,6 +34,18 @@ pub fn command_to_resume(run: &RunDirectory) -> String {
     format!("metabert train --run-dir {path} --resume")
 }
 
+/// Tells how a run goes on that a number which is not finite has ended.
+pub fn with_way_on(error: Error, run: &RunDirectory) -> Error {
+    if !error.is::<NonFinite>() && !error.is::<Diverged>() {
+        return error;
+    }
+    let resume = command_to_resume(run);
+    anyhow!(
+        "{error}; `{resume} --set train.non_finite=skip` goes on and leaves such episodes out; they become rare with a lower \
+         inner.lr or outer.lr, or with outer.clip_norm, in another run"
+    )
+}
+
 /// Refuses to go on where a setting that shapes the result has changed.
 pub fn ensure_same_settings(run: &RunDirectory, before: &Layer, now: &RunConfig) -> Result<()> {
     let before = RunConfig::from_layers(std::slice::from_ref(before))?;
@@ -49,6 +63,7 @@ pub fn ensure_same_settings(run: &RunDirectory, before: &Layer, now: &RunConfig)
     allowed.train.checkpoint_every = now.train.checkpoint_every;
     allowed.train.patience = now.train.patience;
     allowed.train.keep_last = now.train.keep_last;
+    allowed.train.non_finite = now.train.non_finite;
     allowed.evaluate.episodes = now.evaluate.episodes;
     if allowed == *now {
         return Ok(());

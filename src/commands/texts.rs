@@ -9,7 +9,7 @@ use super::loading::LoadedModel;
 use crate::config::{ConfigError, RunConfig};
 use crate::data::{
     Corpus, CrossSideDuplicates, Dataset, DomainId, EpisodeSampler, ExampleId, Side, Split,
-    check_leaks, drop_leaks,
+    check_leaks, drop_leaks, settle_single_label_domains,
 };
 use crate::run::console::Console;
 
@@ -24,9 +24,22 @@ pub fn read(config: &RunConfig, labels: Option<&[String]>) -> Result<Dataset> {
     Ok(Dataset::read(&config.data.path, labels.unwrap_or(&config.data.labels))?)
 }
 
+/// Reads the dataset without its repeated texts, and does about domains of one label what the configuration says.
+pub fn read_settled(
+    config: &RunConfig,
+    labels: Option<&[String]>,
+    console: &Console,
+) -> Result<Dataset> {
+    let dataset = without_repeats(read(config, labels)?, console);
+    let policy = config.data.single_label_domains;
+    let (dataset, warnings) = settle_single_label_domains(dataset, policy)?;
+    warnings.iter().for_each(|warning| console.line(&format!("warning: {warning}")));
+    Ok(dataset)
+}
+
 /// Leaves out of every domain the reviews that repeat an earlier text of it, and says so: a text
 /// that is drawn into a support and a query set would be scored from memory.
-pub fn without_repeats(dataset: Dataset, console: &Console) -> Dataset {
+fn without_repeats(dataset: Dataset, console: &Console) -> Dataset {
     let mut repeats: BTreeSet<ExampleId> = BTreeSet::new();
     for group in dataset.duplicates() {
         let mut domains = BTreeSet::new();
@@ -75,7 +88,7 @@ pub fn read_split(
     labels: Option<&[String]>,
     console: &Console,
 ) -> Result<(Dataset, Split)> {
-    let dataset = without_repeats(read(config, labels)?, console);
+    let dataset = read_settled(config, labels, console)?;
     let split = Split::new(&dataset, &config.data, config.seed)?;
     let dataset = settle_leaks(dataset, &split, config, console)?;
     config.data.low_resource = names(&dataset, split.domains(Side::LowResource));

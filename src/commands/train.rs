@@ -7,7 +7,9 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use super::loading::{LoadedModel, OpenedModel};
-use super::resume::{command_to_resume, ensure_same_data, ensure_same_settings, stored_config};
+use super::resume::{
+    command_to_resume, ensure_same_data, ensure_same_settings, stored_config, with_way_on,
+};
 use super::run_files::{prepare_directory, provenance};
 use super::signals::stop_on_signals;
 use super::train_checks::{check_domain_sizes, ensure_replaceable};
@@ -22,8 +24,10 @@ use crate::run::console::Console;
 use crate::run::directory::{Which, ensure_free};
 use crate::run::{Progress, Provenance, RunDirectory, RunLog, TrainingState};
 use crate::train::profile::Phase;
-use crate::train::trainer::DevSet;
-use crate::train::{Evaluator, Outcome, Profile, TaskBuilder, TaskSource, TextLearner, Trainer};
+use crate::train::{
+    DevSet, Evaluator, NonFiniteGuard, Outcome, Profile, TaskBuilder, TaskSource, TextLearner,
+    Trainer,
+};
 
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> Result<()> {
@@ -61,7 +65,9 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let stop = stop_on_signals()?;
     let materials = Materials { config: &config, run: &run, dataset: &dataset, split: &split };
     let observers = Observers { console: &console, stop: &stop, profile: profile.as_ref() };
-    let outcome = materials.train(model, &corpus, provenance, args.resume, observers)?;
+    let outcome = materials
+        .train(model, &corpus, provenance, args.resume, observers)
+        .map_err(|error| with_way_on(error, &run))?;
     if let Some(profile) = &profile {
         console.line(&profile.table());
     }
@@ -154,6 +160,7 @@ impl Materials<'_> {
             console,
             stop,
             workers,
+            non_finite: NonFiniteGuard::new(&config.train),
             profile,
         };
         trainer.run(&mut state)

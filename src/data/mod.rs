@@ -15,6 +15,7 @@ pub mod problem;
 mod record;
 pub mod review;
 pub mod sides;
+mod single_label;
 pub mod split;
 pub mod stats;
 mod stratify;
@@ -33,6 +34,7 @@ pub use leaks::{check_leaks, drop_leaks};
 pub use problem::{DataError, Place, Problem};
 pub use review::{Dataset, Review};
 pub use sides::write_sides;
+pub use single_label::{SingleLabelDomains, settle_single_label_domains};
 pub use split::{Side, Split, check_sizes};
 pub use stats::{DataStats, DomainStats, LengthStats, render_table, stats};
 pub use token_subset::TokenSubset;
@@ -60,6 +62,8 @@ pub struct DataConfig {
     pub max_length: usize,
     /// What to do about a text that stands on two sides of the split.
     pub cross_side_duplicates: CrossSideDuplicates,
+    /// What to do about a domain whose texts all have one label.
+    pub single_label_domains: SingleLabelDomains,
 }
 
 impl Default for DataConfig {
@@ -73,6 +77,7 @@ impl Default for DataConfig {
             meta_dev_count: 2,
             max_length: 256,
             cross_side_duplicates: CrossSideDuplicates::Error,
+            single_label_domains: SingleLabelDomains::Warn,
         }
     }
 }

@@ -107,6 +107,27 @@ impl Dataset {
         }
     }
 
+    /// The same dataset without some of its domains: those left and their reviews get new ids, labels keep theirs.
+    pub fn without_domains(&self, dropped: &BTreeSet<DomainId>) -> Self {
+        let mut domains = Vec::new();
+        let new_ids: Vec<Option<DomainId>> = (0..)
+            .zip(&self.domains)
+            .map(|(id, name)| {
+                (!dropped.contains(&id)).then(|| {
+                    domains.push(name.clone());
+                    (domains.len() - 1) as DomainId
+                })
+            })
+            .collect();
+        let kept = self.reviews.iter().filter_map(|review| {
+            let domain = new_ids[review.domain as usize]?;
+            Some(Review { domain, ..review.clone() })
+        });
+        let reviews = kept.collect();
+        let (labels, sha256, path) = (self.labels.clone(), self.sha256.clone(), self.path.clone());
+        Self { reviews, labels, domains, sha256, path }
+    }
+
     /// The examples of each of `domains`, as pools to draw episodes from.
     pub fn pools(&self, domains: &[DomainId]) -> Vec<DomainPool> {
         let mut examples_by_domain = vec![Vec::new(); self.domains.len()];

@@ -23,6 +23,9 @@ use crate::optim::{Optimizer, OptimizerConfig, optimizer::moment_names};
 pub struct Progress {
     /// Outer steps taken.
     pub step: u64,
+    /// Those of them that moved nothing, since no episode of theirs was finite.
+    #[serde(default)]
+    pub skipped_steps: u64,
     /// Step of the best evaluation, with its macro F1.
     pub best: Option<(u64, f64)>,
     /// Evaluations since the best one.
@@ -125,6 +128,7 @@ pub fn load(dir: &Path, meta: ParamSet, optimizer: OptimizerConfig) -> Result<Tr
             Ok(moment.to_device(meta.device())?)
         })
         .collect::<Result<_>>()?;
-    let optimizer = Optimizer::restore(optimizer, progress.step, moments);
+    let steps_taken = progress.step.saturating_sub(progress.skipped_steps);
+    let optimizer = Optimizer::restore(optimizer, steps_taken, moments);
     Ok(TrainingState { meta, optimizer, progress })
 }

@@ -144,6 +144,10 @@ impl Console {
                     ));
                 }
             }
+            Event::Skipped { step, reason, .. } => {
+                self.outer.set_position(*step);
+                self.line(&format!("warning: left out: {reason}"));
+            }
             Event::Evaluated { step, accuracy, macro_f1, zero_step_macro_f1, is_best, .. } => {
                 let best = if *is_best { " (best so far)" } else { "" };
                 self.line(&format!(

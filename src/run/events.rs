@@ -42,6 +42,17 @@ pub enum Event {
         /// Episodes a minute in this step.
         episodes_per_min: f64,
     },
+    /// Something whose numbers are not finite was left out.
+    Skipped {
+        /// The outer step that goes on without it; of an evaluation, the outer steps taken.
+        step: u64,
+        /// Indices of its episodes; empty for an evaluation.
+        episodes: Vec<u64>,
+        /// The domain, where it is one.
+        domain: Option<String>,
+        /// What was not finite, and where.
+        reason: String,
+    },
     /// The meta-dev domains were evaluated.
     Evaluated {
         /// Outer steps taken.
@@ -70,7 +81,7 @@ pub enum Event {
     Finished {
         /// Outer steps taken.
         step: u64,
-        /// Why: `completed`, `early_stopping` or `interrupted`.
+        /// Why: `completed`, `early_stopping`, `interrupted` or `failed`.
         reason: String,
         /// Seconds of training.
         elapsed_s: f64,
@@ -125,6 +136,7 @@ impl Event {
         match self {
             Self::Started { step, .. }
             | Self::OuterStep { step, .. }
+            | Self::Skipped { step, .. }
             | Self::Evaluated { step, .. }
             | Self::Checkpointed { step, .. }
             | Self::Finished { step, .. } => *step,

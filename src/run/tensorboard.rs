@@ -94,7 +94,10 @@ fn scalars(event: &Event) -> Vec<(&'static str, f64)> {
             ("meta_dev/macro_f1", *macro_f1),
             ("meta_dev/zero_step_macro_f1", *zero_step_macro_f1),
         ],
-        Event::Started { .. } | Event::Checkpointed { .. } | Event::Finished { .. } => Vec::new(),
+        Event::Started { .. }
+        | Event::Skipped { .. }
+        | Event::Checkpointed { .. }
+        | Event::Finished { .. } => Vec::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::non_finite::NonFinitePolicy;
 use crate::meta::Algorithm;
 use crate::optim::{OptimizerConfig, Rule, Schedule, ScheduleConfig};
 
@@ -23,6 +24,8 @@ pub struct TrainConfig {
     pub patience: u64,
     /// Latest checkpoints that are kept beside the best one.
     pub keep_last: usize,
+    /// What to do about episodes with losses or meta-gradients that are not finite.
+    pub non_finite: NonFinitePolicy,
 }
 
 impl Default for TrainConfig {
@@ -35,6 +38,7 @@ impl Default for TrainConfig {
             checkpoint_every: 50,
             patience: 0,
             keep_last: 1,
+            non_finite: NonFinitePolicy::Stop,
         }
     }
 }

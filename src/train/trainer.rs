@@ -4,17 +4,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::Result;
-use thiserror::Error;
 
 use super::config::{OuterConfig, TrainConfig};
-use super::evaluate::{Evaluation, Evaluator};
+use super::dev_set::DevSet;
+use super::evaluate::{Diverged, Evaluation};
 use super::learner::TextLearner;
-use super::metrics::{Scores, mean};
-use super::predict;
+use super::non_finite::{NonFinite, NonFiniteGuard};
 use super::profile::{Phase, Profile};
-use super::tasks::{Contribution, TaskBuilder, TaskSource};
+use super::step_report::StepReport;
+use super::tasks::{TaskBuilder, TaskSource};
 use super::workers::Workers;
-use crate::data::episode::EpisodeSampler;
 use crate::meta::MetaAlgorithm;
 use crate::model::ParamSet;
 use crate::optim::clip_by_global_norm;
@@ -22,28 +21,6 @@ use crate::run::checkpoint::{self, ModelFiles};
 use crate::run::console::Console;
 use crate::run::directory::{Pointer, Which, checkpoint_name};
 use crate::run::{Event, RunDirectory, RunLog, TrainingState};
-
-/// A number that went wrong: training stops before it reaches the meta-parameters.
-#[derive(Debug, Error)]
-#[error(
-    "outer step {step}: {quantity} is {value}{place}; the checkpoints written so far are intact; \
-     lower inner.lr or outer.lr, or set outer.clip_norm"
-)]
-pub struct TrainError {
-    /// The outer step, counted from 1.
-    pub step: u64,
-    /// What went wrong.
-    pub quantity: &'static str,
-    /// Its value.
-    pub value: f64,
-    /// Where: episode and domain, or the tensor.
-    pub place: String,
-}
-
-/// A signal asked for a stop while the meta-dev domains were being evaluated.
-#[derive(Debug, Error)]
-#[error("stop requested")]
-struct StopRequested;
 
 /// Why training ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,18 +31,6 @@ pub enum Outcome {
     EarlyStopping,
     /// A signal of this number asked for it.
     Interrupted(usize),
-}
-
-/// The meta-dev domains and how to score on them.
-pub struct DevSet<'a> {
-    /// Adapts and scores.
-    pub evaluator: Evaluator<'a>,
-    /// Draws support and query sets of the meta-dev domains.
-    pub sampler: EpisodeSampler,
-    /// Draws for each domain.
-    pub episodes: u64,
-    /// Support texts of a draw.
-    pub support: usize,
 }
 
 /// Everything the outer loop works with; what changes is in a [`TrainingState`].
@@ -100,19 +65,10 @@ pub struct Trainer<'a> {
     pub stop: &'a AtomicUsize,
     /// How many episodes run at once.
     pub workers: Workers,
+    /// What happens to numbers that are not finite.
+    pub non_finite: NonFiniteGuard,
     /// Where the time of each part goes.
     pub profile: Option<&'a Profile>,
-}
-
-/// Sums over the episodes of one outer step.
-#[derive(Default)]
-struct StepReport {
-    domains: Vec<String>,
-    support_first: Vec<f64>,
-    support_last: Vec<f64>,
-    query_losses: Vec<f64>,
-    num_right: usize,
-    num_scored: usize,
 }
 
 impl<'a> Trainer<'a> {
@@ -120,8 +76,8 @@ impl<'a> Trainer<'a> {
     /// evaluates and writes checkpoints on the way and at the end.
     ///
     /// # Errors
-    /// A [`TrainError`] for numbers that are not finite, and any error of libtorch or the file
-    /// system. The checkpoints written before stay as they are.
+    /// [`NonFinite`] numbers and diverged evaluations where the guard does not leave them out, and any error of libtorch or the
+    /// file system. What an error in a step or an evaluation has left untouched is saved first.
     pub fn run(&mut self, state: &mut TrainingState) -> Result<Outcome> {
         let steps = if self.algorithm.is_some() { self.train.steps } else { 0 };
         self.emit(&Event::Started { step: state.progress.step, steps })?;
@@ -168,10 +124,52 @@ impl<'a> Trainer<'a> {
     fn outer_step(&mut self, state: &mut TrainingState) -> Result<()> {
         let started = Instant::now();
         let step = state.progress.step;
+        let found = self.mean_meta_gradient(state);
+        let Some((gradient, gradient_norm, report)) = self.saved_before_leaving(state, found)?
+        else {
+            state.progress.step = step + 1;
+            state.progress.skipped_steps += 1;
+            state.progress.elapsed_s += started.elapsed().as_secs_f64();
+            return Ok(());
+        };
+        let lr = self.outer.lr * self.outer.schedule(self.train.steps).factor(step);
+        let update_started = Instant::now();
+        state.optimizer.step(&mut state.meta, &gradient, lr)?;
+
+        state.progress.step = step + 1;
+        let step_s = started.elapsed().as_secs_f64();
+        if let Some(profile) = self.profile {
+            profile.add(Phase::Optimizer, update_started.elapsed(), 1);
+            profile.add_outer_step(started.elapsed());
+        }
+        state.progress.elapsed_s += step_s;
+        self.emit(&Event::OuterStep {
+            step: step + 1,
+            support_loss_first: report.support_loss_first(),
+            support_loss_last: report.support_loss_last(),
+            query_loss: report.query_loss(),
+            query_accuracy: report.query_accuracy(),
+            gradient_norm,
+            lr,
+            elapsed_s: state.progress.elapsed_s,
+            episodes_per_min: report.episodes.len() as f64 / step_s * 60.0,
+            domains: report.domains,
+            episodes: report.episodes,
+        })
+    }
+
+    /// The mean meta-gradient of the next meta-batch, clipped, with the norm that it had before; `None` where
+    /// nothing of it was finite, and the guard leaves that out.
+    fn mean_meta_gradient(
+        &mut self,
+        state: &TrainingState,
+    ) -> Result<Option<(ParamSet, f64, StepReport)>> {
+        let step = state.progress.step;
         let meta_batch = self.train.meta_batch;
         let episodes: Vec<u64> = (step * meta_batch..(step + 1) * meta_batch).collect();
         let mut gradient = state.meta.zeros_like()?;
         let mut report = StepReport::default();
+        let mut skipped: Vec<NonFinite> = Vec::new();
         self.console.begin_episode(episodes.len() * self.source.num_support_steps(&self.builder));
         let algorithm = self.algorithm.as_deref().expect("`none` takes no step");
         let (source, builder, run_seed) = (&self.source, &self.builder, self.run_seed);
@@ -185,117 +183,66 @@ impl<'a> Trainer<'a> {
                 Ok(task.contribution(builder, algorithm, learner, meta)?)
             },
             |position, contribution| {
-                self.collect(&mut report, step, episodes[position], &contribution)?;
-                Ok(contribution.add_to(&mut gradient, 1.0 / meta_batch as f64)?)
+                let place = (step + 1, episodes[position]);
+                match report.add(place, &contribution, builder.corpus, self.domain_names) {
+                    Ok(()) => Ok(contribution.add_to(&mut gradient, 1.0 / meta_batch as f64)?),
+                    Err(error) => {
+                        skipped.push(self.non_finite.skippable(error)?);
+                        Ok(())
+                    }
+                }
             },
         )?;
-        let gradient_norm = clip_by_global_norm(&mut gradient, self.outer.clip_norm)?;
-        if !gradient_norm.is_finite() {
-            return Err(self.overflow(step, gradient_norm, &episodes).into());
+        if !skipped.is_empty() && !report.episodes.is_empty() {
+            // The mean is over those that were not left out.
+            gradient.scale(meta_batch as f64 / report.episodes.len() as f64)?;
         }
-        let lr = self.outer.lr * self.outer.schedule(self.train.steps).factor(step);
-        let update_started = Instant::now();
-        state.optimizer.step(&mut state.meta, &gradient, lr)?;
-
-        state.progress.step = step + 1;
-        let step_s = started.elapsed().as_secs_f64();
-        if let Some(profile) = self.profile {
-            profile.add(Phase::Optimizer, update_started.elapsed(), 1);
-            profile.add_outer_step(started.elapsed());
+        let norm = clip_by_global_norm(&mut gradient, self.outer.clip_norm)?;
+        if !norm.is_finite() {
+            let quantity = "the norm of the mean meta-gradient";
+            let (step, episodes) = (step + 1, std::mem::take(&mut report.episodes));
+            let overflow = NonFinite { step, episodes, domain: None, quantity, value: norm };
+            skipped.push(self.non_finite.skippable(overflow.into())?);
         }
-        state.progress.elapsed_s += step_s;
-        let mean_of = |values: &[f64]| (!values.is_empty()).then(|| mean(values));
-        self.emit(&Event::OuterStep {
-            step: step + 1,
-            domains: report.domains,
-            support_loss_first: mean_of(&report.support_first),
-            support_loss_last: mean_of(&report.support_last),
-            query_loss: mean(&report.query_losses),
-            query_accuracy: report.num_right as f64 / report.num_scored as f64,
-            gradient_norm,
-            lr,
-            elapsed_s: state.progress.elapsed_s,
-            episodes_per_min: episodes.len() as f64 / step_s * 60.0,
-            episodes,
-        })
-    }
-
-    /// Adds an episode's numbers to the report of its step. Here, at an episode's end, is where the
-    /// host waits for the device; the inner loop never does.
-    fn collect(
-        &self,
-        report: &mut StepReport,
-        step: u64,
-        index: u64,
-        contribution: &Contribution,
-    ) -> Result<()> {
-        let outcome = &contribution.outcome;
-        let domain = contribution.domain.map(|domain| self.domain_names[domain as usize].as_str());
-        let losses = outcome.support_losses.f_to_kind(tch::Kind::Double)?;
-        let losses = Vec::<f64>::try_from(losses.f_to_device(tch::Device::Cpu)?)?;
-        let query_loss = outcome.query_loss.f_double_value(&[])?;
-        let norm = outcome.gradient.global_norm()?.f_double_value(&[])?;
-        let watched = losses.iter().map(|&loss| ("the support loss", loss));
-        let last = [("the query loss", query_loss), ("the norm of the meta-gradient", norm)];
-        for (quantity, value) in watched.chain(last) {
-            if !value.is_finite() {
-                let place = match domain {
-                    Some(domain) => format!(" in episode {index} (domain {domain})"),
-                    None => format!(" in minibatch {index}"),
-                };
-                return Err(TrainError { step: step + 1, quantity, value, place }.into());
+        for skipped in &skipped {
+            self.emit(&skipped.skipped())?;
+        }
+        match (report.episodes.is_empty(), skipped.pop()) {
+            (true, Some(last)) => {
+                self.non_finite.step_empty(last)?;
+                Ok(None)
+            }
+            _ => {
+                self.non_finite.step_taken();
+                Ok(Some((gradient, norm, report)))
             }
         }
-        let predicted = predict::labels(&predict::to_rows(&outcome.query_logits)?);
-        let truth = contribution.query.iter().map(|&id| self.builder.corpus.label_of(id));
-        report.num_right += predicted.iter().zip(truth).filter(|(p, t)| **p == *t).count();
-        report.num_scored += predicted.len();
-        report.domains.extend(domain.map(str::to_owned));
-        report.support_first.extend(losses.first());
-        report.support_last.extend(losses.last());
-        report.query_losses.push(query_loss);
-        Ok(())
     }
 
-    /// The error for a mean of finite meta-gradients that is not finite.
-    fn overflow(&self, step: u64, value: f64, episodes: &[u64]) -> TrainError {
-        let quantity = "the norm of the mean meta-gradient";
-        let place = format!(" over the episodes {episodes:?}");
-        TrainError { step: step + 1, quantity, value, place }
+    /// Saves the state, which what failed has left untouched, before an error ends the run.
+    fn saved_before_leaving<T>(&mut self, state: &TrainingState, result: Result<T>) -> Result<T> {
+        if result.is_err()
+            && let Err(error) = self.checkpoint(state).and_then(|()| self.finish(state, "failed"))
+        {
+            self.console.line(&format!("warning: the last state cannot be saved: {error:#}"));
+        }
+        result
     }
 
     /// Scores the meta-parameters on the meta-dev domains, and remembers and saves the best.
     fn evaluate(&mut self, state: &mut TrainingState) -> Result<()> {
         let Some(dev) = &self.dev else { return Ok(()) };
         let started = Instant::now();
-        let pools = dev.sampler.pools();
-        self.console.begin_evaluation(pools.len() as u64 * dev.episodes);
-        let steps = dev.evaluator.builder.inner.num_steps(dev.support);
-        let mut results = Vec::new();
-        for pool in pools {
-            let named = (pool.domain, pool.name.as_str());
-            let on_draw = |scores: Scores| {
-                self.console.evaluated_draw(scores.accuracy, scores.macro_f1);
-                match self.stop.load(Ordering::Relaxed) {
-                    0 => Ok(()),
-                    _ => Err(StopRequested.into()),
-                }
-            };
-            let (sampler, episodes) = (&dev.sampler, dev.episodes);
-            self.console.begin_episode(steps * episodes as usize);
-            let found = dev.evaluator.domain(&state.meta, sampler, named, episodes, None, on_draw);
-            match found {
-                Ok(result) => results.push(result),
-                // Evaluations can be long. This one is made again when the run goes on.
-                Err(error) if error.is::<StopRequested>() => {
-                    self.console.end_evaluation();
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
+        let found = dev.evaluate(&state.meta, self.console, self.stop);
+        let found = match found {
+            Err(error) if error.is::<Diverged>() && self.non_finite.skips() => {
+                let step = state.progress.step;
+                let (episodes, reason) = (Vec::new(), error.to_string());
+                return self.emit(&Event::Skipped { step, episodes, domain: None, reason });
             }
-        }
-        self.console.end_evaluation();
-        let overall = Evaluation::of(results).overall;
+            found => self.saved_before_leaving(state, found)?,
+        };
+        let Some(Evaluation { overall, .. }) = found else { return Ok(()) };
         let (step, macro_f1) = (state.progress.step, overall.macro_f1.mean);
         let is_best = state.progress.best.is_none_or(|(_, best)| macro_f1 > best);
         if is_best {

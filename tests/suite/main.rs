@@ -14,6 +14,7 @@ mod golden_curves;
 mod interop;
 mod learning;
 mod memory;
+mod non_finite;
 mod optimizers;
 mod program;
 mod readme;

@@ -1,0 +1,77 @@
+//! The meta-dev domains, on which the meta-parameters are scored while they are trained.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::Result;
+use thiserror::Error;
+
+use super::evaluate::{Evaluation, Evaluator};
+use super::metrics::Scores;
+use crate::data::episode::EpisodeSampler;
+use crate::model::ParamSet;
+use crate::run::console::Console;
+
+/// The meta-dev domains and how to score on them.
+pub struct DevSet<'a> {
+    /// Adapts and scores.
+    pub evaluator: Evaluator<'a>,
+    /// Draws support and query sets of the meta-dev domains.
+    pub sampler: EpisodeSampler,
+    /// Draws for each domain.
+    pub episodes: u64,
+    /// Support texts of a draw.
+    pub support: usize,
+}
+
+/// A signal asked for a stop while the meta-dev domains were being evaluated.
+#[derive(Debug, Error)]
+#[error("stop requested")]
+struct StopRequested;
+
+impl DevSet<'_> {
+    /// The scores of `meta`; `None` where `stop` is not 0 any more before all draws are scored.
+    ///
+    /// # Errors
+    /// [`Diverged`](super::evaluate::Diverged), and any error of libtorch.
+    pub fn evaluate(
+        &self,
+        meta: &ParamSet,
+        console: &Console,
+        stop: &AtomicUsize,
+    ) -> Result<Option<Evaluation>> {
+        let pools = self.sampler.pools();
+        console.begin_evaluation(pools.len() as u64 * self.episodes);
+        let found = self.domain_by_domain(meta, console, stop);
+        console.end_evaluation();
+        match found {
+            Ok(evaluation) => Ok(Some(evaluation)),
+            // Evaluations can be long. This one is made again when the run goes on.
+            Err(error) if error.is::<StopRequested>() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn domain_by_domain(
+        &self,
+        meta: &ParamSet,
+        console: &Console,
+        stop: &AtomicUsize,
+    ) -> Result<Evaluation> {
+        let steps = self.evaluator.builder.inner.num_steps(self.support);
+        let mut results = Vec::new();
+        for pool in self.sampler.pools() {
+            let named = (pool.domain, pool.name.as_str());
+            let on_draw = |scores: Scores| {
+                console.evaluated_draw(scores.accuracy, scores.macro_f1);
+                match stop.load(Ordering::Relaxed) {
+                    0 => Ok(()),
+                    _ => Err(StopRequested.into()),
+                }
+            };
+            console.begin_episode(steps * self.episodes as usize);
+            let (sampler, episodes) = (&self.sampler, self.episodes);
+            results.push(self.evaluator.domain(meta, sampler, named, episodes, None, on_draw)?);
+        }
+        Ok(Evaluation::of(results))
+    }
+}

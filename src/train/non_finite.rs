@@ -1,0 +1,134 @@
+//! Numbers that went wrong, and what training does about them.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::config::TrainConfig;
+use crate::run::Event;
+
+/// What to do about an episode whose loss or meta-gradient is not finite.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NonFinitePolicy {
+    /// End the run. The state before the outer step is saved.
+    #[default]
+    Stop,
+    /// Leave the episode out of its outer step, and say so.
+    Skip,
+}
+
+/// A number that went wrong, before it reached the meta-parameters.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[error("outer step {step}: {quantity} is {value} {}", place(episodes, domain.as_deref()))]
+pub struct NonFinite {
+    /// The outer step, counted from 1.
+    pub step: u64,
+    /// The episode, or all of the step.
+    pub episodes: Vec<u64>,
+    /// The domain of the one episode; `None` for a pooled minibatch and for several.
+    pub domain: Option<String>,
+    /// What went wrong.
+    pub quantity: &'static str,
+    /// Its value.
+    pub value: f64,
+}
+
+fn place(episodes: &[u64], domain: Option<&str>) -> String {
+    match (episodes, domain) {
+        ([episode], Some(domain)) => format!("in episode {episode} (domain {domain})"),
+        ([minibatch], None) => format!("in minibatch {minibatch}"),
+        _ => format!("over the episodes {episodes:?}"),
+    }
+}
+
+impl NonFinite {
+    /// The event that says that it was left out.
+    pub fn skipped(&self) -> Event {
+        Event::Skipped {
+            step: self.step,
+            episodes: self.episodes.clone(),
+            domain: self.domain.clone(),
+            reason: self.to_string(),
+        }
+    }
+}
+
+/// Outer steps in a row of which no episode was finite: behind these the run learns nothing any more.
+const MAX_EMPTY_STEPS: u64 = 10;
+
+/// Applies the policy: which numbers are left out, and when it is enough.
+#[derive(Debug)]
+pub struct NonFiniteGuard {
+    policy: NonFinitePolicy,
+    empty_steps: u64,
+}
+
+impl NonFiniteGuard {
+    /// A guard that has seen nothing yet.
+    pub fn new(config: &TrainConfig) -> Self {
+        Self { policy: config.non_finite, empty_steps: 0 }
+    }
+
+    /// Whether what went wrong is left out.
+    pub fn skips(&self) -> bool {
+        self.policy == NonFinitePolicy::Skip
+    }
+
+    /// What went wrong, if it is to be left out.
+    ///
+    /// # Errors
+    /// `error`, where it is another one, or is to end the run.
+    pub fn skippable(&self, error: anyhow::Error) -> anyhow::Result<NonFinite> {
+        if self.skips() { error.downcast() } else { Err(error) }
+    }
+
+    /// Notes an outer step of which something was finite.
+    pub fn step_taken(&mut self) {
+        self.empty_steps = 0;
+    }
+
+    /// Notes an outer step of which nothing was; `last` is what went wrong last.
+    ///
+    /// # Errors
+    /// `last`, where there have been too many of them in a row.
+    pub fn step_empty(&mut self, last: NonFinite) -> Result<(), NonFinite> {
+        self.empty_steps += 1;
+        if self.empty_steps < MAX_EMPTY_STEPS { Ok(()) } else { Err(last) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nan(episodes: &[u64], domain: Option<&str>) -> NonFinite {
+        NonFinite {
+            step: 3,
+            episodes: episodes.to_vec(),
+            domain: domain.map(str::to_owned),
+            quantity: "the query loss",
+            value: f64::NAN,
+        }
+    }
+
+    #[test]
+    fn the_message_names_step_episode_and_domain() {
+        let told = "outer step 3: the query loss is NaN in episode 5 (domain boots)";
+        assert_eq!(nan(&[5], Some("boots")).to_string(), told);
+        let told = "outer step 3: the query loss is NaN in minibatch 5";
+        assert_eq!(nan(&[5], None).to_string(), told);
+        let told = "outer step 3: the query loss is NaN over the episodes [4, 5]";
+        assert_eq!(nan(&[4, 5], None).to_string(), told);
+    }
+
+    #[test]
+    fn ten_empty_steps_in_a_row_are_enough() {
+        let config = TrainConfig { non_finite: NonFinitePolicy::Skip, ..TrainConfig::default() };
+        let mut guard = NonFiniteGuard::new(&config);
+        assert!((1..10).all(|_| guard.step_empty(nan(&[1], None)).is_ok()));
+        guard.step_taken();
+        assert!((1..10).all(|_| guard.step_empty(nan(&[1], None)).is_ok()));
+        let last = guard.step_empty(nan(&[2], Some("a"))).unwrap_err();
+        assert_eq!(last.domain.as_deref(), Some("a"));
+    }
+}
