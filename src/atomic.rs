@@ -38,7 +38,10 @@ impl AtomicFile {
     /// Any error of the file system; then the old file is still there.
     pub fn commit(self) -> io::Result<()> {
         self.file.as_file().sync_all()?;
-        self.file.persist(&self.path).map_err(|error| error.error)?;
+        let temporary = self.file.into_temp_path();
+        fs::rename(&temporary, &self.path)?;
+        // Nothing has the temporary name any more that would have to be removed.
+        let _ = temporary.keep();
         File::open(parent_of(&self.path))?.sync_all()
     }
 }
@@ -56,11 +59,19 @@ impl Write for AtomicFile {
 /// Writes a whole file.
 ///
 /// # Errors
-/// Any error of the file system; then the old file is still there.
+/// Any error of the file system, which names the file; then the old file is still there.
 pub fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = AtomicFile::create(path)?;
-    file.write_all(bytes)?;
-    file.commit()
+    let write = || {
+        let mut file = AtomicFile::create(path)?;
+        file.write_all(bytes)?;
+        file.commit()
+    };
+    write().map_err(|error| naming(path, error))
+}
+
+/// The same error with the file's name in front.
+pub fn naming(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// Makes a directory that appears under its name only when `fill` has succeeded and every file is

@@ -1,16 +1,20 @@
 //! Where the numbers of a run go: `events.jsonl`, and the same for TensorBoard.
 
 use std::io;
+use std::path::PathBuf;
 
 use super::directory::RunDirectory;
 use super::events::{Event, EventLog};
 use super::tensorboard::TensorBoardLog;
+use crate::atomic::naming;
 
 /// Both logs of a run.
 #[derive(Debug)]
 pub struct RunLog {
     events: EventLog,
+    events_file: PathBuf,
     tensorboard: TensorBoardLog,
+    tensorboard_dir: PathBuf,
 }
 
 impl RunLog {
@@ -18,20 +22,25 @@ impl RunLog {
     /// is forgotten.
     ///
     /// # Errors
-    /// Any error of the file system.
+    /// Any error of the file system, with the name of the log.
     pub fn open(run: &RunDirectory, step: u64) -> io::Result<Self> {
+        let (events_file, tensorboard_dir) = (run.events_file(), run.tensorboard());
         Ok(Self {
-            events: EventLog::open(&run.events_file(), step)?,
-            tensorboard: TensorBoardLog::create(&run.tensorboard(), step)?,
+            events: EventLog::open(&events_file, step)
+                .map_err(|error| naming(&events_file, error))?,
+            tensorboard: TensorBoardLog::create(&tensorboard_dir, step)
+                .map_err(|error| naming(&tensorboard_dir, error))?,
+            events_file,
+            tensorboard_dir,
         })
     }
 
     /// Appends an event to both.
     ///
     /// # Errors
-    /// Any error of the file system.
+    /// Any error of the file system, with the name of the log.
     pub fn append(&mut self, event: &Event) -> io::Result<()> {
-        self.events.append(event)?;
-        self.tensorboard.append(event)
+        self.events.append(event).map_err(|error| naming(&self.events_file, error))?;
+        self.tensorboard.append(event).map_err(|error| naming(&self.tensorboard_dir, error))
     }
 }

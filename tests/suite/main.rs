@@ -9,6 +9,7 @@ mod compact_tables;
 mod crash;
 mod data_episodes;
 mod dropout_in_bert;
+mod faults;
 mod fixtures;
 mod golden_curves;
 mod interop;
