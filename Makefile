@@ -36,8 +36,9 @@ test: libtorch encoder python ## run every test
 	METABERT_PYTHONPATH="$$(.ci/setup python --path)" OMP_NUM_THREADS=1 cargo test --release
 
 # --release everywhere: libtorch does the heavy work in any profile, and each profile would compile torch-sys's C++ anew.
-soak: libtorch ## kill training 201 times, and compare what it ends in (5 minutes)
-	METABERT_KILLS=67 OMP_NUM_THREADS=1 cargo test --release --test suite crash -- --nocapture
+soak: libtorch python ## 201 kills, a fault in every call that changes a run, 2,000 steps without growth (10 minutes)
+	METABERT_PYTHONPATH="$$(.ci/setup python --path)" METABERT_KILLS=67 METABERT_FAULTS=all METABERT_LONG_STEPS=2000 OMP_NUM_THREADS=1 \
+		cargo test --release --test suite -- --nocapture --test-threads 2 crash faults memory
 
 lint: libtorch ## check formatting and lints
 	cargo fmt --check

@@ -8,10 +8,12 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use metabert::seed;
+use serde_json::Value;
 
 use crate::program::{
     SMALL, assert_same_bytes, command, events, json, logged_steps, run, work_dir,
 };
+use crate::python::python;
 
 const STEPS: u64 = 60;
 const DEFAULT_KILLS: usize = 13;
@@ -89,8 +91,27 @@ fn assert_intact(run_dir: &Path) {
     let log = fs::read_to_string(run_dir.join("events.jsonl")).unwrap_or_default();
     let complete = log.rsplit_once('\n').map_or("", |(lines, _)| lines);
     for line in complete.lines() {
-        serde_json::from_str::<serde_json::Value>(line)
-            .unwrap_or_else(|error| panic!("{error} in {line:?}"));
+        serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error} in {line:?}"));
+    }
+}
+
+/// TensorBoard shows every step once, as the log has it, whatever the lives that were killed have written.
+fn assert_tensorboard_shows_the_log(run_dir: &Path) {
+    let shown = python(run_dir, "check_tensorboard.py", &["."]);
+    let shown: Value = serde_json::from_str(&shown).expect("scalars as JSON");
+    for (kind, key, tag) in [
+        ("outer_step", "query_loss", "train/query_loss"),
+        ("outer_step", "gradient_norm", "train/gradient_norm"),
+        ("evaluated", "macro_f1", "meta_dev/macro_f1"),
+    ] {
+        let points: Vec<(u64, f32)> =
+            serde_json::from_value(shown[tag].clone()).expect("pairs of step and value");
+        // TensorBoard keeps 32 bits of a value.
+        let logged = events(run_dir, kind).into_iter().map(|event| {
+            let value = event[key].as_f64().expect("a number");
+            (event["step"].as_u64().expect("a step"), value as f32)
+        });
+        assert_eq!(points, logged.collect::<Vec<_>>(), "{}: {tag}", run_dir.display());
     }
 }
 
@@ -139,6 +160,7 @@ fn survive(algo: &str) {
         };
         assert_eq!(scores(&whole), scores(&run_dir), "{algo}: every evaluation once");
         assert!(!has_unfinished_checkpoint(&run_dir), "{algo}: a finished run tidies up");
+        assert_tensorboard_shows_the_log(&run_dir);
         finished += 1;
         run_dir = path.join(format!("run-{finished}"));
     }

@@ -2,41 +2,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::program::{SMALL, json_lines, repository, run, tiny_records, work_dir};
+use crate::program::{SMALL, json_lines, run, tiny_records, work_dir};
+use crate::python::python;
 
 /// How far two scores of the same text may lie apart (fp32 on both sides, each with its own order
 /// of summation).
 const TOLERANCE: f64 = 1e-4;
-
-/// Runs check_interop.py with the packages that `make test` fetches.
-fn check_interop(dir: &Path, arguments: &[&str]) {
-    // A test that is skipped proves nothing.
-    let packages = std::env::var_os("METABERT_PYTHONPATH").unwrap_or_else(|| {
-        panic!(
-            "METABERT_PYTHONPATH is not set: `make test` sets up transformers, and runs this test"
-        )
-    });
-    let script = repository("tests/fixtures/check_interop.py");
-    // The packages are those of the Python that .ci/setup was run with.
-    let python = std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
-    let output = Command::new(python)
-        .arg(&script)
-        .args(arguments)
-        .current_dir(dir)
-        .env("PYTHONPATH", packages)
-        .env_remove("LD_LIBRARY_PATH")
-        .env("OMP_NUM_THREADS", "1")
-        // Without compiled files transformers takes seconds to import, each time.
-        .env_remove("PYTHONDONTWRITEBYTECODE")
-        .output()
-        .expect("Python starts");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "check_interop.py {}: {stderr}", arguments.join(" "));
-}
 
 /// Writes texts of many lengths to texts.jsonl, labelled: some truncated, some with letters that
 /// no vocabulary holds.
@@ -63,7 +37,7 @@ fn transformers_agrees(dir: &Path, model: &str, max_length: &str) {
     .success();
     // check_interop.py wants the directory itself, where metabert takes a run as well.
     let arguments = ["export", model, "texts.jsonl", "answers.jsonl", "--max-length", max_length];
-    check_interop(dir, &arguments);
+    python(dir, "check_interop.py", &arguments);
 }
 
 /// metabert comes to the scores of a model that transformers has trained and saved.
@@ -71,7 +45,7 @@ fn metabert_agrees(dir: &Path, start: &Path, lr: &str, max_length: &str) {
     let start = start.to_str().expect("a path in UTF-8");
     let finetune =
         ["finetune", start, "theirs", "texts.jsonl", "--steps", "2", "--lr", lr, "--max-length"];
-    check_interop(dir, &[&finetune[..], &[max_length]].concat());
+    python(dir, "check_interop.py", &[&finetune[..], &[max_length]].concat());
     let predict = format!(
         "predict --checkpoint theirs --input texts.jsonl --max-length {max_length} --threads 1 --precision fp32 \
          --device cpu"

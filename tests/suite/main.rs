@@ -18,6 +18,7 @@ mod memory;
 mod non_finite;
 mod optimizers;
 mod program;
+mod python;
 mod readme;
 mod reference_trace;
 mod resume;

@@ -1,7 +1,11 @@
-//! Memory does not grow with the number of episodes.
+//! Memory and open files do not grow with the number of episodes.
+//!
+//! `METABERT_LONG_STEPS` sets how many outer steps the long run takes; `make soak` asks for 2,000.
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -66,4 +70,58 @@ fn training_keeps_nothing_of_an_episode() {
             "{workers} workers: {few} MiB in {FEW_STEPS} steps, {many} MiB in {MANY_STEPS}"
         );
     }
+}
+
+/// What a process holds now: MiB of memory that are its own, and open files.
+fn holdings(pid: u32) -> (u64, usize) {
+    let proc = Path::new("/proc").join(pid.to_string());
+    let status = fs::read_to_string(proc.join("status")).expect("the process runs");
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("RssAnon");
+    let kib: u64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("KiB");
+    (kib >> 10, fs::read_dir(proc.join("fd")).expect("the process runs").count())
+}
+
+/// With everything that happens in a run: evaluations, checkpoints, both logs, two workers.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_long_run_holds_as_much_at_its_end_as_behind_its_beginning() {
+    let steps: u64 = match std::env::var("METABERT_LONG_STEPS") {
+        Ok(steps) => steps.parse().expect("METABERT_LONG_STEPS is a number"),
+        Err(_) => 200,
+    };
+    let dir = work_dir();
+    let settings = "--eval-every 20 --checkpoint-every 5 --set evaluate.dev_episodes=1 --workers 2";
+    let arguments = format!(
+        "train --model @tiny --run-dir r --steps {steps} --meta-batch 2 {settings} {SMALL}"
+    );
+    let mut child =
+        command(dir.path(), &arguments).stderr(Stdio::null()).spawn().expect("the program starts");
+    let log = dir.path().join("r/events.jsonl");
+    let taken = || {
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        text.matches("\"outer_step\"").count() as u64
+    };
+    let mut seen: Vec<(u64, u64, usize)> = Vec::new();
+    // The last tenth is not looked at, so that the run cannot end meanwhile.
+    while taken() < steps - steps / 10 {
+        assert!(child.try_wait().expect("a child").is_none(), "the run ended before its end");
+        let (mib, files) = holdings(child.id());
+        seen.push((taken(), mib, files));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(child.wait().expect("a child").success());
+    let most = |range: std::ops::Range<u64>| {
+        let seen = seen.iter().filter(|(step, ..)| range.contains(step));
+        seen.fold((0, 0), |most, (_, mib, files)| (most.0.max(*mib), most.1.max(*files)))
+    };
+    // Behind the first quarter, in which caches fill.
+    let (early_mib, early_files) = most(steps / 4..steps / 2);
+    let (late_mib, late_files) = most(steps / 2..steps);
+    eprintln!(
+        "{steps} steps: at most {early_mib} MiB and {early_files} open files in the second quarter, \
+         {late_mib} MiB and {late_files} in the second half"
+    );
+    assert!(early_files > 0 && late_files <= early_files, "{seen:?}");
+    // A leak of a hundredth of the model in each step would be as much in 2,000 steps.
+    assert!(late_mib <= early_mib + 8, "{early_mib} MiB, then {late_mib} MiB: {seen:?}");
 }
