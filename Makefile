@@ -16,7 +16,7 @@ COMPARE  :=
 .DELETE_ON_ERROR:
 # Training, evaluating and building each want every core.
 .NOTPARALLEL:
-.PHONY: help setup demo test soak lint bench bench-reference clean libtorch encoder sample python build
+.PHONY: help setup demo test soak lint audit bench bench-reference clean libtorch encoder sample python build
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
@@ -43,6 +43,12 @@ soak: libtorch python ## 201 kills, a fault in every call that changes a run, 2,
 lint: libtorch ## check formatting and lints
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
+
+audit: ## check the licences, sources and known vulnerabilities of the packages, as far as they can be
+	@if ! cargo deny --version >/dev/null 2>&1; then echo 'cargo-deny is not installed (cargo install cargo-deny): not audited'; exit 0; fi; \
+	cargo deny --offline --config .ci/deny.toml check licenses bans sources || exit 1; \
+	if cargo deny --config .ci/deny.toml fetch db >/dev/null 2>&1; then cargo deny --config .ci/deny.toml check advisories; \
+	else echo 'the advisory database cannot be reached: known vulnerabilities not looked up'; fi
 
 bench: libtorch encoder ## run the benchmarks
 	cargo bench
