@@ -84,7 +84,7 @@ pub fn write_directory<E: From<io::Error>>(
     fill: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
     let parent = parent_of(path);
-    fs::create_dir_all(parent)?;
+    make_directory(parent)?;
     let temporary = temporary_directory(parent)?;
     fill(temporary.path())?;
     for entry in fs::read_dir(temporary.path())? {
@@ -93,6 +93,17 @@ pub fn write_directory<E: From<io::Error>>(
     File::open(temporary.path())?.sync_all()?;
     replace(temporary, path)?;
     Ok(File::open(parent)?.sync_all()?)
+}
+
+/// Makes a directory with the folders above it, unless it is there, and their names durable.
+///
+/// # Errors
+/// Any error of the file system.
+pub fn make_directory(path: &Path) -> io::Result<()> {
+    let is_missing = |folder: &&Path| *folder != Path::new("") && !folder.exists();
+    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
+    fs::create_dir_all(path)?;
+    missing.into_iter().try_for_each(|folder| File::open(parent_of(folder))?.sync_all())
 }
 
 /// Requires that [`write_directory`] could make `path`, before work is spent on what goes there.
@@ -135,7 +146,8 @@ fn replace(new: TempDir, path: &Path) -> io::Result<()> {
         return Err(error);
     }
     let _ = new.keep();
-    Ok(())
+    // Before the old one is deleted: of the two, one has to last.
+    File::open(parent_of(path))?.sync_all()
 }
 
 fn parent_of(path: &Path) -> &Path {
@@ -182,6 +194,17 @@ mod tests {
         AtomicFile::create(&path).unwrap().write_all(b"half of the ne").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(names(root.path()), ["a"]);
+    }
+
+    #[test]
+    fn a_directory_is_made_with_the_folders_above_it() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a/b/c");
+        make_directory(&path).unwrap();
+        fs::write(path.join("d"), "").unwrap();
+        make_directory(&path).unwrap();
+        assert_eq!(names(&path), ["d"]);
+        assert!(make_directory(&path.join("d")).is_err(), "a file is no directory");
     }
 
     #[test]

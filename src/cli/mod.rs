@@ -71,7 +71,7 @@ pub struct TrainArgs {
     /// Start from the settings of a published implementation.
     #[arg(long, value_name = "NAME", value_parser = PRESETS)]
     pub preset: Option<String>,
-    /// Go on from the latest checkpoint of the run directory.
+    /// Go on from the latest checkpoint of the run directory, or the newest intact one before it.
     #[arg(long, conflicts_with = "force")]
     pub resume: bool,
     /// Replace what the run directory holds.

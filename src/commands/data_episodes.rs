@@ -53,6 +53,7 @@ fn labels_of_model(config: &RunConfig) -> Result<Option<Vec<String>>> {
     if path.is_empty() {
         return Ok(None);
     }
+    settings::ensure_unaltered(Path::new(path))?;
     Ok(OpenedModel::open(Path::new(path))?.labels(config)?)
 }
 

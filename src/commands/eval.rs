@@ -26,7 +26,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         return Ok(());
     };
     let console = Console::new(args.shared.quiet, args.shared.verbose);
-    let opened = open_all(args)?;
+    let opened = open_all(args, checkpoint)?;
     let labels = opened[0].1.labels(&config)?;
     let dataset = texts::read_settled(&config, labels.as_deref(), &console)?;
     let domains = chosen_domains(&args.domain, &dataset, &config)?;
@@ -63,14 +63,12 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     }
 }
 
-/// Opens the checkpoint and the baselines.
-fn open_all(args: &EvalArgs) -> Result<Vec<(&PathBuf, OpenedModel)>> {
-    std::iter::once(&args.checkpoint)
-        .chain(&args.baselines)
-        .map(|argument| {
-            let path = settings::resolve_checkpoint(argument)?;
-            Ok((argument, OpenedModel::open(&path)?))
-        })
+/// Opens the checkpoint, which is resolved, and the baselines.
+fn open_all(args: &EvalArgs, checkpoint: PathBuf) -> Result<Vec<(&PathBuf, OpenedModel)>> {
+    let baselines = args.baselines.iter().map(|it| (it, settings::resolve_checkpoint(it)));
+    std::iter::once((&args.checkpoint, Ok(checkpoint)))
+        .chain(baselines)
+        .map(|(argument, path)| Ok((argument, OpenedModel::open(&path?)?)))
         .collect()
 }
 

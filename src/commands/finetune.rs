@@ -14,6 +14,7 @@ use crate::data::{Dataset, DomainId, DomainPool, EpisodeSampler, ExampleId};
 use crate::run::checkpoint::ModelFiles;
 use crate::run::console::Console;
 use crate::run::directory::{ensure_free, ensure_replaceable_model};
+use crate::run::manifest;
 use crate::train::finetune::{adapt, cross_validate};
 use crate::train::{Evaluator, TaskBuilder, TextLearner};
 
@@ -94,6 +95,8 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     };
     write_directory(&args.out, |dir| -> Result<()> {
         files.write(dir, &adapted)?;
+        // The card is made to be edited.
+        manifest::write(dir)?;
         Ok(std::fs::write(dir.join("README.md"), &card)?)
     })
     .with_context(|| format!("{}: cannot be written", args.out.display()))?;

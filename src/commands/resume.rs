@@ -1,25 +1,62 @@
 //! What may change between the parts of a run, and what may not.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
 
 use anyhow::{Error, Result, anyhow};
+use toml::Value;
 
 use super::InputError;
 use crate::config::{Layer, RunConfig};
 use crate::optim::ScheduleConfig;
-use crate::run::{Environment, Provenance, RunDirectory};
+use crate::run::console::Console;
+use crate::run::{Environment, RunDirectory};
 use crate::train::NonFinite;
 use crate::train::evaluate::Diverged;
 
+/// Settings that change no step that was taken, nor what the next one would be if there is one: a run
+/// may go on with others. `train.steps` is one of them where the learning rate does not depend on it.
+const CHANGEABLE: [&str; 13] = [
+    "data.path",
+    "device",
+    "evaluate.episodes",
+    "model.path",
+    "threads",
+    "train.checkpoint_every",
+    "train.eval_every",
+    "train.keep_best",
+    "train.keep_last",
+    "train.non_finite",
+    "train.patience",
+    "train.steps",
+    "workers",
+];
+
+/// The settings that may differ from one part of a run to the next, by key.
+pub fn changeable_settings(config: &RunConfig) -> BTreeMap<String, serde_json::Value> {
+    let all = flatten(config).into_iter().filter(|(key, _)| CHANGEABLE.contains(&key.as_str()));
+    all.map(|(key, value)| {
+        (key, serde_json::to_value(value).expect("a TOML value that is no date is one of JSON"))
+    })
+    .collect()
+}
+
+/// Refuses a directory that holds no run to resume.
+pub fn ensure_resumable(run: &RunDirectory) -> Result<(), InputError> {
+    if run.config_file().exists() {
+        return Ok(());
+    }
+    let advice = match run.is_in_use() {
+        true => "name another directory, or pass --force instead of --resume to start one here",
+        false => "leave out --resume to start one",
+    };
+    let path = run.path().display();
+    Err(InputError(format!("{path}: expected a run to resume, found no config.toml; {advice}")))
+}
+
 /// The layer of a run's `config.toml`.
 pub fn stored_config(run: &RunDirectory) -> Result<Layer> {
-    if !run.config_file().exists() {
-        return Err(InputError(format!(
-            "{}: expected a run to resume, found no config.toml; leave out --resume to start one",
-            run.path().display()
-        ))
-        .into());
-    }
+    ensure_resumable(run)?;
     Ok(Layer::from_file(&run.config_file())?)
 }
 
@@ -46,74 +83,102 @@ pub fn with_way_on(error: Error, run: &RunDirectory) -> Error {
     )
 }
 
-/// Refuses to go on where a setting that shapes the result has changed.
-pub fn ensure_same_settings(run: &RunDirectory, before: &Layer, now: &RunConfig) -> Result<()> {
+/// Refuses to go on where a setting that shapes the result has changed; says which others have.
+pub fn ensure_same_settings(
+    run: &RunDirectory,
+    before: &Layer,
+    now: &RunConfig,
+    console: &Console,
+) -> Result<()> {
     let before = RunConfig::from_layers(std::slice::from_ref(before))?;
-    let mut allowed = before.clone();
-    allowed.device.clone_from(&now.device);
-    allowed.threads = now.threads;
-    allowed.workers = now.workers;
-    allowed.data.path.clone_from(&now.data.path);
-    allowed.model.path.clone_from(&now.model.path);
+    let is_constant = before.outer.schedule == ScheduleConfig::Constant;
     // A schedule that ends at the last step depends on how many there are.
-    if before.outer.schedule == ScheduleConfig::Constant {
-        allowed.train.steps = now.train.steps;
+    let may_change = |key: &str| CHANGEABLE.contains(&key) && (key != "train.steps" || is_constant);
+    let (accepted, refused): (Vec<_>, Vec<_>) =
+        changes(&before, now).into_iter().partition(|change| may_change(&change.key));
+    let list =
+        |changes: &[Change]| changes.iter().map(Change::to_string).collect::<Vec<_>>().join(", ");
+    let path = run.path().display();
+    if !refused.is_empty() {
+        return Err(InputError(format!(
+            "{path}: cannot resume with other settings, which would change the result: {}",
+            list(&refused)
+        ))
+        .into());
     }
-    allowed.train.eval_every = now.train.eval_every;
-    allowed.train.checkpoint_every = now.train.checkpoint_every;
-    allowed.train.patience = now.train.patience;
-    allowed.train.keep_last = now.train.keep_last;
-    allowed.train.non_finite = now.train.non_finite;
-    allowed.evaluate.episodes = now.evaluate.episodes;
-    if allowed == *now {
-        return Ok(());
-    }
-    let changed = changed_keys(&allowed, now).join(", ");
-    Err(InputError(format!(
-        "{}: cannot resume with other settings, which would change the result: {changed}",
-        run.path().display()
-    ))
-    .into())
-}
-
-/// Refuses to go on with other texts or another split than the run began with.
-pub fn ensure_same_data(run: &RunDirectory, now: &Provenance) -> Result<()> {
-    let before = Environment::read(run).map_err(|error| InputError(error.to_string()))?.provenance;
-    let refuse = |what: &str| {
-        let path = run.path().display();
-        Err(InputError(format!("{path}: cannot resume: {what} since the run began")).into())
-    };
-    if before.dataset_sha256 != now.dataset_sha256 {
-        return refuse("the dataset has changed");
-    }
-    if (&before.meta_train, &before.meta_dev) != (&now.meta_train, &now.meta_dev) {
-        return refuse("the split into domains has changed");
+    if !accepted.is_empty() {
+        console.line(&format!("{path}: going on with other settings: {}", list(&accepted)));
     }
     Ok(())
 }
 
-fn changed_keys(before: &RunConfig, now: &RunConfig) -> Vec<String> {
-    let (before, now) = (flatten(before), flatten(now));
-    before
-        .iter()
-        .filter(|(key, value)| now.get(*key) != Some(value))
-        .map(|(key, value)| format!("{key} (was {value}, is {})", now[key]))
-        .collect()
+/// Refuses to go on with other texts, another split or another model than the run began with.
+pub fn ensure_same_inputs(run: &RunDirectory, now: &Environment) -> Result<()> {
+    let before = Environment::read(run).map_err(|error| InputError(error.to_string()))?;
+    let refuse = |what: &str| {
+        let path = run.path().display();
+        Err(InputError(format!("{path}: cannot resume: {what} since the run began")).into())
+    };
+    if before.provenance.dataset_sha256 != now.provenance.dataset_sha256 {
+        return refuse("the dataset has changed");
+    }
+    let [was, is] = [&before, now].map(|it| [&it.provenance.meta_train, &it.provenance.meta_dev]);
+    if was != is {
+        return refuse("the split into domains has changed");
+    }
+    let (before, now) = (&before.model_sha256, &now.model_sha256);
+    let names = before.keys().chain(now.keys());
+    match names.into_iter().find(|name| before.get(*name) != now.get(*name)) {
+        Some(name) if !before.is_empty() => refuse(&format!("{name} of the model has changed")),
+        _ => Ok(()),
+    }
 }
 
-/// Every key of a configuration, with its value as text.
-fn flatten(config: &RunConfig) -> BTreeMap<String, String> {
-    fn walk(value: &toml::Value, path: &str, out: &mut BTreeMap<String, String>) {
+/// A setting that has changed.
+struct Change {
+    key: String,
+    was: Value,
+    is: Value,
+}
+
+impl Display for Change {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} (was {}, is {})", self.key, self.was, self.is)
+    }
+}
+
+fn changes(before: &RunConfig, now: &RunConfig) -> Vec<Change> {
+    let mut now = flatten(now);
+    let pairs = flatten(before).into_iter().map(|(key, was)| {
+        let is = now.remove(&key).expect("a configuration always has the same keys");
+        Change { key, was, is }
+    });
+    pairs.filter(|change| change.was != change.is).collect()
+}
+
+/// Every key of a configuration with its value.
+fn flatten(config: &RunConfig) -> BTreeMap<String, Value> {
+    fn walk(value: Value, path: &str, out: &mut BTreeMap<String, Value>) {
         match value {
-            toml::Value::Table(table) => table.iter().for_each(|(key, value)| {
+            Value::Table(table) => table.into_iter().for_each(|(key, value)| {
                 let separator = if path.is_empty() { "" } else { "." };
                 walk(value, &format!("{path}{separator}{key}"), out);
             }),
-            leaf => drop(out.insert(path.to_owned(), leaf.to_string())),
+            leaf => drop(out.insert(path.to_owned(), leaf)),
         }
     }
     let mut out = BTreeMap::new();
-    let value = toml::Value::try_from(config).expect("a configuration serialises");
-    walk(&value, "", &mut out);
+    walk(Value::try_from(config).expect("a configuration serialises"), "", &mut out);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_changeable_setting_is_a_setting() {
+        let found: Vec<String> = changeable_settings(&RunConfig::default()).into_keys().collect();
+        assert_eq!(found, CHANGEABLE);
+    }
 }

@@ -12,6 +12,8 @@ use crate::model::Precision;
 use crate::run::RunDirectory;
 use crate::run::checkpoint::SETTINGS_FILE;
 use crate::run::console::Console;
+use crate::run::manifest::{self, MANIFEST_FILE};
+use crate::run::recovery;
 use crate::train::Workers;
 
 /// Adds up `base`, `--config`, `--set` and flags, and validates the sum. `None` where
@@ -50,10 +52,32 @@ pub fn stored_settings(checkpoint: &Path) -> Result<Option<Layer>> {
     Ok(Some(layer))
 }
 
-/// The model directory that a `--checkpoint` argument means.
+/// The model directory that a `--checkpoint` argument means, unaltered if it says what it was.
 pub fn resolve_checkpoint(argument: &Path) -> Result<PathBuf> {
-    RunDirectory::resolve(argument).map_err(|error| {
-        InputError(format!("{}: cannot be read as a run: {error}", argument.display())).into()
+    let path = RunDirectory::resolve(argument).map_err(|error| {
+        InputError(format!("{}: cannot be read as a run: {error}", argument.display()))
+    })?;
+    if path == argument {
+        ensure_unaltered(&path)?;
+    } else if let Err(damage) = recovery::verify(&path) {
+        // Another checkpoint in its place would be another result.
+        let intact = recovery::intact(&RunDirectory::at(argument)).unwrap_or_default();
+        let names: Vec<String> = intact.iter().map(|path| path.display().to_string()).collect();
+        let advice = match names.is_empty() {
+            true => "no checkpoint of the run is intact".to_owned(),
+            false => format!("name an intact one instead: {}", names.join(", ")),
+        };
+        return Err(InputError(format!("{damage}; {advice}")).into());
+    }
+    Ok(path)
+}
+
+/// Refuses a model directory whose files are not those that its manifest lists.
+pub fn ensure_unaltered(model: &Path) -> Result<(), InputError> {
+    manifest::verify(model).map_err(|damage| {
+        InputError(format!(
+            "{damage}; restore it, or delete {MANIFEST_FILE} there to use it as it is"
+        ))
     })
 }
 

@@ -1,29 +1,30 @@
 //! `metabert train`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 
 use super::loading::{LoadedModel, OpenedModel};
+use super::locking::{lock, lock_new};
 use super::resume::{
-    command_to_resume, ensure_same_data, ensure_same_settings, stored_config, with_way_on,
+    command_to_resume, ensure_resumable, ensure_same_inputs, ensure_same_settings, stored_config,
+    with_way_on,
 };
-use super::run_files::{prepare_directory, provenance};
+use super::run_files::{model_sha256, part, prepare_directory, provenance};
 use super::signals::stop_on_signals;
+use super::starting_point::StartingPoint;
 use super::train_checks::{check_domain_sizes, ensure_replaceable};
-use super::{InputError, Interrupted, print_result, settings, texts};
+use super::{Interrupted, print_result, settings, texts};
 use crate::cli::TrainArgs;
 use crate::config::{ConfigError, RunConfig};
 use crate::data::{Corpus, Dataset, EpisodeSampler, Side, Split};
-use crate::model::{Classifier, ModelDirectory, ParamSet};
-use crate::optim::Optimizer;
-use crate::run::checkpoint::{self, ModelFiles};
+use crate::run::checkpoint::ModelFiles;
 use crate::run::console::Console;
-use crate::run::directory::{Which, ensure_free};
-use crate::run::{Progress, Provenance, RunDirectory, RunLog, TrainingState};
+use crate::run::{Environment, Provenance, RunDirectory, RunLog};
 use crate::train::profile::Phase;
+use crate::train::trainer::Part;
 use crate::train::{
     DevSet, Evaluator, NonFiniteGuard, Outcome, Profile, TaskBuilder, TaskSource, TextLearner,
     Trainer,
@@ -32,25 +33,41 @@ use crate::train::{
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> Result<()> {
     let run = RunDirectory::at(args.run_dir.as_deref().unwrap_or(Path::new("")));
+    let console = Console::new(args.shared.quiet, args.shared.verbose);
+    let mut held = None;
+    if args.resume && !args.shared.print_config {
+        ensure_resumable(&run)?;
+        held = Some(lock(&run, &console)?);
+    }
     let before = args.resume.then(|| stored_config(&run)).transpose()?;
     let Some(mut config) = settings::configure(&args.shared, before.clone(), args.flags())? else {
         return Ok(());
     };
-    let console = Console::new(args.shared.quiet, args.shared.verbose);
-    if !args.resume {
-        ensure_free(run.path(), args.force)?;
+    let start = if args.resume {
+        StartingPoint::of(&run, &console)?
+    } else {
+        run.ensure_free(args.force)?;
         ensure_replaceable(&run, &config)?;
-    }
-    let opened = OpenedModel::open(&model_path(&config)?)?;
+        held = run.is_in_use().then(|| lock(&run, &console)).transpose()?;
+        StartingPoint::Beginning
+    };
+    let opened = OpenedModel::open(model_path(&config)?)?;
     let labels = opened.labels(&config)?;
     let (dataset, split) = texts::read_split(&mut config, labels.as_deref(), &console)?;
     check_domain_sizes(&dataset, &split, &config, &console)?;
-    let provenance = provenance(&dataset, &split);
-    if let Some(before) = before {
-        ensure_same_settings(&run, &before, &config)?;
-        ensure_same_data(&run, &provenance)?;
+    if let Some(before) = &before {
+        ensure_same_settings(&run, before, &config, &console)?;
     }
     let device = settings::select_device(&config, &console)?;
+    let part = part(&config, device);
+    let environment = Environment {
+        provenance: provenance(&dataset, &split),
+        machine: part.machine.clone(),
+        model_sha256: model_sha256(opened.directory().path())?,
+    };
+    if args.resume {
+        ensure_same_inputs(&run, &environment)?;
+    }
     let model = opened.load(&dataset.labels, &config, device, &console)?;
     let profile = args.profile.then(|| Profile::new(device));
     let started = Instant::now();
@@ -60,13 +77,15 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     }
 
     // Nothing has been written before this line: whatever was wrong with the input has been said.
-    prepare_directory(&run, &config, &provenance, device, args.resume)
+    let _held = held.map_or_else(|| lock_new(&run, &console), Ok)?;
+    prepare_directory(&run, &config, (!args.resume).then_some(&environment))
         .with_context(|| format!("{}: cannot be written", run.path().display()))?;
     let stop = stop_on_signals()?;
     let materials = Materials { config: &config, run: &run, dataset: &dataset, split: &split };
     let observers = Observers { console: &console, stop: &stop, profile: profile.as_ref() };
+    let files = model_files(&model, &config, environment.provenance);
     let outcome = materials
-        .train(model, &corpus, provenance, args.resume, observers)
+        .train(model, &corpus, &files, start, part, observers)
         .map_err(|error| with_way_on(error, &run))?;
     if let Some(profile) = &profile {
         console.line(&profile.table());
@@ -103,14 +122,15 @@ impl Materials<'_> {
         &self,
         model: LoadedModel,
         corpus: &Corpus,
-        provenance: Provenance,
-        resume: bool,
+        files: &ModelFiles,
+        start: StartingPoint,
+        part: Part,
         observers: Observers,
     ) -> Result<Outcome> {
         let Observers { console, stop, profile } = observers;
         let Self { config, run, dataset, split } = *self;
-        let LoadedModel { directory, classifier, params, labels, tokenizer } = model;
-        let mut state = self.initial_state(&classifier, params, resume)?;
+        let LoadedModel { classifier, params, .. } = model;
+        let mut state = start.state(run, config, &classifier, params, console)?;
         let on_forward = || console.tick();
         let dev_learner = TextLearner::new(&classifier, &on_forward);
         let learner = TextLearner::new(&classifier, &on_forward).profiled(profile);
@@ -137,13 +157,6 @@ impl Materials<'_> {
             episodes: config.evaluate.dev_episodes,
             support: config.episode.support,
         });
-        let files = ModelFiles {
-            config_json: directory.config_json().clone(),
-            labels,
-            tokenizer,
-            settings: config.to_toml(),
-            provenance: Some(provenance),
-        };
         let mut trainer = Trainer {
             learner: &learner,
             algorithm: config.train.algo.build(&config.inner),
@@ -154,8 +167,9 @@ impl Materials<'_> {
             run_seed: config.seed,
             train: &config.train,
             outer: &config.outer,
+            part,
             run,
-            files: &files,
+            files,
             log: RunLog::open(run, state.progress.step)?,
             console,
             stop,
@@ -164,32 +178,6 @@ impl Materials<'_> {
             profile,
         };
         trainer.run(&mut state)
-    }
-
-    /// The state of the latest checkpoint, or that of a run that begins.
-    fn initial_state(
-        &self,
-        classifier: &Classifier,
-        pretrained: ParamSet,
-        resume: bool,
-    ) -> Result<TrainingState> {
-        let Self { config, run, .. } = *self;
-        let optimizer = config.outer.optimizer();
-        let device = pretrained.device();
-        let latest = if resume { run.pointer(Which::Latest).map_err(malformed_run)? } else { None };
-        let Some(latest) = latest else {
-            let optimizer = Optimizer::new(optimizer, &pretrained)?;
-            return Ok(TrainingState {
-                meta: pretrained,
-                optimizer,
-                progress: Progress::default(),
-            });
-        };
-        drop(pretrained);
-        let dir = run.checkpoints().join(latest.checkpoint);
-        let weights = ModelDirectory::open(&dir)?.read_weights()?;
-        let (meta, _) = weights.load(classifier, config.seed)?;
-        checkpoint::load(&dir, meta.to_device(device)?, optimizer)
     }
 
     fn task_source(&self, corpus: &Corpus) -> TaskSource {
@@ -203,16 +191,26 @@ impl Materials<'_> {
     }
 }
 
-fn malformed_run(error: std::io::Error) -> InputError {
-    InputError(error.to_string())
+/// What every checkpoint of the run is going to hold beside its state.
+fn model_files(model: &LoadedModel, config: &RunConfig, provenance: Provenance) -> ModelFiles {
+    ModelFiles {
+        config_json: model.directory.config_json().clone(),
+        labels: model.labels.clone(),
+        tokenizer: model.tokenizer.clone(),
+        settings: config.to_toml(),
+        provenance: Some(provenance),
+    }
 }
 
-/// The directory that `model.path` names.
-fn model_path(config: &RunConfig) -> Result<PathBuf, ConfigError> {
+/// The directory that `model.path` names, unaltered if it says what it was.
+fn model_path(config: &RunConfig) -> Result<&Path> {
     if config.model.path.is_empty() {
         return Err(ConfigError::Invalid(
             "model.path: expected a model directory, found nothing; pass --model DIR".into(),
-        ));
+        )
+        .into());
     }
-    Ok(config.model.path.clone().into())
+    let path = Path::new(&config.model.path);
+    settings::ensure_unaltered(path)?;
+    Ok(path)
 }

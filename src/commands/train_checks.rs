@@ -16,8 +16,10 @@ use crate::run::console::Console;
 pub fn ensure_replaceable(run: &RunDirectory, config: &RunConfig) -> Result<()> {
     let path = run.path().display();
     ensure_writable(run.path()).map_err(|error| InputError(format!("{path}: {error}")))?;
-    let Ok(entries) = std::fs::read_dir(run.path()) else { return Ok(()) };
-    if entries.count() > 0 && !run.environment_file().exists() {
+    if !run.is_in_use() {
+        return Ok(());
+    }
+    if !run.environment_file().exists() {
         return Err(InputError(format!(
             "{path}: expected an old run to replace, found a directory without environment.json; \
              remove it by hand"

@@ -161,6 +161,7 @@ impl RunConfig {
         require(self.train.meta_batch > 0, "train.meta_batch", "at least 1", &0)?;
         require(self.train.steps > 0, "train.steps", "at least 1", &self.train.steps)?;
         require(self.train.keep_last > 0, "train.keep_last", "at least 1", &0)?;
+        require(self.train.keep_best > 0, "train.keep_best", "at least 1", &0)?;
         require(self.evaluate.episodes > 0, "evaluate.episodes", "at least 1", &0)?;
         require(self.evaluate.dev_episodes > 0, "evaluate.dev_episodes", "at least 1", &0)?;
         rate("inner.lr", self.inner.lr)?;

@@ -113,7 +113,7 @@ impl Console {
     /// Shows an event.
     pub fn show(&self, event: &Event) {
         match event {
-            Event::Started { step, steps } => {
+            Event::Started { step, steps, .. } => {
                 self.outer.set_prefix("train");
                 self.outer.set_length(*steps);
                 self.outer.set_position(*step);

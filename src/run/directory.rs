@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::atomic::{TEMPORARY_PREFIX, write_file};
+use super::environment::Environment;
+use crate::atomic::{TEMPORARY_PREFIX, make_directory, naming, write_file};
 
 /// An output path that is in use already.
 #[derive(Debug, Error)]
@@ -59,8 +60,11 @@ impl RunDirectory {
     }
 
     /// Makes the directory and its `checkpoints/`.
+    ///
+    /// # Errors
+    /// Any error of the file system.
     pub fn create(&self) -> io::Result<()> {
-        fs::create_dir_all(self.checkpoints())
+        make_directory(&self.checkpoints())
     }
 
     /// The directory.
@@ -98,6 +102,28 @@ impl RunDirectory {
         self.checkpoints().join(checkpoint_name(step))
     }
 
+    /// The file that a process which trains here holds locked.
+    pub fn lock_file(&self) -> PathBuf {
+        self.path.join("run.lock")
+    }
+
+    /// The outer steps that there are checkpoints of, the last one first.
+    ///
+    /// # Errors
+    /// An unreadable directory; one that is not there holds none.
+    pub fn steps(&self) -> io::Result<Vec<u64>> {
+        let entries = match fs::read_dir(self.checkpoints()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut steps = Vec::new();
+        for entry in entries {
+            steps.extend(step_of(&entry?.file_name().to_string_lossy()));
+        }
+        steps.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(steps)
+    }
+
     /// Reads a pointer; `None` where there is none.
     ///
     /// # Errors
@@ -110,7 +136,7 @@ impl RunDirectory {
         };
         let pointer: Pointer = serde_json::from_slice(&text)
             .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
-        if Path::new(&pointer.checkpoint).components().count() != 1 {
+        if !is_plain_name(&pointer.checkpoint) {
             return Err(io::Error::other(format!(
                 "{}: expected the name of a checkpoint, found \"{}\"",
                 path.display(),
@@ -127,6 +153,14 @@ impl RunDirectory {
     pub fn point(&self, which: Which, pointer: &Pointer) -> io::Result<()> {
         let text = serde_json::to_vec_pretty(pointer)?;
         write_file(&self.path.join(which.file()), &text)
+    }
+
+    /// Removes a pointer, if it is there.
+    ///
+    /// # Errors
+    /// Any error of the file system.
+    pub fn unpoint(&self, which: Which) -> io::Result<()> {
+        remove_file(&self.path.join(which.file()))
     }
 
     /// The model directory that a `--checkpoint` argument means: the directory itself, or the
@@ -148,55 +182,67 @@ impl RunDirectory {
         Ok(argument.into())
     }
 
-    /// Deletes all checkpoints but the `keep_last` latest and those that the pointers name, and what
-    /// interrupted writes left. Whatever else lies there is not ours, and stays.
-    ///
-    /// # Errors
-    /// Any error of the file system.
-    pub fn prune(&self, keep_last: usize) -> io::Result<()> {
-        let mut steps = Vec::new();
-        for entry in fs::read_dir(self.checkpoints())? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with(TEMPORARY_PREFIX) {
-                fs::remove_dir_all(entry.path())?;
-            } else if let Some(step) = step_of(&name) {
-                steps.push(step);
-            }
-        }
-        steps.sort_unstable_by(|a, b| b.cmp(a));
-        let mut kept = Vec::new();
-        for which in [Which::Best, Which::Latest] {
-            kept.extend(self.pointer(which)?.and_then(|pointer| step_of(&pointer.checkpoint)));
-        }
-        for step in steps.into_iter().skip(keep_last.max(1)).filter(|step| !kept.contains(step)) {
-            fs::remove_dir_all(self.checkpoint(step))?;
-        }
-        Ok(())
+    /// Whether anything is there but what a process leaves that is killed before it has written
+    /// `config.toml`, and with that has begun the run.
+    pub fn is_in_use(&self) -> bool {
+        let Ok(mut entries) = fs::read_dir(&self.path) else { return self.path.exists() };
+        entries.any(|entry| !entry.is_ok_and(|entry| self.is_of_an_unbegun_run(&entry.path())))
     }
 
-    /// Removes what a run consists of, and the directory itself if nothing else is in it.
+    fn is_of_an_unbegun_run(&self, path: &Path) -> bool {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_empty = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+        name.starts_with(TEMPORARY_PREFIX)
+            || path == self.lock_file()
+            || (path == self.checkpoints() && is_empty())
+            // Another program's file of this name is not ours to replace.
+            || (path == self.environment_file() && Environment::read(self).is_ok())
+    }
+
+    /// Refuses a directory that is in use, unless `force`.
+    ///
+    /// # Errors
+    /// [`OutputExists`].
+    pub fn ensure_free(&self, force: bool) -> Result<(), OutputExists> {
+        match self.is_in_use() && !force {
+            true => Err(OutputExists { path: self.path.clone() }),
+            false => Ok(()),
+        }
+    }
+
+    /// Removes what a run consists of. The directory stays, with the lock under which this is done.
     ///
     /// # Errors
     /// Any error of the file system.
     pub fn remove(&self) -> io::Result<()> {
+        // Without `config.toml` nobody resumes what a kill has left of the rest, and by
+        // `environment.json` it is known that it may be replaced.
+        remove_file(&self.config_file())?;
         for directory in [self.checkpoints(), self.tensorboard()] {
             if directory.exists() {
                 fs::remove_dir_all(directory)?;
             }
         }
-        let pointers = [Which::Best, Which::Latest].map(|which| self.path.join(which.file()));
-        let files = [self.config_file(), self.environment_file(), self.events_file()];
-        for file in files.into_iter().chain(pointers) {
-            if file.exists() {
-                fs::remove_file(file)?;
-            }
+        for which in [Which::Best, Which::Latest] {
+            self.unpoint(which)?;
         }
-        if fs::read_dir(&self.path)?.next().is_none() {
-            fs::remove_dir(&self.path)?;
-        }
-        Ok(())
+        remove_file(&self.events_file())?;
+        remove_file(&self.environment_file())
     }
+}
+
+/// Removes a file, if it is there.
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(naming(path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a name that was read from a file is that of something in one folder, and leads nowhere
+/// else.
+pub fn is_plain_name(name: &str) -> bool {
+    Path::new(name).file_name().is_some_and(|last| last == name)
 }
 
 /// The name of the checkpoint behind outer step `step`; names sort like steps.
@@ -205,7 +251,7 @@ pub fn checkpoint_name(step: u64) -> String {
 }
 
 /// The step that a checkpoint's name states; `None` for names that are no checkpoint's.
-fn step_of(name: &str) -> Option<u64> {
+pub fn step_of(name: &str) -> Option<u64> {
     let step = name.strip_prefix("step-")?.parse().ok()?;
     (checkpoint_name(step) == name).then_some(step)
 }
@@ -251,47 +297,71 @@ pub fn ensure_free(path: &Path, force: bool) -> Result<(), OutputExists> {
 mod tests {
     use super::*;
 
-    fn names(dir: &Path) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(dir)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn pruning_keeps_the_best_and_the_latest() {
-        let root = tempfile::tempdir().unwrap();
-        let run = RunDirectory::at(root.path());
-        run.create().unwrap();
-        for step in [10, 20, 30, 40] {
-            fs::create_dir(run.checkpoint(step)).unwrap();
-        }
-        fs::create_dir(run.checkpoints().join(".tmp-abc")).unwrap();
-        fs::write(run.checkpoints().join("notes.txt"), "mine").unwrap();
-        fs::create_dir(run.checkpoints().join("step-000010-mine")).unwrap();
-        let point = |which, step| {
-            let pointer = Pointer { checkpoint: checkpoint_name(step), step, macro_f1: None };
-            run.point(which, &pointer).unwrap();
-        };
-        point(Which::Best, 20);
-        point(Which::Latest, 40);
-        run.prune(1).unwrap();
-        assert_eq!(
-            names(&run.checkpoints()),
-            ["notes.txt", "step-000010-mine", "step-000020", "step-000040"]
-        );
-        assert_eq!(RunDirectory::resolve(root.path()).unwrap(), run.checkpoint(20));
-    }
-
     #[test]
     fn a_pointer_cannot_lead_out_of_the_run() {
         let root = tempfile::tempdir().unwrap();
-        let text = r#"{"checkpoint": "../../elsewhere", "step": 1, "macro_f1": null}"#;
-        fs::write(root.path().join("latest.json"), text).unwrap();
-        let error = RunDirectory::resolve(root.path()).unwrap_err().to_string();
-        assert!(error.contains("../../elsewhere"), "{error}");
+        let run = RunDirectory::at(root.path());
+        for name in ["../../elsewhere", "..", ".", "", "/", "/tmp", "a/b", "./a", "a/", "a/.."] {
+            let pointer = Pointer { checkpoint: name.into(), step: 1, macro_f1: None };
+            run.point(Which::Latest, &pointer).unwrap();
+            let error = RunDirectory::resolve(root.path()).unwrap_err().to_string();
+            assert!(error.contains(&format!("found \"{name}\"")), "{name:?}: {error}");
+        }
+        let pointer = Pointer { checkpoint: checkpoint_name(1), step: 1, macro_f1: None };
+        run.point(Which::Latest, &pointer).unwrap();
+        assert_eq!(RunDirectory::resolve(root.path()).unwrap(), run.checkpoint(1));
+    }
+
+    #[test]
+    fn steps_are_those_of_checkpoints_and_nothing_else() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunDirectory::at(root.path());
+        assert_eq!(run.steps().unwrap(), [] as [u64; 0]);
+        run.create().unwrap();
+        for name in ["step-000010", "step-1234567", "step-000010-mine", "step-10", ".tmp-a", "x"] {
+            fs::create_dir(run.checkpoints().join(name)).unwrap();
+        }
+        assert_eq!(run.steps().unwrap(), [1_234_567, 10]);
+    }
+
+    #[test]
+    fn a_directory_with_what_a_kill_leaves_before_the_run_has_begun_is_free() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunDirectory::at(root.path());
+        assert!(!RunDirectory::at(root.path().join("absent")).is_in_use());
+        fs::write(run.lock_file(), "").unwrap();
+        fs::write(root.path().join(".tmp-abc"), "{").unwrap();
+        run.create().unwrap();
+        assert!(!run.is_in_use());
+        fs::write(run.environment_file(), "[\"another program's\"]").unwrap();
+        assert!(run.is_in_use());
+        Environment::default().write(&run).unwrap();
+        assert!(!run.is_in_use());
+        for path in [run.config_file(), run.checkpoints().join("a"), root.path().join("a")] {
+            fs::write(&path, "").unwrap();
+            assert!(run.is_in_use(), "{}", path.display());
+            fs::remove_file(path).unwrap();
+        }
+        fs::write(root.path().join("a"), "").unwrap();
+        assert!(RunDirectory::at(root.path().join("a")).is_in_use());
+    }
+
+    #[test]
+    fn a_run_is_removed_and_nothing_else() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunDirectory::at(root.path());
+        run.create().unwrap();
+        fs::create_dir(run.tensorboard()).unwrap();
+        fs::create_dir(run.checkpoint(1)).unwrap();
+        let pointers = ["best.json", "latest.json"].map(|name| root.path().join(name));
+        let files = [run.config_file(), run.events_file(), run.environment_file()];
+        for file in files.iter().chain(&pointers).chain([&root.path().join("notes.txt")]) {
+            fs::write(file, "").unwrap();
+        }
+        run.remove().unwrap();
+        run.remove().unwrap();
+        let left: Vec<_> = fs::read_dir(root.path()).unwrap().map(|e| e.unwrap().path()).collect();
+        assert_eq!(left, [root.path().join("notes.txt")]);
     }
 
     #[test]

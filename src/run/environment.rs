@@ -1,5 +1,6 @@
 //! What a run was made of and ran on: `environment.json`.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use super::directory::RunDirectory;
 use crate::atomic::write_file;
 
 /// Where a checkpoint's knowledge comes from. Every checkpoint carries a copy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// Version of metabert.
     pub metabert: String,
@@ -22,12 +23,9 @@ pub struct Provenance {
     pub low_resource: Vec<String>,
 }
 
-/// The contents of `environment.json`, written when a run starts and not touched when it resumes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Environment {
-    /// Where the run's knowledge comes from.
-    #[serde(flatten)]
-    pub provenance: Provenance,
+/// What computes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
     /// Version of libtorch.
     pub torch: String,
     /// Device, such as `Cpu` or `Cuda(0)`.
@@ -37,6 +35,21 @@ pub struct Environment {
     pub precision: String,
     /// CPU threads.
     pub threads: i32,
+}
+
+/// The contents of `environment.json`, written when a run starts and not touched when it resumes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Where the run's knowledge comes from.
+    #[serde(flatten)]
+    pub provenance: Provenance,
+    /// What the run began on; each [`Started`](super::Event::Started) says what it goes on with.
+    #[serde(flatten)]
+    pub machine: Machine,
+    /// SHA-256 of each file of the model that training starts from; empty in the files of versions
+    /// that did not look at them.
+    #[serde(default)]
+    pub model_sha256: BTreeMap<String, String>,
 }
 
 impl Environment {

@@ -1,10 +1,14 @@
 //! Everything a run reports, as values, and their log on disk.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::environment::Machine;
 
 /// Something that happened in a run. Losses are mean cross-entropies in nats.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +20,12 @@ pub enum Event {
         step: u64,
         /// Outer steps in all.
         steps: u64,
+        /// What computes from here on; absent in the logs of versions that did not say.
+        #[serde(default)]
+        machine: Option<Machine>,
+        /// The settings that may differ from one part of a run to the next, by key.
+        #[serde(default)]
+        settings: BTreeMap<String, Value>,
     },
     /// An outer step is done.
     OuterStep {
@@ -150,6 +160,15 @@ mod tests {
 
     fn checkpointed(step: u64) -> Event {
         Event::Checkpointed { step, checkpoint: format!("step-{step:06}") }
+    }
+
+    #[test]
+    fn a_start_that_an_earlier_version_logged_is_read() {
+        let read: Event =
+            serde_json::from_str(r#"{"event":"started","step":3,"steps":4}"#).unwrap();
+        let expected =
+            Event::Started { step: 3, steps: 4, machine: None, settings: BTreeMap::new() };
+        assert_eq!(read, expected);
     }
 
     #[test]

@@ -7,11 +7,15 @@ pub mod console;
 pub mod directory;
 pub mod environment;
 pub mod events;
+pub mod lock;
 pub mod log;
+pub mod manifest;
+pub mod recovery;
+pub mod retention;
 pub mod tensorboard;
 
 pub use checkpoint::{Progress, TrainingState};
 pub use directory::{OutputExists, RunDirectory};
-pub use environment::{Environment, Provenance};
+pub use environment::{Environment, Machine, Provenance};
 pub use events::Event;
 pub use log::RunLog;

@@ -22,10 +22,12 @@ pub struct TrainConfig {
     pub checkpoint_every: u64,
     /// Evaluations without a better score after which training stops; 0 never stops early.
     pub patience: u64,
-    /// Latest checkpoints that are kept beside the best one.
+    /// Latest checkpoints that are kept beside the best ones.
     pub keep_last: usize,
     /// What to do about episodes with losses or meta-gradients that are not finite.
     pub non_finite: NonFinitePolicy,
+    /// Checkpoints that are kept for the best scores on the meta-dev domains.
+    pub keep_best: usize,
 }
 
 impl Default for TrainConfig {
@@ -39,6 +41,7 @@ impl Default for TrainConfig {
             patience: 0,
             keep_last: 1,
             non_finite: NonFinitePolicy::Stop,
+            keep_best: 1,
         }
     }
 }

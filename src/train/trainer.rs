@@ -1,9 +1,11 @@
 //! The outer loop.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::Result;
+use serde_json::Value;
 
 use super::config::{OuterConfig, TrainConfig};
 use super::dev_set::DevSet;
@@ -19,8 +21,9 @@ use crate::model::ParamSet;
 use crate::optim::clip_by_global_norm;
 use crate::run::checkpoint::{self, ModelFiles};
 use crate::run::console::Console;
-use crate::run::directory::{Pointer, Which, checkpoint_name};
-use crate::run::{Event, RunDirectory, RunLog, TrainingState};
+use crate::run::directory::{Pointer, Which};
+use crate::run::retention::prune;
+use crate::run::{Event, Machine, Progress, RunDirectory, RunLog, TrainingState};
 
 /// Why training ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,15 @@ pub enum Outcome {
     EarlyStopping,
     /// A signal of this number asked for it.
     Interrupted(usize),
+}
+
+/// What this process does of a run: others may have begun it, and may go on with it.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// What computes.
+    pub machine: Machine,
+    /// The settings that may differ from part to part, by key.
+    pub settings: BTreeMap<String, Value>,
 }
 
 /// Everything the outer loop works with; what changes is in a [`TrainingState`].
@@ -53,6 +65,8 @@ pub struct Trainer<'a> {
     pub train: &'a TrainConfig,
     /// Section `[outer]`.
     pub outer: &'a OuterConfig,
+    /// What is recorded of this process.
+    pub part: Part,
     /// Where checkpoints go.
     pub run: &'a RunDirectory,
     /// What checkpoints hold beside the state.
@@ -80,7 +94,9 @@ impl<'a> Trainer<'a> {
     /// file system. What an error in a step or an evaluation has left untouched is saved first.
     pub fn run(&mut self, state: &mut TrainingState) -> Result<Outcome> {
         let steps = if self.algorithm.is_some() { self.train.steps } else { 0 };
-        self.emit(&Event::Started { step: state.progress.step, steps })?;
+        let Part { machine, settings } = self.part.clone();
+        let step = state.progress.step;
+        self.emit(&Event::Started { step, steps, machine: Some(machine), settings })?;
         let mut outcome = Outcome::Completed;
         loop {
             // First, since a run may have been stopped between a step and its evaluation.
@@ -244,14 +260,7 @@ impl<'a> Trainer<'a> {
         };
         let Some(Evaluation { overall, .. }) = found else { return Ok(()) };
         let (step, macro_f1) = (state.progress.step, overall.macro_f1.mean);
-        let is_best = state.progress.best.is_none_or(|(_, best)| macro_f1 > best);
-        if is_best {
-            state.progress.best = Some((step, macro_f1));
-            state.progress.evaluations_since_best = 0;
-        } else {
-            state.progress.evaluations_since_best += 1;
-        }
-        state.progress.last_evaluation = Some((step, macro_f1));
+        let is_best = state.progress.evaluated(macro_f1);
         state.progress.elapsed_s += started.elapsed().as_secs_f64();
         if let Some(profile) = self.profile {
             profile.add(Phase::Evaluate, started.elapsed(), 1);
@@ -266,7 +275,8 @@ impl<'a> Trainer<'a> {
             is_best,
             elapsed_s: state.progress.elapsed_s,
         })?;
-        if is_best { self.checkpoint(state) } else { Ok(()) }
+        let is_kept = state.progress.best_steps(self.train.keep_best).contains(&step);
+        if is_kept { self.checkpoint(state) } else { Ok(()) }
     }
 
     fn has_run_out_of_patience(&self, state: &TrainingState) -> bool {
@@ -275,23 +285,16 @@ impl<'a> Trainer<'a> {
 
     /// Writes the checkpoint of this step, unless it is there, and lets the pointers follow.
     fn checkpoint(&mut self, state: &TrainingState) -> Result<()> {
-        let step = state.progress.step;
-        let name = checkpoint_name(step);
-        let score_at = |scored: Option<(u64, f64)>| scored.filter(|(at, _)| *at == step);
-        let pointer = Pointer {
-            checkpoint: name.clone(),
-            step,
-            macro_f1: score_at(state.progress.last_evaluation).map(|(_, macro_f1)| macro_f1),
-        };
-        let is_best = score_at(state.progress.best).is_some();
+        let pointer = state.progress.pointer();
+        let best = state.progress.best_pointer().filter(|best| best.step == pointer.step);
         let latest = self.run.pointer(Which::Latest)?;
-        let has_best = !is_best || self.run.pointer(Which::Best)?.as_ref() == Some(&pointer);
+        let has_best = best.is_none() || self.run.pointer(Which::Best)? == best;
         if latest.as_ref() == Some(&pointer) && has_best {
             return Ok(());
         }
         // A directory that a pointer names is never written again: this step's is complete, and
         // only its score is new.
-        if latest.is_none_or(|latest| latest.checkpoint != name) {
+        if latest.is_none_or(|latest| latest.checkpoint != pointer.checkpoint) {
             let started = Instant::now();
             checkpoint::save(self.run, state, self.files)?;
             if let Some(profile) = self.profile {
@@ -300,15 +303,27 @@ impl<'a> Trainer<'a> {
         }
         // `latest` is what resuming starts from, and moves last: a run that is killed before has
         // the rest of this step done again.
-        if is_best {
-            self.run.point(Which::Best, &pointer)?;
+        if let Some(best) = &best {
+            self.run.point(Which::Best, best)?;
         }
         self.run.point(Which::Latest, &pointer)?;
-        if let Err(error) = self.run.prune(self.train.keep_last) {
+        self.prune(&state.progress);
+        let Pointer { step, checkpoint, .. } = pointer;
+        self.emit(&Event::Checkpointed { step, checkpoint })
+    }
+
+    /// Removes the checkpoints that are not to be kept.
+    fn prune(&self, progress: &Progress) {
+        let best = progress.best_steps(self.train.keep_best);
+        match prune(self.run, self.train.keep_last, &best) {
+            Ok(damage) => {
+                damage.iter().for_each(|damage| self.console.line(&format!("warning: {damage}")));
+            }
             // Too many checkpoints are no reason to lose a run.
-            self.console.line(&format!("warning: old checkpoints cannot be removed: {error}"));
+            Err(error) => {
+                self.console.line(&format!("warning: old checkpoints cannot be removed: {error}"));
+            }
         }
-        self.emit(&Event::Checkpointed { step, checkpoint: name })
     }
 
     fn finish(&mut self, state: &TrainingState, reason: &str) -> Result<()> {

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::program::{
     ARCHITECTURE, Answer, SMALL, change_tensors, command, copied_model, finish, json as read_json,
-    repository, run, run_with_input, snapshot, tiny_records, work_dir,
+    repository, run, run_with_input, snapshot, tiny, tiny_records, work_dir,
 };
 
 /// Checks that an answer is a refusal, and returns its message.
-fn message_of(answer: &Answer, arguments: &str) -> String {
+pub fn message_of(answer: &Answer, arguments: &str) -> String {
     let Answer { code, stdout, stderr } = answer;
     assert_eq!(*code, Some(2), "{arguments}\nstdout: {stdout}\nstderr: {stderr}");
     assert_eq!(stdout, "", "{arguments}");
@@ -25,7 +25,7 @@ fn message_of(answer: &Answer, arguments: &str) -> String {
 
 /// Runs the program, and checks that it refuses with a message that holds every part of `told`,
 /// between bars, and that it leaves `dir` as it was.
-fn refuses(dir: &Path, arguments: &str, told: &str) {
+pub fn refuses(dir: &Path, arguments: &str, told: &str) {
     let before = snapshot(dir);
     let message = message_of(&run(dir, arguments), arguments);
     for part in told.split('|') {
@@ -344,6 +344,56 @@ fn only_a_run_with_the_same_settings_and_data_is_resumed() {
     refuses(path, &train("--resume --force"), "--resume|--force");
     changed_data(path, "other.json", |records| records[0]["text"] = json!("Quite another text."));
     refuses(path, &train("--resume").replace("@data", "other.json"), "run: |dataset has changed");
+    for file in ["config.json", "model.safetensors", "vocab.txt"] {
+        let model = path.join(format!("with-other-{file}"));
+        fs::create_dir(&model).unwrap();
+        for (from, bytes) in snapshot(tiny()) {
+            fs::write(model.join(from.file_name().unwrap()), bytes).unwrap();
+        }
+        let mut changed = fs::read(model.join(file)).unwrap();
+        match file {
+            "config.json" => drop(changed.splice(1..1, *b"\"hidden_dropout_prob\": 0.5,")),
+            _ => *changed.last_mut().unwrap() ^= 1,
+        }
+        fs::write(model.join(file), changed).unwrap();
+        let other = train("--resume").replace("@tiny", model.to_str().unwrap());
+        refuses(path, &other, &format!("run: cannot resume: {file} of the model has changed"));
+    }
+}
+
+#[test]
+fn what_a_kill_leaves_of_a_start_is_in_nobodys_way() {
+    let dir = work_dir();
+    let path = dir.path();
+    run(path, &train("")).success();
+    let whole = snapshot(&path.join("run"));
+    let (run_dir, environment) = (path.join("run"), path.join("run/environment.json"));
+    let begun = fs::read(&environment).unwrap();
+    fs::remove_dir_all(&run_dir).unwrap();
+    // In the order in which they come.
+    fs::create_dir(&run_dir).unwrap();
+    let steps: [&dyn Fn(); 5] = [
+        &|| fs::write(run_dir.join("run.lock"), "1\n").unwrap(),
+        &|| fs::write(run_dir.join(".tmp-a"), &begun[..9]).unwrap(),
+        &|| fs::write(&environment, &begun).unwrap(),
+        &|| fs::create_dir(run_dir.join("checkpoints")).unwrap(),
+        &|| fs::write(run_dir.join(".tmp-b"), "see").unwrap(),
+    ];
+    for count in 0..=steps.len() {
+        steps[..count].iter().for_each(|step| step());
+        refuses(path, &train("--resume"), "run: expected a run to resume|leave out --resume");
+        run(path, &train("")).success();
+        let result = "checkpoints/step-000002/model.safetensors";
+        assert!(fs::read(run_dir.join(result)).unwrap() == whole[&run_dir.join(result)], "{count}");
+        fs::remove_dir_all(&run_dir).unwrap();
+        fs::create_dir(&run_dir).unwrap();
+    }
+    // What a kill leaves of replacing a run is replaced as the run would have been.
+    run(path, &train("")).success();
+    fs::remove_file(run_dir.join("config.toml")).unwrap();
+    refuses(path, &train("--resume"), "run: expected a run to resume|--force instead of --resume");
+    refuses(path, &train(""), "run: exists and is not empty|--force");
+    run(path, &train("--force")).success();
 }
 
 #[test]

@@ -130,8 +130,9 @@ fn survive(algo: &str) {
     let mut run_dir = path.join("run-0");
     while kills < num_kills() || finished == 0 {
         let name = run_dir.file_name().expect("a name").to_str().expect("in UTF-8");
-        // A kill before the configuration is written leaves nothing to go on with.
-        let resume = if run_dir.join("config.toml").exists() { "--resume" } else { "--force" };
+        // A kill before the configuration is written leaves nothing to go on with, and nothing in
+        // the way.
+        let resume = if run_dir.join("config.toml").exists() { "--resume" } else { "" };
         let train = format!("train --run-dir {name} {settings} {resume}");
         let child = command(path, &train).spawn().expect("the program starts");
         let moment = match (kills >= num_kills(), kills % 2) {

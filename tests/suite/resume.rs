@@ -6,18 +6,21 @@ use std::process::{Child, Command};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::program::{
-    SMALL, assert_same_bytes, command, events, logged_steps, run, snapshot, work_dir,
+    SMALL, assert_same_bytes, command, events, finish, logged_steps, repository, run, snapshot,
+    work_dir,
 };
 
-fn checkpoint(dir: &Path, run: &str, step: u64) -> PathBuf {
+/// A checkpoint of a run in `dir`.
+pub fn checkpoint(dir: &Path, run: &str, step: u64) -> PathBuf {
     dir.join(run).join(format!("checkpoints/step-{step:06}"))
 }
 
 /// The parameters and the outer optimizer's state.
-fn assert_same_state(left: &Path, right: &Path) {
+pub fn assert_same_state(left: &Path, right: &Path) {
     for file in ["model.safetensors", "training_state.safetensors"] {
         assert_same_bytes(&left.join(file), &right.join(file));
     }
@@ -92,12 +95,13 @@ fn uninterrupted() -> PathBuf {
     path.clone()
 }
 
-fn spawn(dir: &Path, arguments: &str) -> Child {
+/// Starts the program.
+pub fn spawn(dir: &Path, arguments: &str) -> Child {
     command(dir, arguments).spawn().expect("the program starts")
 }
 
 /// Waits until `is_so`; a run that ends before has to be longer.
-fn wait_until(child: &mut Child, what: &str, is_so: impl Fn() -> bool) {
+pub fn wait_until(child: &mut Child, what: &str, is_so: impl Fn() -> bool) {
     let started = Instant::now();
     while !is_so() {
         if let Some(status) = child.try_wait().expect("the program can be waited for") {
@@ -108,13 +112,23 @@ fn wait_until(child: &mut Child, what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-fn send(signal: &str, child: &Child) {
+/// Sends a signal, such as `-KILL`.
+pub fn send(signal: &str, child: &Child) {
     let status = Command::new("kill").args([signal, &child.id().to_string()]).status();
     assert!(status.expect("kill is there").success(), "kill {signal} {} failed", child.id());
 }
 
 #[test]
-fn an_interrupted_run_says_how_to_go_on_and_does() {
+fn a_run_that_sigint_stops_says_how_to_go_on_and_does() {
+    stops_and_goes_on("-INT", 130);
+}
+
+#[test]
+fn a_run_that_sigterm_stops_says_how_to_go_on_and_does() {
+    stops_and_goes_on("-TERM", 143);
+}
+
+fn stops_and_goes_on(signal: &str, code: i32) {
     let expected = uninterrupted();
     let dir = work_dir();
     let path = dir.path();
@@ -123,11 +137,11 @@ fn an_interrupted_run_says_how_to_go_on_and_does() {
     wait_until(&mut child, "its third step", || {
         fs::read_to_string(&log).is_ok_and(|text| text.matches("\"outer_step\"").count() >= 3)
     });
-    send("-INT", &child);
+    send(signal, &child);
     let output = child.wait_with_output().unwrap();
     let (stdout, stderr) =
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
     assert_eq!(stdout, "", "an interrupted run has no result");
     let stopped_at = *logged_steps(&path.join("stopped")).last().unwrap();
     assert!(stopped_at < MANY_STEPS, "the signal came too late");
@@ -142,6 +156,95 @@ fn an_interrupted_run_says_how_to_go_on_and_does() {
     run(path, resume).success();
     assert_same_state(&expected, &checkpoint(path, "stopped", MANY_STEPS));
     assert_eq!(logged_steps(&path.join("stopped")), (1..=MANY_STEPS).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_second_signal_stops_at_once_and_leaves_the_last_checkpoint() {
+    for (first, second, code) in [("-INT", "-TERM", 143), ("-TERM", "-INT", 130)] {
+        let dir = work_dir();
+        let path = dir.path();
+        let settings = "--model @tiny --eval-every 0 --set evaluate.dev_episodes=1";
+        for (name, steps) in [("whole", 2), ("r", 1)] {
+            let train = format!("train --run-dir {name} --steps {steps} {settings} {SMALL}");
+            run(path, &train).success();
+        }
+        // The next step takes minutes.
+        let config = path.join("r/config.toml");
+        let text = fs::read_to_string(&config).unwrap();
+        let long = text
+            .replace("meta_batch = 2\n", "meta_batch = 10000\n")
+            .replace("\nepochs = 1\n", "\nepochs = 100\n");
+        assert_eq!(long.len(), text.len() + 4 + 2, "{text}");
+        fs::write(&config, long).unwrap();
+        let before = snapshot(&path.join("r/checkpoints"));
+        let mut child = spawn(path, "train --run-dir r --resume --steps 2");
+        wait_until(&mut child, "its second start", || {
+            fs::read_to_string(path.join("r/events.jsonl"))
+                .is_ok_and(|text| text.matches("\"started\"").count() >= 2)
+        });
+        send(first, &child);
+        // Nearer to the first, it would be taken for the same one.
+        std::thread::sleep(Duration::from_millis(1_500));
+        assert_eq!(child.try_wait().unwrap(), None, "{first} has not waited for the step");
+        let started = Instant::now();
+        send(second, &child);
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{stderr}");
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+        assert!(stderr.contains("a second signal stops at once"), "{stderr}");
+        assert!(before == snapshot(&path.join("r/checkpoints")), "a checkpoint has changed");
+        fs::write(&config, text).unwrap();
+        run(path, "train --run-dir r --resume --steps 2").success();
+        assert_same_state(&checkpoint(path, "whole", 2), &checkpoint(path, "r", 2));
+    }
+}
+
+#[test]
+fn settings_that_change_no_result_may_change_and_are_recorded() {
+    let dir = work_dir();
+    let path = dir.path();
+    let train = format!("train --model @tiny --outer-lr 1e-2 {SMALL}");
+    run(path, &format!("{train} --run-dir whole --steps 4 --set evaluate.dev_episodes=1"))
+        .success();
+    fs::copy(repository("data/tiny.json"), path.join("moved.json")).unwrap();
+    run(path, &format!("{train} --run-dir r --steps 2 --set evaluate.dev_episodes=1")).success();
+    let changes = [
+        ("data.path", "\"moved.json\""),
+        ("device", "\"auto\""),
+        ("evaluate.episodes", "3"),
+        ("threads", "2"),
+        ("train.checkpoint_every", "1"),
+        ("train.eval_every", "3"),
+        ("train.keep_best", "2"),
+        ("train.keep_last", "3"),
+        ("train.patience", "50"),
+        ("train.steps", "4"),
+        ("workers", "2"),
+    ];
+    let set: Vec<String> = changes.iter().map(|(key, is)| format!("--set {key}={is}")).collect();
+    let arguments = format!("train --run-dir r --resume {}", set.join(" ").replace('"', ""));
+    // So that `auto` is the CPU everywhere.
+    let answer = finish(command(path, &arguments).env("CUDA_VISIBLE_DEVICES", ""), b"");
+    let stderr = answer.stderr.clone();
+    answer.success();
+    let line = stderr.lines().find(|line| line.contains("going on with other settings: "));
+    let line = line.unwrap_or_else(|| panic!("nothing is said in {stderr}"));
+    let starts = events(&path.join("r"), "started");
+    assert_eq!(starts.len(), 2, "{starts:?}");
+    let config = fs::read_to_string(path.join("r/config.toml")).unwrap();
+    for (key, is) in changes {
+        assert!(line.contains(&format!("{key} (was ")), "{key} in {line}");
+        assert!(line.contains(&format!(", is {is})")), "{key} in {line}");
+        let now: Value = serde_json::from_str(is).unwrap();
+        assert_eq!(starts[1]["settings"][key], now, "{key}");
+        assert_ne!(starts[0]["settings"][key], now, "{key}");
+        let name = key.rsplit('.').next().unwrap();
+        assert!(config.contains(&format!("{name} = {is}\n")), "{name} = {is} in {config}");
+    }
+    assert_eq!(starts[1]["machine"]["device"], "Cpu", "{}", starts[1]);
+    // They were right to be allowed.
+    assert_same_state(&checkpoint(path, "whole", 4), &checkpoint(path, "r", 4));
 }
 
 #[test]

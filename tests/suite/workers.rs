@@ -38,12 +38,13 @@ fn train(algo: &str, steps: u64) -> String {
     )
 }
 
-/// The events of a run without what a clock says.
+/// The events of a run without what a clock says, and without how many threads and workers it had.
 fn timeless_events(run: &Path) -> Vec<Value> {
     let mut events = events(run, "");
     for event in &mut events {
         let event = event.as_object_mut().expect("an event is an object");
-        event.retain(|key, _| !["elapsed_s", "episodes_per_min"].contains(&key.as_str()));
+        let other = ["elapsed_s", "episodes_per_min", "machine", "settings"];
+        event.retain(|key, _| !other.contains(&key.as_str()));
     }
     events
 }

@@ -1,0 +1,72 @@
+//! Where training starts: at its beginning, or at a checkpoint.
+
+use anyhow::Result;
+
+use super::InputError;
+use crate::config::RunConfig;
+use crate::model::{Classifier, ModelDirectory, ParamSet};
+use crate::optim::Optimizer;
+use crate::run::console::Console;
+use crate::run::directory::Which;
+use crate::run::recovery::{self, Recovery};
+use crate::run::{Progress, RunDirectory, TrainingState, checkpoint};
+
+/// Where training starts.
+pub enum StartingPoint {
+    /// The pretrained model.
+    Beginning,
+    /// An intact checkpoint of the run.
+    Checkpoint(Recovery),
+}
+
+impl StartingPoint {
+    /// The newest intact checkpoint of `run`; says what is wrong with newer ones.
+    pub fn of(run: &RunDirectory, console: &Console) -> Result<Self> {
+        let found = recovery::newest_intact(run).map_err(|error| {
+            InputError(format!("{error}; restore one, or start anew with --force"))
+        })?;
+        let Some(found) = found else { return Ok(Self::Beginning) };
+        for problem in &found.problems {
+            let from = found.checkpoint.display();
+            console.line(&format!("warning: {problem}; going on from {from}"));
+        }
+        Ok(Self::Checkpoint(found))
+    }
+
+    /// The state to train from. What points to checkpoints ahead of it is taken back.
+    pub fn state(
+        self,
+        run: &RunDirectory,
+        config: &RunConfig,
+        classifier: &Classifier,
+        pretrained: ParamSet,
+        console: &Console,
+    ) -> Result<TrainingState> {
+        let optimizer = config.outer.optimizer();
+        let Self::Checkpoint(Recovery { checkpoint: dir, .. }) = self else {
+            let optimizer = Optimizer::new(optimizer, &pretrained)?;
+            let progress = Progress::default();
+            return Ok(TrainingState { meta: pretrained, optimizer, progress });
+        };
+        let device = pretrained.device();
+        drop(pretrained);
+        let weights = ModelDirectory::open(&dir)?.read_weights()?;
+        let (meta, _) = weights.load(classifier, config.seed)?;
+        let state = checkpoint::load(&dir, meta.to_device(device)?, optimizer)?;
+        recovery::restore_pointers(run, &state.progress)?;
+        warn_of_lost_best(run, &state.progress, console);
+        Ok(state)
+    }
+}
+
+/// The best checkpoint so far is no more needed for training, but is what the run is for.
+fn warn_of_lost_best(run: &RunDirectory, progress: &Progress, console: &Console) {
+    let best = run.pointer(Which::Best).ok().flatten();
+    let Some(best) = best.filter(|best| best.step != progress.step) else { return };
+    if let Err(damage) = recovery::verify(&run.checkpoints().join(best.checkpoint)) {
+        console.line(&format!(
+            "warning: {damage}; it is the best so far, and what is told to use this run will \
+             refuse it until a better one is found"
+        ));
+    }
+}
