@@ -41,7 +41,7 @@ fn model() -> (Classifier, ParamSet) {
         ..BertConfig::default()
     };
     let classifier = Classifier::new(&config, 2, Precision::Fp32);
-    let params = init::draw(classifier.layout(), 1);
+    let params = init::draw(classifier.layout(), 1).unwrap();
     (classifier, params)
 }
 
@@ -84,7 +84,7 @@ fn adaptation(criterion: &mut Criterion) {
 
 fn optimizer(criterion: &mut Criterion) {
     let (classifier, params) = model();
-    let gradient = init::draw(classifier.layout(), 2);
+    let gradient = init::draw(classifier.layout(), 2).unwrap();
     let mut group = criterion.benchmark_group("optimizer");
     group.throughput(Throughput::Elements(classifier.layout().num_parameters() as u64));
     for rule in [Rule::Adam, Rule::Sgd] {

@@ -9,6 +9,7 @@ mod finetune;
 mod flags;
 mod loading;
 mod locking;
+mod message;
 mod model;
 mod model_card;
 mod predict;
@@ -21,6 +22,8 @@ mod starting_point;
 mod texts;
 mod train;
 mod train_checks;
+
+pub use message::describe;
 
 use std::io::{self, Write};
 
@@ -86,22 +89,6 @@ fn end_of_stdout(written: io::Result<()>) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("stdout cannot be written"),
     }
-}
-
-/// The error chain on one line, a cause that its consequence already quotes left out.
-pub fn describe(error: &Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain() {
-        // libtorch appends a C++ stack trace to its messages.
-        let cause = cause.to_string();
-        let cause = cause.split("\nException raised from").next().unwrap_or_default().trim_end();
-        if text.is_empty() {
-            text = cause.to_owned();
-        } else if !text.contains(cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
 }
 
 /// 2 where usage, configuration or input is wrong, 128 + the signal where one stopped training,

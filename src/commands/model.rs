@@ -102,7 +102,8 @@ pub fn init(args: &InitArgs) -> Result<()> {
         .into());
     }
     let classifier = Classifier::new(&config, labels.len(), Precision::Fp32);
-    let params = draw::draw(classifier.layout(), args.seed);
+    let params = draw::draw(classifier.layout(), args.seed)
+        .with_context(|| format!("{}: cannot draw its weights", args.config))?;
     write_directory(&args.out, |dir| -> Result<()> {
         pretrained::save(dir, &params, &config_json, &labels)?;
         if let Some(tokenizer) = &tokenizer {

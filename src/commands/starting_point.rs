@@ -1,6 +1,6 @@
 //! Where training starts: at its beginning, or at a checkpoint.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::InputError;
 use crate::config::RunConfig;
@@ -44,7 +44,8 @@ impl StartingPoint {
     ) -> Result<TrainingState> {
         let optimizer = config.outer.optimizer();
         let Self::Checkpoint(Recovery { checkpoint: dir, .. }) = self else {
-            let optimizer = Optimizer::new(optimizer, &pretrained)?;
+            let optimizer = Optimizer::new(optimizer, &pretrained)
+                .context("cannot make the state of the outer optimizer")?;
             let progress = Progress::default();
             return Ok(TrainingState { meta: pretrained, optimizer, progress });
         };

@@ -228,7 +228,7 @@ impl Weights {
     /// the head is drawn from `seed`.
     ///
     /// # Errors
-    /// As [`Weights::check`].
+    /// As [`Weights::check`], and too little memory.
     pub fn load(
         &self,
         classifier: &Classifier,
@@ -240,17 +240,20 @@ impl Weights {
         let mut unused = self.names.clone();
         let mut tensors = Vec::new();
         for slot in classifier.layout().slots() {
-            let Some(original) = unused.remove(&slot.name) else {
-                report.initialised.push(slot.name.clone());
-                tensors.push(draw_slot(slot, seed));
-                continue;
+            let tensor = match unused.remove(&slot.name) {
+                Some(original) => {
+                    let view = file.tensor(&original).expect("a name of this file");
+                    tensor_of(&view, &slot.shape)
+                }
+                None => {
+                    report.initialised.push(slot.name.clone());
+                    draw_slot(slot, seed).map_err(|error| error.to_string())
+                }
             };
-            let view = file.tensor(&original).expect("a name of this file");
-            let tensor = tensor_of(&view, &slot.shape).map_err(|problem| {
-                let problems = vec![format!("`{original}`: {problem}")];
+            tensors.push(tensor.map_err(|problem| {
+                let problems = vec![format!("`{}`: {problem}", slot.name)];
                 PretrainedError::Tensors { path: self.path.clone(), problems }
-            })?;
-            tensors.push(tensor);
+            })?);
         }
         report.unexpected = unused.into_values().collect();
         Ok((ParamSet::new(classifier.layout().clone(), tensors), report))

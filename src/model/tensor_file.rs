@@ -1,7 +1,9 @@
 //! Parameter sets in safetensors files.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
@@ -16,15 +18,21 @@ use super::pretrained::PretrainedError;
 /// prefix.
 ///
 /// # Errors
-/// Any error of the file system.
+/// Any error of the file system or of libtorch; the file is incomplete then.
 pub fn write_safetensors(path: &Path, sets: &[(&str, &ParamSet)]) -> std::io::Result<()> {
+    let failure = RefCell::new(None);
+    let view = |tensor: &Tensor| OwnedView::new(tensor, &failure);
     let views = sets.iter().flat_map(|(prefix, params)| {
-        params.iter().map(move |(name, tensor)| (format!("{prefix}{name}"), OwnedView::new(tensor)))
+        params.iter().map(move |(name, tensor)| (format!("{prefix}{name}"), view(tensor)))
     });
     // transformers refuses files without this mark.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize_to_file(views, Some(metadata), path)
-        .map_err(|error| std::io::Error::other(format!("{}: {error}", path.display())))?;
+    let failed =
+        |error: &dyn Display| std::io::Error::other(format!("{}: {error}", path.display()));
+    safetensors::serialize_to_file(views, Some(metadata), path).map_err(|error| failed(&error))?;
+    if let Some(error) = failure.into_inner() {
+        return Err(failed(&error));
+    }
     File::open(path)?.sync_all()
 }
 
@@ -65,20 +73,22 @@ pub fn read_safetensors(
 }
 
 /// A tensor whose bytes are fetched from its device when they are written.
-struct OwnedView {
+struct OwnedView<'f> {
     tensor: Tensor,
     shape: Vec<usize>,
     dtype: Dtype,
+    /// Where the first error is left: the trait that gives the bytes away cannot report one.
+    failure: &'f RefCell<Option<TchError>>,
 }
 
-impl OwnedView {
-    fn new(tensor: &Tensor) -> Self {
+impl<'f> OwnedView<'f> {
+    fn new(tensor: &Tensor, failure: &'f RefCell<Option<TchError>>) -> Self {
         let dtype = match tensor.kind() {
             Kind::Double => Dtype::F64,
             _ => Dtype::F32,
         };
         let shape = tensor.size().iter().map(|&size| size as usize).collect();
-        Self { tensor: tensor.detach(), shape, dtype }
+        Self { tensor: tensor.detach(), shape, dtype, failure }
     }
 
     fn bytes(&self) -> Result<Vec<u8>, TchError> {
@@ -90,7 +100,7 @@ impl OwnedView {
     }
 }
 
-impl View for OwnedView {
+impl View for OwnedView<'_> {
     fn dtype(&self) -> Dtype {
         self.dtype
     }
@@ -100,9 +110,10 @@ impl View for OwnedView {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        // The trait has no way to report an error, and a tensor that could be computed with can be
-        // copied.
-        Cow::Owned(self.bytes().expect("a tensor's bytes can be copied"))
+        Cow::Owned(self.bytes().unwrap_or_else(|error| {
+            self.failure.borrow_mut().get_or_insert(error);
+            Vec::new()
+        }))
     }
 
     fn data_len(&self) -> usize {
@@ -136,6 +147,7 @@ pub(super) fn tensor_of(view: &TensorView, expected: &[i64]) -> Result<Tensor, S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::params::Init;
     use crate::model::{BertConfig, Classifier, Precision, init};
 
     #[test]
@@ -150,7 +162,7 @@ mod tests {
             ..BertConfig::default()
         };
         let classifier = Classifier::new(&config, 3, Precision::Fp32);
-        let params = init::draw(classifier.layout(), 1);
+        let params = init::draw(classifier.layout(), 1).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("state.safetensors");
         write_safetensors(&file, &[("m.", &params), ("v.", &params)]).unwrap();
@@ -161,5 +173,17 @@ mod tests {
             error.contains("`w.bert.embeddings.word_embeddings.weight`: is missing"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_tensor_that_cannot_be_copied_is_an_error_and_no_panic() {
+        let mut layout = Layout::default();
+        layout.register("a", &[2, 2], Init::Ones);
+        let sparse = Tensor::eye(2, (Kind::Float, Device::Cpu)).to_sparse_sparse_dim(2);
+        let params = ParamSet::new(Arc::new(layout), vec![sparse]);
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.safetensors");
+        let error = write_safetensors(&file, &[("", &params)]).unwrap_err().to_string();
+        assert!(error.contains("a.safetensors: Internal torch error: "), "{error}");
     }
 }

@@ -1,6 +1,6 @@
 //! Scores weights by adapting them to seeded draws of support sets.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -193,7 +193,8 @@ impl Evaluator<'_> {
         let texts: Vec<&[u32]> = examples.iter().map(|&id| corpus.tokens_of(id)).collect();
         let truth: Vec<u32> = examples.iter().map(|&id| corpus.label_of(id)).collect();
         let classifier = self.learner.classifier();
-        let rows = predict::logits(classifier, params, &texts, self.workers)?;
+        let rows = predict::logits(classifier, params, &texts, self.workers)
+            .with_context(|| adaptation.to_owned())?;
         if rows.iter().flatten().any(|logit| !logit.is_finite()) {
             return Err(Diverged { adaptation: adaptation.to_owned() }.into());
         }
@@ -228,8 +229,9 @@ impl Evaluator<'_> {
                 None => (evaluator.builder.corpus, episode.query.as_slice()),
             };
             let stream = format!("adaptation in evaluation/{name}");
-            let adapted = evaluator.adapt(start, &episode.support, &stream, index)?;
             let what = name_draw(index);
+            let adapted = evaluator.adapt(start, &episode.support, &stream, index);
+            let adapted = adapted.with_context(|| what.clone())?;
             let zero_step = match unadapted {
                 Some(scores) => scores,
                 None => evaluator.score(start, corpus, examples, &what)?,

@@ -1,6 +1,6 @@
 //! Adaptation to one domain for keeps, and an estimate of how good it is.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::evaluate::Evaluator;
 use super::metrics::{Estimate, Scores};
@@ -34,8 +34,9 @@ pub fn cross_validate(
     let stream = format!("adaptation in cross-validation/{}", pool.name);
     let work = |evaluator: &Evaluator, start: &ParamSet, fold: usize| {
         let (train, test) = &folds[fold];
-        let adapted = evaluator.adapt(start, train, &stream, fold as u64)?;
         let what = format!("domain {}, fold {fold}", pool.name);
+        let adapted = evaluator.adapt(start, train, &stream, fold as u64);
+        let adapted = adapted.with_context(|| what.clone())?;
         evaluator.score(&adapted.fast_weights, evaluator.builder.corpus, test, &what)
     };
     let mut scores: Vec<Scores> = Vec::new();
@@ -63,5 +64,6 @@ pub fn adapt(
     domain: &str,
 ) -> Result<ParamSet> {
     let stream = format!("adaptation for keeps/{domain}");
-    Ok(evaluator.adapt(start, support, &stream, 0)?.fast_weights)
+    let adapted = evaluator.adapt(start, support, &stream, 0);
+    Ok(adapted.with_context(|| format!("adapting to {domain}"))?.fast_weights)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::config::{OuterConfig, TrainConfig};
@@ -150,7 +150,8 @@ impl<'a> Trainer<'a> {
         };
         let lr = self.outer.lr * self.outer.schedule(self.train.steps).factor(step);
         let update_started = Instant::now();
-        state.optimizer.step(&mut state.meta, &gradient, lr)?;
+        let stepped = state.optimizer.step(&mut state.meta, &gradient, lr);
+        stepped.with_context(|| format!("outer step {}", step + 1))?;
 
         state.progress.step = step + 1;
         let step_s = started.elapsed().as_secs_f64();
@@ -195,8 +196,11 @@ impl<'a> Trainer<'a> {
             || Ok((self.learner.for_worker(at_once), state.meta.share()?)),
             |(learner, meta): &(TextLearner<'a>, ParamSet), position| {
                 learner.turn_to(Some(Phase::Collate));
-                let task = source.task(builder, run_seed, episodes[position])?;
-                Ok(task.contribution(builder, algorithm, learner, meta)?)
+                let index = episodes[position];
+                source
+                    .task(builder, run_seed, index)
+                    .and_then(|task| task.contribution(builder, algorithm, learner, meta))
+                    .with_context(|| format!("outer step {}, episode {index}", step + 1))
             },
             |position, contribution| {
                 let place = (step + 1, episodes[position]);

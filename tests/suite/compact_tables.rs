@@ -51,7 +51,7 @@ impl Setting {
             ..BertConfig::default()
         };
         let classifier = Classifier::new(&config, 2, Precision::Fp32);
-        let params = init::draw(classifier.layout(), 1).to_kind(kind).unwrap();
+        let params = init::draw(classifier.layout(), 1).unwrap().to_kind(kind).unwrap();
         let tokenizer = TextTokenizer::open(fixtures::path("bert/plain")).unwrap();
         let dataset = Dataset::read(repository("data/tiny.json"), &[]).unwrap();
         let corpus = Corpus::new(&dataset, &tokenizer, 32).unwrap();

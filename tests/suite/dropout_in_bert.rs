@@ -23,7 +23,7 @@ fn config() -> BertConfig {
 
 fn logits(config: &BertConfig, mode: Mode, layout: AttentionLayout) -> Tensor {
     let classifier = Classifier::new(config, 2, Precision::Fp32);
-    let params = init::draw(classifier.layout(), 1);
+    let params = init::draw(classifier.layout(), 1).unwrap();
     let texts: [&[u32]; 2] = [&[2, 7, 8, 9, 3], &[2, 11, 3]];
     let batch = Batch::pack(&texts, &[0, 1], layout, Device::Cpu).unwrap();
     classifier.logits(&params, &batch, mode).unwrap()

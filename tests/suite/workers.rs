@@ -190,7 +190,7 @@ fn texts(config: &BertConfig, count: usize, purpose: &str) -> Batch {
 /// FOMAML's outcome behind one adaptation step, with each of these numbers of threads.
 fn outcomes(config: &BertConfig, threads: &[i32]) -> Vec<EpisodeOutcome> {
     let classifier = Classifier::new(config, 2, Precision::Fp32);
-    let meta = init::draw(classifier.layout(), 1);
+    let meta = init::draw(classifier.layout(), 1).unwrap();
     let learner = TextLearner::new(&classifier, &|| {});
     let inner = InnerConfig { lr: 1e-3, query_dropout: true, ..InnerConfig::default() };
     let fomaml = Algorithm::Fomaml.build::<TextLearner>(&inner).unwrap();
