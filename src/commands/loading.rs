@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tch::Device;
 
+use super::message::printable;
 use super::{InputError, settings};
 use crate::config::{ConfigError, RunConfig};
 use crate::data::TextTokenizer;
@@ -108,7 +109,8 @@ impl OpenedModel {
             console.line(&format!("{path}: initialised from the seed: {names}"));
         }
         if !report.unexpected.is_empty() {
-            console.line(&format!("{path}: not used: {}", report.unexpected.join(", ")));
+            let names = report.unexpected.join(", ");
+            console.line(&printable(&format!("{path}: not used: {names}")));
         }
         let params = params.to_device(device).context("cannot move the model to its device")?;
         Ok(LoadedModel { classifier, params, labels: labels.to_vec(), tokenizer, directory })

@@ -13,7 +13,7 @@ mod message;
 mod model;
 mod model_card;
 mod predict;
-mod predict_input;
+pub mod predict_input;
 mod resume;
 mod run_files;
 mod settings;

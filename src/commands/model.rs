@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
+use super::message::printable;
 use super::{InputError, print_result, settings};
 use crate::atomic::{ensure_writable, write_directory};
 use crate::cli::{InfoArgs, InitArgs};
@@ -17,11 +18,12 @@ pub fn info(args: &InfoArgs) -> Result<()> {
     let path = settings::resolve_checkpoint(&args.model)?;
     let directory = ModelDirectory::open(&path)?;
     let weights = directory.read_weights()?;
-    let labels = weights.num_head_labels().map(|count| directory.labels_or_placeholders(count));
     let config = directory.config();
-    let num_labels = labels.as_ref().map_or(2, Vec::len);
-    let classifier = Classifier::new(config, num_labels, Precision::Fp32);
+    let num_labels = weights.num_head_labels();
+    let classifier = Classifier::new(config, num_labels.unwrap_or(2), Precision::Fp32);
     let (params, report) = weights.load(&classifier, 0)?;
+    // Behind loading, which refuses a head of more labels than it has weights for.
+    let labels = num_labels.map(|count| directory.labels_or_placeholders(count));
     let is_loaded = |name: &str| !report.initialised.iter().any(|absent| absent == name);
     let num_parameters: usize =
         params.iter().filter(|(name, _)| is_loaded(name)).map(|(_, tensor)| tensor.numel()).sum();
@@ -71,7 +73,8 @@ pub fn info(args: &InfoArgs) -> Result<()> {
             ),
         ),
     ];
-    let rows: String = rows.iter().map(|(name, value)| format!("  {name:13} {value}\n")).collect();
+    let row = |(name, value): &(&str, String)| format!("  {name:13} {}\n", printable(value));
+    let rows: String = rows.iter().map(row).collect();
     print_result(&format!("{}\n{rows}", path.display()))
 }
 
@@ -85,7 +88,7 @@ pub fn init(args: &InitArgs) -> Result<()> {
     let mut config_json = architecture(&args.config)?;
     let tokenizer = args.tokenizer.as_deref().map(TextTokenizer::open).transpose()?;
     if let Some(tokenizer) = &tokenizer {
-        config_json.insert("vocab_size".into(), (tokenizer.max_id() + 1).into());
+        config_json.insert("vocab_size".into(), (u64::from(tokenizer.max_id()) + 1).into());
     }
     let config = BertConfig::from_json(&config_json)
         .map_err(|reason| InputError(format!("{}: {reason}", args.config)))?;
@@ -102,6 +105,7 @@ pub fn init(args: &InitArgs) -> Result<()> {
         .into());
     }
     let classifier = Classifier::new(&config, labels.len(), Precision::Fp32);
+    ensure_fits_memory(classifier.layout().num_parameters(), &args.config)?;
     let params = draw::draw(classifier.layout(), args.seed)
         .with_context(|| format!("{}: cannot draw its weights", args.config))?;
     write_directory(&args.out, |dir| -> Result<()> {
@@ -113,6 +117,19 @@ pub fn init(args: &InitArgs) -> Result<()> {
     })
     .with_context(|| format!("{}: cannot be written", args.out.display()))?;
     print_result(&format!("{}\n", args.out.display()))
+}
+
+/// Refuses to make weights that the memory cannot hold: the system would end the program, or another one.
+fn ensure_fits_memory(num_parameters: i64, config: &str) -> Result<()> {
+    let needed_mib = (4 * num_parameters as u64) >> 20;
+    match crate::device::available_memory_mib() {
+        Some(available_mib) if needed_mib > available_mib => Err(InputError(format!(
+            "{config}: expected a model that fits into memory, found {num_parameters} parameters, \
+             which take {needed_mib} MiB of {available_mib} MiB available"
+        ))
+        .into()),
+        _ => Ok(()),
+    }
 }
 
 /// The `config.json` that `--config` means: of a named size, or of a file.
@@ -145,5 +162,19 @@ fn architecture(name: &str) -> Result<Map<String, Value>> {
     match serde_json::to_value(config) {
         Ok(Value::Object(config)) => Ok(config),
         _ => unreachable!("an architecture serialises to an object"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_model_larger_than_the_memory_is_refused() {
+        assert!(ensure_fits_memory(1_000, "a.json").is_ok());
+        let error = ensure_fits_memory(1 << 50, "a.json").unwrap_err().to_string();
+        let told = "a.json: expected a model that fits into memory, found 1125899906842624 ";
+        assert!(error.starts_with(told), "{error}");
     }
 }

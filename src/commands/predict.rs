@@ -101,7 +101,8 @@ fn label_all(
         let encodings = model.tokenizer.encode_batch(&texts, max_length)?;
         truncated += encodings.iter().filter(|e| e.full_length > e.ids.len()).count();
         let ids: Vec<&[u32]> = encodings.iter().map(|encoding| encoding.ids.as_slice()).collect();
-        let rows = logits(&model.classifier, &model.params, &ids, workers)?;
+        let rows = logits(&model.classifier, &model.params, &ids, workers)
+            .with_context(|| format!("{}: cannot label its texts", source.name()))?;
         if rows.iter().flatten().any(|logit| !logit.is_finite()) {
             let path = model.directory.path().display();
             return Err(InputError(format!("{path}: the model's logits are not finite")).into());

@@ -1,18 +1,26 @@
 //! The texts that `predict` is given.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::InputError;
+use crate::data::MAX_TEXT_BYTES;
 
 /// Texts that are in memory at once: enough to sort by length, few enough to stream.
 const WINDOW: usize = 1_024;
+/// Long texts make a window full before that.
+const WINDOW_BYTES: usize = 16 << 20;
+/// The longest line that is read: a record may hold more than its text.
+const MAX_LINE_BYTES: usize = 16 << 20;
 
 /// Lines of text, or JSONL with a `text` field; which of them, the first line tells.
+///
+/// Holds a window and a line at most, however long the input or one of its lines is.
 pub struct Source {
     name: String,
     reader: Box<dyn BufRead>,
@@ -39,7 +47,17 @@ impl Source {
         } else {
             ("stdin".to_owned(), Box::new(BufReader::new(io::stdin())))
         };
-        Ok(Self { name, reader, num_lines: 0, is_jsonl: None })
+        Ok(Self::new(name, reader))
+    }
+
+    /// What a reader gives; `name` stands for it in messages.
+    pub fn new(name: impl Into<String>, reader: Box<dyn BufRead>) -> Self {
+        Self { name: name.into(), reader, num_lines: 0, is_jsonl: None }
+    }
+
+    /// What stands for it in messages.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The next texts; none at the end.
@@ -48,8 +66,10 @@ impl Source {
     /// A line that is no text, by its number.
     pub fn window(&mut self) -> Result<Vec<String>> {
         let mut texts = Vec::new();
-        while texts.len() < WINDOW {
+        let mut num_bytes = 0;
+        while texts.len() < WINDOW && num_bytes < WINDOW_BYTES {
             let Some(text) = self.next_text()? else { break };
+            num_bytes += text.len();
             texts.push(text);
         }
         Ok(texts)
@@ -67,14 +87,21 @@ impl Source {
 
     fn next_line(&mut self) -> Result<Option<String>> {
         let mut line = Vec::new();
-        let read = self
-            .reader
+        // One byte more than allowed tells that a line is longer.
+        let read = (&mut self.reader)
+            .take(MAX_LINE_BYTES as u64 + 1)
             .read_until(b'\n', &mut line)
             .with_context(|| format!("{}: cannot be read", self.name))?;
         if read == 0 {
             return Ok(None);
         }
         self.num_lines += 1;
+        if line.len() > MAX_LINE_BYTES && !line.ends_with(b"\n") {
+            let most = format!("expected at most {} MiB in a line", MAX_LINE_BYTES >> 20);
+            return Err(self
+                .wrong(&format!("{most}, found more; give one text a line, or JSONL"))
+                .into());
+        }
         while line.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
             line.pop();
         }
@@ -91,26 +118,100 @@ impl Source {
     }
 
     fn text_of(&mut self, line: String) -> Result<String> {
-        let record = || serde_json::from_str::<Value>(&line);
-        let is_jsonl =
-            *self.is_jsonl.get_or_insert_with(|| record().is_ok_and(|record| record.is_object()));
+        let is_jsonl = *self.is_jsonl.get_or_insert_with(|| is_object(&line));
         let text = if is_jsonl {
-            let record =
-                record().map_err(|error| self.wrong(&format!("expected JSON: {error}")))?;
-            match record.get("text") {
-                Some(Value::String(text)) => text.clone(),
-                _ => return Err(self.wrong("expected an object with a string `text`").into()),
+            let expected = "expected an object with a string `text`";
+            if !line.trim_start().starts_with('{') {
+                return Err(self.wrong(expected).into());
             }
+            let record: Record = serde_json::from_str(&line).map_err(|error| {
+                let expected = if error.is_data() { expected } else { "expected JSON" };
+                self.wrong(&format!("{expected}: {error}"))
+            })?;
+            record.text
         } else {
             line
         };
         if text.trim().is_empty() {
             return Err(self.wrong("expected a text, found none; remove the line").into());
         }
+        if text.len() > MAX_TEXT_BYTES {
+            let found = text.len();
+            return Err(self
+                .wrong(&format!(
+                    "expected a text of at most {MAX_TEXT_BYTES} bytes, found {found}; shorten it: \
+                     a model reads no more than its beginning"
+                ))
+                .into());
+        }
         Ok(text)
     }
 
     fn wrong(&self, problem: &str) -> InputError {
         InputError(format!("{}: line {}: {problem}", self.name, self.num_lines))
+    }
+}
+
+/// A line of JSONL. What other fields hold is passed over, however deep it is.
+#[derive(Deserialize)]
+struct Record {
+    text: String,
+}
+
+fn is_object(line: &str) -> bool {
+    line.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(line).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    fn windows(content: &[u8]) -> Result<Vec<Vec<String>>> {
+        let mut source = Source::new("texts", Box::new(Cursor::new(content.to_vec())));
+        let mut windows = Vec::new();
+        loop {
+            let window = source.window()?;
+            if window.is_empty() {
+                return Ok(windows);
+            }
+            windows.push(window);
+        }
+    }
+
+    #[test]
+    fn what_lies_deep_in_another_field_changes_nothing() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let record = format!("{{\"x\": {deep}, \"text\": \"good\"}}\n");
+        assert_eq!(windows(record.repeat(2).as_bytes()).unwrap(), [["good", "good"]]);
+        let error = windows(format!("{record}{deep}\n").as_bytes()).unwrap_err().to_string();
+        assert_eq!(error, "texts: line 2: expected an object with a string `text`");
+        let record = format!("{record}{{\"text\": {deep}}}\n");
+        let error = windows(record.as_bytes()).unwrap_err().to_string();
+        assert!(error.starts_with("texts: line 2: expected an object with a string `text`: "));
+    }
+
+    #[test]
+    fn long_texts_fill_a_window_and_longer_ones_are_refused() {
+        let long = format!("{}\n", "a".repeat(MAX_TEXT_BYTES));
+        let sizes: Vec<usize> =
+            windows(long.repeat(40).as_bytes()).unwrap().iter().map(Vec::len).collect();
+        assert_eq!(sizes, [16, 16, 8]);
+        let error = windows(format!("good\na{long}").as_bytes()).unwrap_err().to_string();
+        let told = "texts: line 2: expected a text of at most 1048576 bytes, found 1048577; ";
+        assert!(error.starts_with(told), "{error}");
+    }
+
+    #[test]
+    fn a_line_without_end_is_refused_when_it_gets_too_long() {
+        let mut source = Source::new("zeros", Box::new(BufReader::new(io::repeat(b'0'))));
+        let error = source.window().unwrap_err().to_string();
+        assert!(error.starts_with("zeros: line 1: expected at most 16 MiB in a line"), "{error}");
+        let error = windows("\r".repeat(MAX_LINE_BYTES + 2).as_bytes()).unwrap_err().to_string();
+        assert!(error.starts_with("texts: line 1: expected at most 16 MiB in a line"), "{error}");
+        let padding = " ".repeat(MAX_LINE_BYTES - 17);
+        let line = format!("{{\"text\": \"good\"{padding}}}\r\n");
+        assert_eq!(windows(line.as_bytes()).unwrap(), [["good"]]);
     }
 }

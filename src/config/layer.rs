@@ -10,6 +10,11 @@ use super::{ConfigError, RunConfig};
 /// The names of the presets.
 pub const PRESETS: [&str; 2] = ["reference-fomaml", "reference-reptile"];
 
+/// How much of an assignment names it in messages.
+const MAX_NAME_CHARS: usize = 200;
+/// As deep as a key in a file may be; dropping far deeper tables would overflow the stack.
+const MAX_KEY_PARTS: usize = 80;
+
 /// One source of configuration: a name for error messages, and the keys it sets.
 #[derive(Clone, Debug)]
 pub struct Layer {
@@ -40,9 +45,12 @@ impl Layer {
     /// The layer of one `--set key=value`; the value is TOML, or else a string.
     ///
     /// # Errors
-    /// No `=`, or an empty key.
+    /// No `=`, or a key that is empty or nested too deep.
     pub fn from_assignment(assignment: &str) -> Result<Self, ConfigError> {
-        let source_name = format!("--set {assignment}");
+        let source_name = match assignment.char_indices().nth(MAX_NAME_CHARS) {
+            Some((end, _)) => format!("--set {}...", &assignment[..end]),
+            None => format!("--set {assignment}"),
+        };
         let (key, value) = assignment
             .split_once('=')
             .filter(|(key, _)| !key.trim().is_empty())
@@ -50,6 +58,11 @@ impl Layer {
                 source_name: source_name.clone(),
                 reason: "expected key=value, such as inner.lr=1e-4".into(),
             })?;
+        let num_parts = key.split('.').count();
+        if num_parts > MAX_KEY_PARTS {
+            let reason = format!("expected a key such as inner.lr, found one of {num_parts} parts");
+            return Err(ConfigError::Malformed { source_name, reason });
+        }
         let value = match format!("value = {value}").parse::<Table>() {
             Ok(mut table) if table.len() == 1 => {
                 table.remove("value").expect("the only key of the table")
@@ -64,19 +77,22 @@ impl Layer {
         Self { source_name: format!("--{flag}"), table: nested(key, value.into()) }
     }
 
-    /// The layer of a preset.
+    /// The layer of a preset that another layer names.
     ///
     /// # Errors
     /// An unknown name.
-    pub fn from_preset(name: &str) -> Result<Self, ConfigError> {
+    pub fn from_preset(name: &str, named_by: &str) -> Result<Self, ConfigError> {
         let algo = match name {
             "reference-fomaml" => "fomaml",
             "reference-reptile" => "reptile",
             _ => {
-                return Err(ConfigError::Invalid(format!(
-                    "preset: expected one of {}, found \"{name}\"",
-                    PRESETS.join(", ")
-                )));
+                return Err(ConfigError::Malformed {
+                    source_name: named_by.to_owned(),
+                    reason: format!(
+                        "preset: expected one of {}, found \"{name}\"",
+                        PRESETS.join(", ")
+                    ),
+                });
             }
         };
         // The settings of the reference implementation (mailong25/meta-learning-bert): its "inner

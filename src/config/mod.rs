@@ -97,12 +97,13 @@ impl RunConfig {
     /// Unknown keys, wrong types, an unknown preset.
     pub fn from_layers(layers: &[Layer]) -> Result<Self, ConfigError> {
         let defaults = Table::try_from(Self::default()).expect("defaults serialise");
-        let preset = layers
-            .iter()
-            .rev()
-            .find_map(|layer| layer.table.get("preset").and_then(Value::as_str))
-            .filter(|name| !name.is_empty())
-            .map(Layer::from_preset)
+        let named = layers.iter().rev().find_map(|layer| {
+            let name = layer.table.get("preset").and_then(Value::as_str)?;
+            Some((name, &layer.source_name))
+        });
+        let preset = named
+            .filter(|(name, _)| !name.is_empty())
+            .map(|(name, source_name)| Layer::from_preset(name, source_name))
             .transpose()?;
         let mut merged = defaults.clone();
         let mut config = Self::default();
@@ -261,6 +262,19 @@ mod tests {
         let error = RunConfig::from_layers(&[Layer::from_assignment("inner.lr=fast").unwrap()]);
         let error = error.unwrap_err().to_string();
         assert!(error.starts_with("--set inner.lr=fast: "), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_preset_is_told_with_its_source() {
+        let error = RunConfig::from_layers(&[layer("preset = \"reference\"")]).unwrap_err();
+        let told = "test.toml: preset: expected one of reference-fomaml, reference-reptile, found";
+        assert!(error.to_string().starts_with(told), "{error}");
+    }
+
+    #[test]
+    fn a_key_of_too_many_parts_is_refused() {
+        let error = Layer::from_assignment(&format!("{}b=1", "a.".repeat(60_000))).unwrap_err();
+        assert!(error.to_string().ends_with("such as inner.lr, found one of 60001 parts"));
     }
 
     #[test]

@@ -10,7 +10,10 @@ use sha2::{Digest, Sha256};
 
 use super::problem::{DataError, Place, Problem, Problems, quote, quote_list};
 use super::record::{Field, RawRecord};
-use super::{Dataset, ExampleId, LabelId, Review};
+use super::{Dataset, ExampleId, LabelId, MAX_TEXT_BYTES, Review};
+
+/// The longest name of a label or domain; names stand in messages and in tables.
+const MAX_NAME_BYTES: usize = 1_000;
 
 /// Checks a label set that the user gave; an empty one stands for none.
 pub(super) fn check_label_set(labels: &[String], problems: &mut Problems) {
@@ -108,10 +111,13 @@ impl<'l> Checker<'l> {
             }
         };
         // All three are checked before any of them gives up: a record shows all its problems.
-        let text = string_of(problems, place, "text", text);
+        let text = string_of(problems, place, "text", text)
+            .filter(|text| is_short(problems, place, "text", text, MAX_TEXT_BYTES));
         let label = label_of(problems, place, label)
+            .filter(|label| is_short(problems, place, "label", label, MAX_NAME_BYTES))
             .and_then(|label| self.known_label(problems, place, label));
-        let domain = string_of(problems, place, "domain", domain);
+        let domain = string_of(problems, place, "domain", domain)
+            .filter(|domain| is_short(problems, place, "domain", domain, MAX_NAME_BYTES));
         if let (Some(text), Some(label), Some(domain)) = (text, label, domain) {
             let domain = self.domains.id(&domain);
             let (text, position) = (text.into_owned(), self.num_records - 1);
@@ -204,6 +210,17 @@ fn string_of<'a>(
     };
     problems.push(Problem::expected(place, subject(name), "a string that is not empty", found));
     None
+}
+
+/// Whether a field's value has `most` bytes at most; reports it where it has more.
+fn is_short(problems: &mut Problems, place: Place, name: &str, value: &str, most: usize) -> bool {
+    let is_short = value.len() <= most;
+    if !is_short {
+        let expected = format!("at most {most} bytes");
+        let problem = Problem::expected(place, subject(name), expected, value.len());
+        problems.push(problem.with_fix("shorten it"));
+    }
+    is_short
 }
 
 fn label_of<'a>(problems: &mut Problems, place: Place, field: Field<'a>) -> Option<Cow<'a, str>> {

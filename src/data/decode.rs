@@ -8,19 +8,25 @@ use std::io::Read;
 use super::form::Form;
 use super::problem::{Place, Problem, Problems};
 
+/// How many times its size a gzip file may decompress to. Labelled texts are at three to twenty; a file made to fill the
+/// memory is at a thousand.
+const MAX_RATIO: usize = 100;
+/// What a gzip file may decompress to however small it is.
+const ALWAYS_DECOMPRESSED: usize = 64 << 20;
+
 /// Decompresses gzip, and returns the text with its byte order mark removed.
 ///
 /// Invalid UTF-8 is reported and replaced, so that the other problems of the file are found as well.
 pub(super) fn decode<'a>(bytes: &'a [u8], problems: &mut Problems) -> Cow<'a, str> {
     let is_gzip = bytes.starts_with(&[0x1f, 0x8b]);
     let bytes = if is_gzip {
-        let mut decompressed = Vec::new();
-        if let Err(error) = flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut decompressed)
-        {
-            problems.push(Problem::new(Place::File, "", format!("not a whole gzip file: {error}")));
-            return Cow::Borrowed("");
+        match decompress(bytes) {
+            Ok(decompressed) => Cow::Owned(decompressed),
+            Err(problem) => {
+                problems.push(problem);
+                return Cow::Borrowed("");
+            }
         }
-        Cow::Owned(decompressed)
     } else {
         Cow::Borrowed(bytes)
     };
@@ -45,22 +51,34 @@ pub(super) fn decode<'a>(bytes: &'a [u8], problems: &mut Problems) -> Cow<'a, st
     }
 }
 
+fn decompress(bytes: &[u8]) -> Result<Vec<u8>, Problem> {
+    let most = bytes.len().saturating_mul(MAX_RATIO).max(ALWAYS_DECOMPRESSED);
+    let mut decompressed = Vec::new();
+    flate2::read::MultiGzDecoder::new(bytes)
+        .take(most as u64 + 1)
+        .read_to_end(&mut decompressed)
+        .map_err(|error| Problem::new(Place::File, "", format!("not a whole gzip file: {error}")))?;
+    if decompressed.len() > most {
+        let expected =
+            format!("at most {most} bytes of decompressed text, {MAX_RATIO} times its size");
+        let problem = Problem::expected(Place::File, "", expected, "more");
+        return Err(problem.with_fix("if it is no mistake, decompress it with gunzip first"));
+    }
+    Ok(decompressed)
+}
+
 fn report_invalid_utf8(bytes: &[u8], is_gzip: bool, problems: &mut Problems) {
     let mut places = Places::new(bytes);
     let mut offset = 0;
     for chunk in bytes.utf8_chunks() {
         offset += chunk.valid().len();
         if let Some(first) = chunk.invalid().first() {
-            let place = places.of(offset);
             let after = if is_gzip { " of the decompressed file" } else { "" };
-            problems.push(
-                Problem::new(
-                    place,
-                    "",
-                    format!("invalid UTF-8 at byte offset {offset}{after}: 0x{first:02x}"),
-                )
-                .with_fix("save the file as UTF-8"),
-            );
+            problems.push_with(|| {
+                let message =
+                    format!("invalid UTF-8 at byte offset {offset}{after}: 0x{first:02x}");
+                Problem::new(places.of(offset), "", message).with_fix("save the file as UTF-8")
+            });
         }
         offset += chunk.invalid().len();
     }

@@ -8,6 +8,7 @@ pub mod corpus;
 mod decode;
 pub mod episode;
 pub mod folds;
+mod foreign;
 mod form;
 pub mod leaks;
 pub mod minibatch;
@@ -41,6 +42,9 @@ pub use token_subset::TokenSubset;
 pub use tokenizer::{Encoding, TextTokenizer, TokenizerError};
 
 use serde::{Deserialize, Serialize};
+
+/// The longest text, far beyond what a model reads of it: taking one apart needs sixty times its length of memory.
+pub const MAX_TEXT_BYTES: usize = 1 << 20;
 
 /// What to read and how to split it: the `[data]` section of a configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -126,9 +126,14 @@ pub(crate) struct Problems {
 
 impl Problems {
     pub(crate) fn push(&mut self, problem: Problem) {
+        self.push_with(|| problem);
+    }
+
+    /// Adds a problem that is put into words only where it is shown: a file may have one a byte.
+    pub(crate) fn push_with(&mut self, problem: impl FnOnce() -> Problem) {
         self.count += 1;
         if self.shown.len() < MAX_SHOWN {
-            self.shown.push(problem);
+            self.shown.push(problem());
         }
     }
 

@@ -173,6 +173,7 @@ impl Dataset {
 mod tests {
     use std::io::Write;
 
+    use super::super::MAX_TEXT_BYTES;
     use super::*;
 
     const TWO: &str = r#"[{"text":"good","label":"pos","domain":"b & c"},{"text":"bad","label":"neg","domain":"a","id":[1,{"x":2}]}]"#;
@@ -281,6 +282,25 @@ mod tests {
                 r#"record 6, field "text": stands more than once in the record"#,
             ]
         );
+    }
+
+    #[test]
+    fn texts_and_names_of_any_length_would_exhaust_the_memory() {
+        let record = |text: usize, label: usize, domain: usize| {
+            let [text, label, domain] = [text, label, domain].map(|length| "a".repeat(length));
+            format!(r#"{{"text":"{text}","label":"{label}","domain":"{domain}"}}"#)
+        };
+        let longest = record(MAX_TEXT_BYTES, 1_000, 1_000);
+        parse(format!("{longest}\n{}", record(1, 1, 1))).unwrap();
+        let longer = record(MAX_TEXT_BYTES + 1, 1_001, 1_001);
+        let error = parse(format!("{longest}\n{longer}")).unwrap_err();
+        let lines: Vec<String> = error.problems.iter().map(ToString::to_string).collect();
+        let told = [
+            r#"line 2, field "text": expected at most 1048576 bytes, found 1048577; shorten it"#,
+            r#"line 2, field "label": expected at most 1000 bytes, found 1001; shorten it"#,
+            r#"line 2, field "domain": expected at most 1000 bytes, found 1001; shorten it"#,
+        ];
+        assert_eq!(lines, told);
     }
 
     #[test]

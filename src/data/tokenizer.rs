@@ -8,8 +8,9 @@ use std::{fs, io};
 use rayon::prelude::*;
 use tokenizers::Tokenizer;
 
-use super::vocab::{VocabOptions, wordpiece_tokenizer};
-use super::words::{WordCache, is_word_local};
+use super::foreign;
+use super::vocab::{VocabOptions, to_json, wordpiece_tokenizer};
+use super::words::{WordCache, check_longest_word, is_word_local};
 
 const TOKENIZER_JSON: &str = "tokenizer.json";
 const VOCAB_TXT: &str = "vocab.txt";
@@ -36,8 +37,10 @@ pub enum TokenizerError {
     #[error("max_length: expected at least {MIN_LENGTH} ([CLS], a wordpiece, [SEP]), found {0}")]
     MaxLength(usize),
     /// The tokenizer refused a text.
-    #[error("the tokenizer refused the text {text}: {reason}")]
+    #[error("{}: the tokenizer refused the text {text}: {reason}", file.display())]
     Encode {
+        /// The file that the tokenizer was read from.
+        file: PathBuf,
         /// The beginning of the text, quoted.
         text: String,
         /// What the tokenizer said.
@@ -58,6 +61,8 @@ pub struct Encoding {
 #[derive(Clone)]
 pub struct TextTokenizer {
     tokenizer: Tokenizer,
+    /// What it was read from.
+    file: PathBuf,
     /// Names and bytes of the tokenizer's files: a checkpoint hours from now must not depend on their staying where
     /// they are.
     files: Vec<(String, Vec<u8>)>,
@@ -87,7 +92,9 @@ impl TextTokenizer {
         let model_dir = model_dir.as_ref();
         let [json, vocab] = [TOKENIZER_JSON, VOCAB_TXT].map(|name| model_dir.join(name));
         let (mut tokenizer, file) = if json.is_file() {
-            (Tokenizer::from_bytes(read(&json)?).map_err(|error| malformed(&json, error))?, &json)
+            let bytes = read(&json)?;
+            let tokenizer = foreign::call(|| Tokenizer::from_bytes(bytes));
+            (tokenizer.map_err(|reason| malformed(&json, reason))?, &json)
         } else if vocab.is_file() {
             (from_vocab(model_dir, &vocab)?, &vocab)
         } else {
@@ -96,6 +103,7 @@ impl TextTokenizer {
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|error| malformed(file, error))?;
 
+        check_longest_word(&tokenizer).map_err(|reason| malformed(file, reason))?;
         let (cls_id, sep_id) = frame_of(&tokenizer, file)?;
         let names = [TOKENIZER_JSON, VOCAB_TXT, TOKENIZER_CONFIG, "special_tokens_map.json"];
         let mut files = Vec::new();
@@ -106,12 +114,15 @@ impl TextTokenizer {
             }
         }
         if file == &vocab {
-            let json = tokenizer.to_string(true).map_err(|error| malformed(file, error))?;
+            let json = to_json(&tokenizer).map_err(|error| malformed(file, error))?;
             files.push((TOKENIZER_JSON.to_owned(), json.into_bytes()));
         }
-        let max_id = tokenizer.get_vocab(true).into_values().max().unwrap_or(0);
+        // The file states the ids of [CLS] and [SEP] a second time, apart from the vocabulary.
+        let ids = tokenizer.get_vocab(true).into_values().chain([cls_id, sep_id]);
+        let max_id = ids.max().expect("there are the two ids of the frame");
         let is_word_local = is_word_local(&tokenizer);
-        Ok(Self { is_word_local, tokenizer, files, max_id, cls_id, sep_id })
+        let file = file.to_owned();
+        Ok(Self { is_word_local, tokenizer, file, files, max_id, cls_id, sep_id })
     }
 
     /// Encodes every text with `[CLS]` and `[SEP]`, on all threads, in the order given.
@@ -168,16 +179,16 @@ impl TextTokenizer {
         max_length: usize,
         words: &mut WordCache<'_>,
     ) -> Result<Encoding, TokenizerError> {
-        let refused = |error: tokenizers::Error| TokenizerError::Encode {
-            text: super::problem::quote(text),
-            reason: error.to_string(),
+        let refused = |reason| {
+            let (file, text) = (self.file.clone(), super::problem::quote(text));
+            TokenizerError::Encode { file, text, reason }
         };
         let mut ids = vec![self.cls_id];
         if self.is_word_local {
             words.encode(text, &mut ids).map_err(refused)?;
         } else {
-            let encoding = self.tokenizer.encode_fast(text, false).map_err(refused)?;
-            ids.extend_from_slice(encoding.get_ids());
+            let encoding = foreign::call(|| self.tokenizer.encode_fast(text, false));
+            ids.extend_from_slice(encoding.map_err(refused)?.get_ids());
         }
         let full_length = ids.len() + 1;
         ids.truncate(max_length - 1);
@@ -213,7 +224,8 @@ fn from_vocab(model_dir: &Path, vocab: &Path) -> Result<Tokenizer, TokenizerErro
 
 /// The ids that the tokenizer puts before and behind a text.
 fn frame_of(tokenizer: &Tokenizer, file: &Path) -> Result<(u32, u32), TokenizerError> {
-    let frame = tokenizer.encode_fast("", true).map_err(|error| malformed(file, error))?;
+    let frame = foreign::call(|| tokenizer.encode_fast("", true));
+    let frame = frame.map_err(|reason| malformed(file, reason))?;
     match frame.get_ids() {
         &[cls_id, sep_id] => Ok((cls_id, sep_id)),
         ids => {
@@ -371,6 +383,43 @@ mod tests {
         fs::write(&path, json.to_string()).unwrap();
         let texts = ["the un good great", "the"];
         assert_eq!(ids(directory.path(), &texts, 9), [vec![2, 5, 6, 21, 23, 3], vec![2, 5, 3]]);
+    }
+
+    /// The tokenizer of [`VOCAB`] as `tokenizer.json`, with one part replaced.
+    fn changed_json(part: &str, value: serde_json::Value) -> tempfile::TempDir {
+        let directory = vocab_dir(None);
+        TextTokenizer::open(directory.path()).unwrap().save_into(directory.path()).unwrap();
+        let path = directory.path().join("tokenizer.json");
+        let mut json: serde_json::Value =
+            serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        *json.pointer_mut(part).unwrap() = value;
+        fs::write(path, json.to_string()).unwrap();
+        directory
+    }
+
+    #[test]
+    fn where_the_tokenizers_crate_panics_the_file_is_refused() {
+        let charsmap = serde_json::json!({"type": "Precompiled", "precompiled_charsmap": "AAQAAA"});
+        let directory = changed_json("/normalizer", charsmap);
+        let error = TextTokenizer::open(directory.path()).unwrap_err().to_string();
+        assert!(error.contains("tokenizer.json: the tokenizers crate gave up: "), "{error}");
+
+        // Backtracks without end, as far as Oniguruma lets it.
+        let split = serde_json::json!({"type": "Split", "pattern": {"Regex": "(a|ab|b)*bc"},
+            "behavior": "Isolated", "invert": false});
+        let directory = changed_json("/pre_tokenizer", split);
+        let tokenizer = TextTokenizer::open(directory.path()).unwrap();
+        let text = format!("{}xbc", "abb".repeat(100));
+        let error = tokenizer.encode_batch(&[text], 9).unwrap_err().to_string();
+        assert!(error.contains("tokenizer.json: the tokenizer refused the text \"abb"), "{error}");
+    }
+
+    #[test]
+    fn the_ids_of_the_frame_count_among_all_ids() {
+        let cls = serde_json::json!({"id": "[CLS]", "ids": [700], "tokens": ["[CLS]"]});
+        let directory = changed_json("/post_processor/special_tokens/[CLS]", cls);
+        assert_eq!(TextTokenizer::open(directory.path()).unwrap().max_id(), 700);
+        assert_eq!(ids(directory.path(), &["good"], 9), [[700, 21, 3]]);
     }
 
     #[test]

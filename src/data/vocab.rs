@@ -2,7 +2,10 @@
 //!
 //! The result equals Hugging Face's `BertTokenizerFast` on the same files.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
+use serde_json::Value;
 use tokenizers::decoders::wordpiece::WordPiece as WordPieceDecoder;
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
@@ -35,10 +38,8 @@ pub(super) fn wordpiece_tokenizer(
     vocab: &str,
     options: &VocabOptions,
 ) -> Result<Tokenizer, String> {
-    let reason = |error: tokenizers::Error| error.to_string();
-    // WordPiece::from_file trims every line, which merges pieces that differ in white space only; its empty
-    // vocabulary is the one public way to a map of the type that the builder takes.
-    let mut ids = WordPiece::read_bytes(b"").map_err(reason)?;
+    // WordPiece::from_file trims every line, which merges pieces that differ in white space only.
+    let mut ids = HashMap::new();
     for (id, line) in (0..).zip(vocab.strip_suffix('\n').unwrap_or(vocab).split('\n')) {
         ids.insert(line.strip_suffix('\r').unwrap_or(line).to_owned(), id);
     }
@@ -48,12 +49,7 @@ pub(super) fn wordpiece_tokenizer(
         }
     }
     let (cls, sep) = (ids["[CLS]"], ids["[SEP]"]);
-    let model = WordPiece::builder()
-        .vocab(ids)
-        .unk_token(UNKNOWN.to_owned())
-        .max_input_chars_per_word(100)
-        .build();
-    let model = model.map_err(reason)?;
+    let model = wordpiece(ids).map_err(|error| error.to_string())?;
     // Only tokens of the vocabulary: another one would get an id outside the embedding table.
     let special = ["[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"];
     let special: Vec<AddedToken> = special
@@ -81,4 +77,35 @@ pub(super) fn wordpiece_tokenizer(
         .with_decoder(Some(WordPieceDecoder::default()));
     tokenizer.add_special_tokens(&special);
     Ok(tokenizer)
+}
+
+fn wordpiece(ids: impl IntoIterator<Item = (String, u32)>) -> tokenizers::Result<WordPiece> {
+    // The empty vocabulary is the one public way to a map of the type that the builder takes.
+    let mut vocab = WordPiece::read_bytes(b"")?;
+    vocab.extend(ids);
+    WordPiece::builder()
+        .vocab(vocab)
+        .unk_token(UNKNOWN.to_owned())
+        .max_input_chars_per_word(100)
+        .build()
+}
+
+/// A tokenizer of [`wordpiece_tokenizer`] as `tokenizer.json` holds it.
+///
+/// A line that stands twice in `vocab.txt` leaves an id without a wordpiece. Where there is one, the tokenizers crate prints
+/// a warning, on stdout, among the results: it is given consecutive ids to write, which then make way for the right ones.
+///
+/// # Errors
+/// The reason, in words.
+pub(super) fn to_json(tokenizer: &Tokenizer) -> Result<String, String> {
+    let reason = |error: serde_json::Error| error.to_string();
+    let mut ids: Vec<(String, u32)> = tokenizer.get_vocab(false).into_iter().collect();
+    ids.sort_unstable_by_key(|(_, id)| *id);
+    let consecutive = (0..).zip(&ids).map(|(position, (piece, _))| (piece.clone(), position));
+    let mut written = tokenizer.clone();
+    written.with_model(wordpiece(consecutive).map_err(|error| error.to_string())?);
+    let mut json = serde_json::to_value(&written).map_err(reason)?;
+    let ids = ids.into_iter().map(|(piece, id)| (piece, Value::from(id)));
+    json["model"]["vocab"] = Value::Object(ids.collect());
+    serde_json::to_string_pretty(&json).map_err(reason)
 }

@@ -4,12 +4,16 @@
 
 use std::collections::HashMap;
 
-use tokenizers::{NormalizerWrapper, PreTokenizerWrapper, Tokenizer};
+use tokenizers::{ModelWrapper, NormalizerWrapper, PreTokenizerWrapper, Tokenizer};
+
+use super::foreign;
 
 /// Longer words hardly come twice.
 const MAX_WORD_BYTES: usize = 32;
 /// Bounds the memory of a thread to some ten megabytes, whatever the texts hold.
 const MAX_WORDS: usize = 100_000;
+/// The longest word that is taken apart into wordpieces; a longer one is `[UNK]`.
+const MAX_PIECED_CHARS: usize = 1_000;
 
 /// Whether a text has the ids of its space-separated words, one after the other.
 ///
@@ -24,6 +28,19 @@ pub(super) fn is_word_local(tokenizer: &Tokenizer) -> bool {
         })
 }
 
+/// Refuses a tokenizer that would take words of any length apart, in time that grows with the cube of the length.
+pub(super) fn check_longest_word(tokenizer: &Tokenizer) -> Result<(), String> {
+    match tokenizer.get_model() {
+        ModelWrapper::WordPiece(model) if model.max_input_chars_per_word > MAX_PIECED_CHARS => {
+            let found = model.max_input_chars_per_word;
+            Err(format!(
+                "expected `max_input_chars_per_word` of at most {MAX_PIECED_CHARS}, found {found}; BERT's is 100"
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The ids of the words met so far.
 pub(super) struct WordCache<'t> {
     tokenizer: &'t Tokenizer,
@@ -36,13 +53,13 @@ impl<'t> WordCache<'t> {
     }
 
     /// Appends the ids of `text`, without `[CLS]` and `[SEP]`.
-    pub(super) fn encode(&mut self, text: &str, ids: &mut Vec<u32>) -> tokenizers::Result<()> {
+    pub(super) fn encode(&mut self, text: &str, ids: &mut Vec<u32>) -> Result<(), String> {
         for word in text.split(' ').filter(|word| !word.is_empty()) {
             if let Some(known) = self.ids_of.get(word) {
                 ids.extend_from_slice(known);
                 continue;
             }
-            let encoding = self.tokenizer.encode_fast(word, false)?;
+            let encoding = foreign::call(|| self.tokenizer.encode_fast(word, false))?;
             ids.extend_from_slice(encoding.get_ids());
             if word.len() <= MAX_WORD_BYTES && self.ids_of.len() < MAX_WORDS {
                 self.ids_of.insert(word.to_owned(), encoding.get_ids().into());
@@ -119,6 +136,18 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn words_of_any_length_are_not_taken_apart() {
+        let mut tokenizer = tokenizer("{}");
+        assert_eq!(check_longest_word(&tokenizer), Ok(()));
+        let ModelWrapper::WordPiece(mut model) = tokenizer.get_model().clone() else { panic!() };
+        model.max_input_chars_per_word = 1_001;
+        tokenizer.with_model(model);
+        let reason = check_longest_word(&tokenizer).unwrap_err();
+        let told = "expected `max_input_chars_per_word` of at most 1000, found 1001; BERT's is 100";
+        assert_eq!(reason, told);
     }
 
     #[test]

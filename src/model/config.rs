@@ -143,8 +143,9 @@ impl BertConfig {
         for (name, found) in
             [("layer_norm_eps", self.layer_norm_eps), ("initializer_range", self.initializer_range)]
         {
-            if !(found > 0.0 && found.is_finite()) {
-                return Err(format!("expected `{name}` above 0, found {found}"));
+            // Weights are drawn and layers normalised in float32, where far larger numbers are infinite.
+            if !(found > 0.0 && found <= 1e3) {
+                return Err(format!("expected `{name}` above 0 and at most 1000, found {found}"));
             }
         }
         Ok(())
@@ -152,12 +153,13 @@ impl BertConfig {
 }
 
 /// The labels that `id2label` of a parsed `config.json` names, in the order of their ids; `None`
-/// where it is absent.
+/// where it is absent or empty.
 ///
 /// # Errors
 /// Ids that are not 0, 1, 2, ...
 pub fn labels_of(raw: &Map<String, Value>) -> Result<Option<Vec<String>>, String> {
-    let Some(map) = raw.get("id2label").and_then(Value::as_object) else { return Ok(None) };
+    let map = raw.get("id2label").and_then(Value::as_object);
+    let Some(map) = map.filter(|map| !map.is_empty()) else { return Ok(None) };
     let mut labels = Vec::with_capacity(map.len());
     for id in 0..map.len() {
         let label = map.get(&id.to_string()).and_then(Value::as_str);
@@ -216,9 +218,17 @@ mod tests {
             serde_json::json!({ "vocab_size": -1 }),
             serde_json::json!({ "vocab_size": "many" }),
             serde_json::json!({ "layer_norm_eps": 0.0 }),
+            serde_json::json!({ "initializer_range": 1e39 }),
         ] {
             assert!(BertConfig::from_json(&object(bad.clone())).is_err(), "{bad} was accepted");
         }
+    }
+
+    #[test]
+    fn no_labels_are_as_good_as_none_named() {
+        assert_eq!(labels_of(&object(serde_json::json!({ "id2label": {} }))), Ok(None));
+        let raw = object(serde_json::json!({ "id2label": { "1": "a" } }));
+        assert_eq!(labels_of(&raw).unwrap_err(), "`id2label` has no string for id 0");
     }
 
     #[test]

@@ -187,7 +187,12 @@ impl Weights {
                 return Err(malformed(format!("`{name}` and `{other}` are the same tensor")));
             }
         }
-        Ok(Self { path, bytes, names })
+        let weights = Self { path, bytes, names };
+        if weights.num_head_labels() == Some(0) {
+            let reason = "`classifier.weight`: expected a row for each label, found none";
+            return Err(PretrainedError::Malformed { path: weights.path, reason: reason.into() });
+        }
+        Ok(weights)
     }
 
     /// The labels of the file's classification head by number; `None` where it has no head.
@@ -319,5 +324,14 @@ mod tests {
         ] {
             assert_eq!(canonical(found), expected);
         }
+    }
+
+    #[test]
+    fn a_head_without_labels_is_refused() {
+        let header = r#"{"classifier.weight":{"dtype":"F32","shape":[0,16],"data_offsets":[0,0]}}"#;
+        let file = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+        let error = Weights::parse("a.safetensors".into(), file).unwrap_err().to_string();
+        let told = "a.safetensors: `classifier.weight`: expected a row for each label, found none";
+        assert_eq!(error, told);
     }
 }
