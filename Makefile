@@ -16,7 +16,7 @@ COMPARE  :=
 .DELETE_ON_ERROR:
 # Training, evaluating and building each want every core.
 .NOTPARALLEL:
-.PHONY: help setup demo test soak lint audit bench bench-reference clean libtorch encoder sample python build
+.PHONY: help setup demo test soak fuzz lint audit bench bench-reference clean libtorch encoder sample python build
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
@@ -39,6 +39,11 @@ test: libtorch encoder python ## run every test
 soak: libtorch python ## 201 kills, a fault in every call that changes a run, 2,000 steps without growth (10 minutes)
 	METABERT_PYTHONPATH="$$(.ci/setup python --path)" METABERT_KILLS=67 METABERT_FAULTS=all METABERT_LONG_STEPS=2000 OMP_NUM_THREADS=1 \
 		cargo test --release --test suite -- --nocapture --test-threads 2 crash faults memory
+
+# Other inputs every time, unless SEED says which; a failure names its seed. What takes memory without bound fails at 16 GiB.
+fuzz: libtorch encoder ## run the property tests on 100,000 inputs each (CASES=N, SEED=N for others)
+	ulimit -v 16777216; METABERT_CASES=$(or $(CASES),100000) METABERT_SEED=$(or $(SEED),$(shell date +%s)) OMP_NUM_THREADS=1 \
+		cargo test --release --test suite bad_input
 
 lint: libtorch ## check formatting and lints
 	cargo fmt --check

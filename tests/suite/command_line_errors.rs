@@ -26,8 +26,13 @@ pub fn message_of(answer: &Answer, arguments: &str) -> String {
 /// Runs the program, and checks that it refuses with a message that holds every part of `told`,
 /// between bars, and that it leaves `dir` as it was.
 pub fn refuses(dir: &Path, arguments: &str, told: &str) {
+    refuses_when(dir, arguments, told, || run(dir, arguments));
+}
+
+/// As [`refuses`], for a way to run the program in `dir` with `arguments`.
+pub fn refuses_when(dir: &Path, arguments: &str, told: &str, run: impl FnOnce() -> Answer) {
     let before = snapshot(dir);
-    let message = message_of(&run(dir, arguments), arguments);
+    let message = message_of(&run(), arguments);
     for part in told.split('|') {
         assert!(message.contains(part), "{arguments}: expected {part:?} in {message:?}");
     }

@@ -2,6 +2,7 @@
 //!
 //! One binary, since each would link libtorch again.
 
+mod bad_input;
 mod bert_parity;
 mod command_line;
 mod command_line_errors;
