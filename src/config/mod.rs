@@ -98,12 +98,16 @@ impl RunConfig {
     pub fn from_layers(layers: &[Layer]) -> Result<Self, ConfigError> {
         let defaults = Table::try_from(Self::default()).expect("defaults serialise");
         let named = layers.iter().rev().find_map(|layer| {
-            let name = layer.table.get("preset").and_then(Value::as_str)?;
+            let name = match layer.table.get("preset")? {
+                // Converting makes a string of it.
+                Value::Datetime(date) => date.to_string(),
+                name => name.as_str()?.to_owned(),
+            };
             Some((name, &layer.source_name))
         });
         let preset = named
             .filter(|(name, _)| !name.is_empty())
-            .map(|(name, source_name)| Layer::from_preset(name, source_name))
+            .map(|(name, source_name)| Layer::from_preset(&name, source_name))
             .transpose()?;
         let mut merged = defaults.clone();
         let mut config = Self::default();
@@ -266,9 +270,12 @@ mod tests {
 
     #[test]
     fn an_unknown_preset_is_told_with_its_source() {
-        let error = RunConfig::from_layers(&[layer("preset = \"reference\"")]).unwrap_err();
-        let told = "test.toml: preset: expected one of reference-fomaml, reference-reptile, found";
-        assert!(error.to_string().starts_with(told), "{error}");
+        for (value, found) in [("\"reference\"", "reference"), ("1979-05-27", "1979-05-27")] {
+            let error = RunConfig::from_layers(&[layer(&format!("preset = {value}"))]).unwrap_err();
+            let told =
+                "test.toml: preset: expected one of reference-fomaml, reference-reptile, found";
+            assert_eq!(error.to_string(), format!("{told} \"{found}\""));
+        }
     }
 
     #[test]
