@@ -15,6 +15,7 @@
 //! device     picks CPU or CUDA
 //! seed       derives every random stream
 //! atomic     writes files and directories completely or not at all
+//! bounded    reads files that have to be small
 //! torch_ext  what tch lacks, and the loops of the CPU path in C++
 //! ```
 //!
@@ -22,18 +23,19 @@
 //!
 //! ```text
 //! atomic     -
+//! bounded    -
 //! seed       -
 //! torch_ext  -
 //! device     torch_ext
-//! data       atomic seed
-//! model      data seed torch_ext
+//! data       atomic bounded seed
+//! model      bounded data seed torch_ext
 //! optim      model torch_ext
 //! meta       data model optim
 //! run        atomic data model optim
 //! train      data device meta model optim run seed torch_ext
-//! config     data meta train
+//! config     bounded data meta train
 //! cli        config meta
-//! commands   atomic cli config data device meta model optim run torch_ext train
+//! commands   atomic bounded cli config data device meta model optim run torch_ext train
 //! ```
 //!
 //! `data` knows no model, `model` knows no task, `meta` and `optim` know no file, clock or log: so
@@ -60,6 +62,7 @@
 #![warn(missing_docs)]
 
 pub mod atomic;
+pub mod bounded;
 pub mod cli;
 pub mod commands;
 pub mod config;

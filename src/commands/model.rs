@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::message::printable;
 use super::{InputError, print_result, settings};
 use crate::atomic::{ensure_writable, write_directory};
+use crate::bounded;
 use crate::cli::{InfoArgs, InitArgs};
 use crate::data::TextTokenizer;
 use crate::model::{BertConfig, Classifier, ModelDirectory, Precision, init as draw, pretrained};
@@ -148,7 +149,7 @@ fn architecture(name: &str) -> Result<Map<String, Value>> {
         "bert-mini" => sized(4, 256),
         "bert-tiny" => sized(2, 128),
         _ => {
-            let read = std::fs::read(Path::new(name)).map_err(|error| {
+            let read = bounded::read(Path::new(name), pretrained::MAX_CONFIG_MIB).map_err(|error| {
                 InputError(format!(
                     "--config {name}: expected bert-base, bert-mini, bert-tiny or a config.json: \
                      {error}"

@@ -1,15 +1,18 @@
 //! One source of configuration, and how sources are laid over each other.
 
-use std::fs;
+use std::io;
 use std::path::Path;
 
 use toml::{Table, Value};
 
 use super::{ConfigError, RunConfig};
+use crate::bounded;
 
 /// The names of the presets.
 pub const PRESETS: [&str; 2] = ["reference-fomaml", "reference-reptile"];
 
+/// The largest file.
+const MAX_FILE_MIB: u64 = 16;
 /// How much of an assignment names it in messages.
 const MAX_NAME_CHARS: usize = 200;
 /// As deep as a key in a file may be; dropping far deeper tables would overflow the stack.
@@ -31,10 +34,12 @@ impl Layer {
     /// An unreadable file, or one that is not TOML.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
         let source_name = path.display().to_string();
-        let text = fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
-            source_name: source_name.clone(),
-            reason: error.to_string(),
-        })?;
+        let text = bounded::read(path, MAX_FILE_MIB)
+            .and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other))
+            .map_err(|error| ConfigError::Unreadable {
+                source_name: source_name.clone(),
+                reason: error.to_string(),
+            })?;
         let table = text.parse::<Table>().map_err(|error| ConfigError::Malformed {
             source_name: source_name.clone(),
             reason: error.to_string().trim_end().replace('\n', "\n  "),

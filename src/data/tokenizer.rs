@@ -11,6 +11,7 @@ use tokenizers::Tokenizer;
 use super::foreign;
 use super::vocab::{VocabOptions, to_json, wordpiece_tokenizer};
 use super::words::{WordCache, check_longest_word, is_word_local};
+use crate::bounded;
 
 const TOKENIZER_JSON: &str = "tokenizer.json";
 const VOCAB_TXT: &str = "vocab.txt";
@@ -199,7 +200,8 @@ impl TextTokenizer {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, TokenizerError> {
-    fs::read(file).map_err(|error| malformed(file, error))
+    // The largest in use, of a quarter of a million wordpieces, have some thirty.
+    bounded::read(file, 128).map_err(|error| malformed(file, error))
 }
 
 fn malformed(file: &Path, reason: impl ToString) -> TokenizerError {
@@ -214,10 +216,8 @@ fn from_vocab(model_dir: &Path, vocab: &Path) -> Result<Tokenizer, TokenizerErro
         VocabOptions::default()
     };
     let content = String::from_utf8(read(vocab)?).map_err(|error| {
-        malformed(
-            vocab,
-            format!("invalid UTF-8 at byte offset {}", error.utf8_error().valid_up_to()),
-        )
+        let at = error.utf8_error().valid_up_to();
+        malformed(vocab, format!("invalid UTF-8 at byte offset {at}"))
     })?;
     wordpiece_tokenizer(&content, &options).map_err(|reason| malformed(vocab, reason))
 }

@@ -15,6 +15,10 @@ use super::config::{BertConfig, classifier_json, labels_of};
 use super::init::draw_slot;
 use super::params::ParamSet;
 use super::tensor_file::{kind_of, tensor_of, write_safetensors};
+use crate::bounded;
+
+/// The largest `config.json`; one that names 100,000 labels takes 5 MiB.
+pub(crate) const MAX_CONFIG_MIB: u64 = 16;
 
 /// What is wrong with a model directory.
 #[derive(Debug, Error)]
@@ -157,9 +161,8 @@ impl ModelDirectory {
 }
 
 fn read_json_object(path: &Path) -> Result<Map<String, Value>, PretrainedError> {
-    let text = fs::read(path).map_err(|error| PretrainedError::Unreadable {
-        path: path.into(),
-        reason: error.to_string(),
+    let text = bounded::read(path, MAX_CONFIG_MIB).map_err(|error| {
+        PretrainedError::Unreadable { path: path.into(), reason: error.to_string() }
     })?;
     serde_json::from_slice(&text).map_err(|error| PretrainedError::Malformed {
         path: path.into(),

@@ -136,6 +136,25 @@ fn weights_that_the_memory_cannot_hold_are_told() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "only config.json is there");
 }
 
+#[test]
+fn settings_and_descriptions_of_any_size_are_refused() {
+    // Apart from where the program runs, which is compared byte by byte.
+    let (dir, models) = (work_dir(), work_dir());
+    let endless = "expected at most 16 MiB, found more";
+    let arguments = "train --run-dir run --print-config --config /dev/zero";
+    refuses(dir.path(), arguments, &format!("/dev/zero: |{endless}"));
+    let arguments = "model init --out model --config /dev/zero";
+    refuses(dir.path(), arguments, &format!("/dev/zero: |{endless}"));
+    for (name, told) in
+        [("config.json", endless), ("tokenizer.json", "expected at most 128 MiB, found more")]
+    {
+        let model = copied_model(models.path(), name);
+        File::create(model.join(name)).unwrap().set_len(1 << 33).unwrap();
+        let arguments = format!("predict --checkpoint {} --input /dev/null", model.display());
+        refuses(dir.path(), &arguments, &format!("{name}/{name}: {told}"));
+    }
+}
+
 /// Writes a file of a beginning, 200 MB of one piece over and over, and an end.
 fn write_long(file: &Path, begin: &str, piece: &str, end: &str) {
     let mut file = File::create(file).unwrap();
