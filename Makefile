@@ -36,9 +36,9 @@ test: libtorch encoder python ## run every test
 	METABERT_PYTHONPATH="$$(.ci/setup python --path)" OMP_NUM_THREADS=1 cargo test --release
 
 # --release everywhere: libtorch does the heavy work in any profile, and each profile would compile torch-sys's C++ anew.
-soak: libtorch python ## 201 kills, a fault in every call that changes a run, 2,000 steps without growth (10 minutes)
+soak: libtorch python ## 201 kills, a fault in every call that changes a run, 2,000 steps without growth (5 minutes)
 	METABERT_PYTHONPATH="$$(.ci/setup python --path)" METABERT_KILLS=67 METABERT_FAULTS=all METABERT_LONG_STEPS=2000 OMP_NUM_THREADS=1 \
-		cargo test --release --test suite -- --nocapture --test-threads 2 crash faults memory
+		cargo test --release --test suite -- --nocapture --test-threads 2 crash:: faults:: memory::
 
 # Other inputs every time, unless SEED says which; a failure names its seed. What takes memory without bound fails at 16 GiB.
 fuzz: libtorch encoder ## run the property tests on 100,000 inputs each (CASES=N, SEED=N for others)
