@@ -11,8 +11,8 @@ use crate::config::{Layer, RunConfig};
 use crate::optim::ScheduleConfig;
 use crate::run::console::Console;
 use crate::run::{Environment, RunDirectory};
-use crate::train::NonFinite;
 use crate::train::evaluate::Diverged;
+use crate::train::non_finite::{MAX_EMPTY_STEPS, NonFinite, NonFinitePolicy};
 
 /// Settings that change no step that was taken, nor what the next one would be if there is one: a run
 /// may go on with others. `train.steps` is one of them where the learning rate does not depend on it.
@@ -72,15 +72,21 @@ pub fn command_to_resume(run: &RunDirectory) -> String {
 }
 
 /// Tells how a run goes on that a number which is not finite has ended.
-pub fn with_way_on(error: Error, run: &RunDirectory) -> Error {
+pub fn with_way_on(error: Error, run: &RunDirectory, policy: NonFinitePolicy) -> Error {
     if !error.is::<NonFinite>() && !error.is::<Diverged>() {
         return error;
     }
-    let resume = command_to_resume(run);
-    anyhow!(
-        "{error}; `{resume} --set train.non_finite=skip` goes on and leaves such episodes out; they become rare with a lower \
-         inner.lr or outer.lr, or with outer.clip_norm, in another run"
-    )
+    let rarer = "a lower inner.lr or outer.lr, or with outer.clip_norm";
+    match policy {
+        NonFinitePolicy::Stop => anyhow!(
+            "{error}; `{} --set train.non_finite=skip` goes on and leaves such episodes out; they become rare with {rarer}, in \
+             another run",
+            command_to_resume(run)
+        ),
+        NonFinitePolicy::Skip => anyhow!(
+            "{error}; no episode of the last {MAX_EMPTY_STEPS} outer steps was finite: begin another run with {rarer}"
+        ),
+    }
 }
 
 /// Refuses to go on where a setting that shapes the result has changed; says which others have.

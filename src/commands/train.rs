@@ -86,7 +86,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let files = model_files(&model, &config, environment.provenance);
     let outcome = materials
         .train(model, &corpus, &files, start, part, observers)
-        .map_err(|error| with_way_on(error, &run))?;
+        .map_err(|error| with_way_on(error, &run, config.train.non_finite))?;
     if let Some(profile) = &profile {
         console.line(&profile.table());
     }

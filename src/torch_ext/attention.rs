@@ -38,25 +38,22 @@ pub fn packed_attention(
     dropout: Option<DropoutMask>,
 ) -> Result<Tensor, TchError> {
     let (p, seed) = DropoutMask::parts(dropout);
-    let mut out = std::ptr::null_mut();
-    // SAFETY: the tensors and `lengths` outlive the call, which only reads them; on success `out` is a new tensor that
-    // we own.
-    let message = unsafe {
-        metabert_packed_attention(
-            &mut out,
-            fused.as_ptr(),
-            queries.map_or(std::ptr::null(), Tensor::as_ptr),
-            lengths.as_ptr(),
-            lengths.len(),
-            num_heads,
-            scale,
-            p,
-            seed,
-        )
-    };
-    super::shim_result(message)?;
-    // SAFETY: the shim made this tensor with `new`, and nobody else holds the pointer.
-    Ok(unsafe { Tensor::from_ptr(out) })
+    super::new_tensor(|out| {
+        // SAFETY: the tensors and `lengths` outlive the call, which only reads them.
+        unsafe {
+            metabert_packed_attention(
+                out,
+                fused.as_ptr(),
+                queries.map_or(std::ptr::null(), Tensor::as_ptr),
+                lengths.as_ptr(),
+                lengths.len(),
+                num_heads,
+                scale,
+                p,
+                seed,
+            )
+        }
+    })
 }
 
 #[cfg(test)]

@@ -42,12 +42,10 @@ pub fn dropout(input: &Tensor, p: f64, seed: u64) -> Result<Tensor, TchError> {
     if p <= 0.0 {
         return Ok(input.shallow_clone());
     }
-    let mut out = std::ptr::null_mut();
-    // SAFETY: `input` outlives the call; on success `out` is a new tensor that we own.
-    let message = unsafe { metabert_dropout(&mut out, input.as_ptr(), p, seed) };
-    super::shim_result(message)?;
-    // SAFETY: the shim made this tensor with `new`, and nobody else holds the pointer.
-    Ok(unsafe { Tensor::from_ptr(out) })
+    super::new_tensor(|out| {
+        // SAFETY: `input` outlives the call.
+        unsafe { metabert_dropout(out, input.as_ptr(), p, seed) }
+    })
 }
 
 #[cfg(test)]

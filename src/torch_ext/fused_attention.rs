@@ -35,23 +35,21 @@ pub fn fused_attention(
     dropout: Option<DropoutMask>,
 ) -> Result<Tensor, TchError> {
     let (p, seed) = DropoutMask::parts(dropout);
-    let mut out = std::ptr::null_mut();
-    // SAFETY: the tensors outlive the call, which only reads them; on success `out` is a new tensor that we own.
-    let message = unsafe {
-        metabert_fused_attention(
-            &mut out,
-            queries.as_ptr(),
-            keys.as_ptr(),
-            values.as_ptr(),
-            mask.as_ptr(),
-            scale,
-            p,
-            seed,
-        )
-    };
-    super::shim_result(message)?;
-    // SAFETY: the shim made this tensor with `new`, and nobody else holds the pointer.
-    Ok(unsafe { Tensor::from_ptr(out) })
+    super::new_tensor(|out| {
+        // SAFETY: the tensors outlive the call, which only reads them.
+        unsafe {
+            metabert_fused_attention(
+                out,
+                queries.as_ptr(),
+                keys.as_ptr(),
+                values.as_ptr(),
+                mask.as_ptr(),
+                scale,
+                p,
+                seed,
+            )
+        }
+    })
 }
 
 #[cfg(test)]

@@ -56,23 +56,21 @@ pub fn dropout_add_layer_norm(
         return sum.f_layer_norm(gain.size(), Some(gain), Some(bias), eps, true);
     }
     let (p, seed) = DropoutMask::parts(mask);
-    let mut out = std::ptr::null_mut();
-    // SAFETY: the tensors outlive the call, which only reads them; on success `out` is a new tensor that we own.
-    let message = unsafe {
-        metabert_dropout_add_layer_norm(
-            &mut out,
-            input.as_ptr(),
-            residual.map_or(std::ptr::null(), Tensor::as_ptr),
-            gain.as_ptr(),
-            bias.as_ptr(),
-            eps,
-            p,
-            seed,
-        )
-    };
-    super::shim_result(message)?;
-    // SAFETY: the shim made this tensor with `new`, and nobody else holds the pointer.
-    Ok(unsafe { Tensor::from_ptr(out) })
+    super::new_tensor(|out| {
+        // SAFETY: the tensors outlive the call, which only reads them.
+        unsafe {
+            metabert_dropout_add_layer_norm(
+                out,
+                input.as_ptr(),
+                residual.map_or(std::ptr::null(), Tensor::as_ptr),
+                gain.as_ptr(),
+                bias.as_ptr(),
+                eps,
+                p,
+                seed,
+            )
+        }
+    })
 }
 
 #[cfg(test)]

@@ -24,7 +24,8 @@ pub use layer_norm::{NormWeights, dropout_add_layer_norm};
 pub const TORCH_VERSION: &str = "2.11.0";
 
 use std::ffi::{CStr, c_char};
-use tch::TchError;
+use tch::{TchError, Tensor};
+use torch_sys::C_tensor;
 
 unsafe extern "C" {
     fn metabert_free_message(message: *mut c_char);
@@ -43,6 +44,14 @@ fn shim_result(message: *mut c_char) -> Result<(), TchError> {
         text
     };
     Err(TchError::Torch(text))
+}
+
+/// The tensor that a shim call makes: `call` is given the place for it, and returns the call's message.
+fn new_tensor(call: impl FnOnce(&mut *mut C_tensor) -> *mut c_char) -> Result<Tensor, TchError> {
+    let mut out = std::ptr::null_mut();
+    shim_result(call(&mut out))?;
+    // SAFETY: a call that succeeds has made this tensor with `new`, and nobody else holds the pointer.
+    Ok(unsafe { Tensor::from_ptr(out) })
 }
 
 #[cfg(test)]

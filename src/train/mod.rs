@@ -20,7 +20,7 @@ pub use config::{EvaluateConfig, OuterConfig, TrainConfig};
 pub use dev_set::DevSet;
 pub use evaluate::{DomainResult, Evaluation, Evaluator};
 pub use learner::TextLearner;
-pub use non_finite::{NonFinite, NonFiniteGuard};
+pub use non_finite::NonFiniteGuard;
 pub use profile::Profile;
 pub use tasks::{TaskBuilder, TaskSource};
 pub use trainer::{Outcome, Trainer};

@@ -54,7 +54,7 @@ impl NonFinite {
 }
 
 /// Outer steps in a row of which no episode was finite: behind these the run learns nothing any more.
-const MAX_EMPTY_STEPS: u64 = 10;
+pub const MAX_EMPTY_STEPS: u64 = 10;
 
 /// Applies the policy: which numbers are left out, and when it is enough.
 #[derive(Debug)]

@@ -110,18 +110,22 @@ fn a_long_run_holds_as_much_at_its_end_as_behind_its_beginning() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(child.wait().expect("a child").success());
-    let most = |range: std::ops::Range<u64>| {
+    // Most memory, and fewest files: a checkpoint that is being written has some open for a moment.
+    let held = |range: std::ops::Range<u64>| {
         let seen = seen.iter().filter(|(step, ..)| range.contains(step));
-        seen.fold((0, 0), |most, (_, mib, files)| (most.0.max(*mib), most.1.max(*files)))
+        seen.fold((0, usize::MAX), |(most, fewest), (_, mib, files)| {
+            (most.max(*mib), fewest.min(*files))
+        })
     };
     // Behind the first quarter, in which caches fill.
-    let (early_mib, early_files) = most(steps / 4..steps / 2);
-    let (late_mib, late_files) = most(steps / 2..steps);
+    let (early_mib, early_files) = held(steps / 4..steps / 2);
+    let (late_mib, late_files) = held(steps / 2..steps);
     eprintln!(
-        "{steps} steps: at most {early_mib} MiB and {early_files} open files in the second quarter, \
+        "{steps} steps: at most {early_mib} MiB and at least {early_files} open files in the second quarter, \
          {late_mib} MiB and {late_files} in the second half"
     );
-    assert!(early_files > 0 && late_files <= early_files, "{seen:?}");
-    // A leak of a hundredth of the model in each step would be as much in 2,000 steps.
+    assert!(early_mib > 0 && late_mib > 0, "never looked at: {seen:?}");
+    assert!(late_files <= early_files, "{early_files} files, then {late_files}: {seen:?}");
+    // Over the second half of 2,000 steps this is 8 KiB a step: a quarter of the parameters.
     assert!(late_mib <= early_mib + 8, "{early_mib} MiB, then {late_mib} MiB: {seen:?}");
 }

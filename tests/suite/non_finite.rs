@@ -132,6 +132,9 @@ fn a_run_of_which_nothing_is_finite_stops_all_the_same() {
         train(path, "r", &format!("--model model --steps 100 --inner-lr 1e30 {NO_DEV} {SKIP}"));
     assert_eq!(answer.code, Some(1), "{}", answer.stderr);
     assert!(answer.stderr.contains("outer step 10: "), "{}", answer.stderr);
+    let told = "no episode of the last 10 outer steps was finite";
+    assert!(answer.stderr.contains(told), "{}", answer.stderr);
+    assert!(!answer.stderr.contains("non_finite=skip"), "advises what was done: {}", answer.stderr);
     assert_eq!(events(&path.join("r"), "outer_step"), Vec::<Value>::new());
     assert_eq!(events(&path.join("r"), "skipped").len(), 20);
 }
