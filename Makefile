@@ -43,7 +43,7 @@ soak: libtorch python ## 201 kills, a fault in every call that changes a run, 2,
 # Other inputs every time, unless SEED says which; a failure names its seed. What takes memory without bound fails at 16 GiB.
 fuzz: libtorch encoder ## run the property tests on 100,000 inputs each (CASES=N, SEED=N for others)
 	ulimit -v 16777216; METABERT_CASES=$(or $(CASES),100000) METABERT_SEED=$(or $(SEED),$(shell date +%s)) OMP_NUM_THREADS=1 \
-		cargo test --release --test suite bad_input
+		cargo test --release --test suite input::
 
 lint: libtorch ## check formatting and lints
 	cargo fmt --check

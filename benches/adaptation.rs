@@ -8,10 +8,13 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use metabert::data::batch::{AttentionLayout, Batch};
+use metabert::eval::predict;
+use metabert::machine::Workers;
 use metabert::meta::{Algorithm, InnerConfig, InnerLoop, Task};
-use metabert::model::{BertConfig, Classifier, ParamSet, Precision, init};
+use metabert::model::{BertConfig, Classifier, Precision};
 use metabert::optim::{Optimizer, OptimizerConfig, Rule};
-use metabert::train::{TextLearner, Workers, predict};
+use metabert::params::{ParamSet, init};
+use metabert::tasks::TextLearner;
 use tch::Device;
 
 /// Lengths of reviews in wordpieces: a long tail behind a median of about 60.

@@ -3,39 +3,43 @@
 //! # The map, in the order a text travels
 //!
 //! ```text
-//! data       a labelled file becomes reviews, a split, token ids, episodes, packed batches
+//! torch_ext  what tch lacks, and the loops of the CPU path in C++
+//! files      writes files and directories completely or not at all; reads files up to a size
+//! seed       derives every random stream
+//! machine    device, memory, threads; where the time goes
+//! params     named tensors over a shared layout, views of them, safetensors files
+//! data       a labelled file becomes examples, a split, token ids, episodes, packed batches
 //! model      BERT as a function of a ParamSet; Hugging Face directories
 //! optim      optimizer steps, schedules and clipping of a ParamSet
-//! meta       one inner loop; for each algorithm a way to form the meta-gradient
+//! meta       the table of algorithms: how weights adapt, and the meta-gradient that follows
+//! tasks      an episode's examples become the batches and weights that are computed on
+//! eval       adapts to seeded draws and folds, scores, predicts
 //! run        run directories, checkpoints, events, progress
-//! train      the outer loop, evaluation, fine-tuning, prediction
+//! train      the outer loop
 //! config     the sections above as one layered configuration
 //! cli        the command line as types
 //! commands   one file a subcommand: the only place that wires the parts together
-//! device     picks CPU or CUDA
-//! seed       derives every random stream
-//! atomic     writes files and directories completely or not at all
-//! bounded    reads files that have to be small
-//! torch_ext  what tch lacks, and the loops of the CPU path in C++
 //! ```
 //!
 //! # Who may import whom
 //!
 //! ```text
-//! atomic     -
-//! bounded    -
-//! seed       -
 //! torch_ext  -
-//! device     torch_ext
-//! data       atomic bounded seed
-//! model      bounded data seed torch_ext
-//! optim      model torch_ext
-//! meta       data model optim
-//! run        atomic data model optim
-//! train      data device meta model optim run seed torch_ext
-//! config     bounded data meta train
+//! files      -
+//! seed       -
+//! machine    torch_ext
+//! params     seed torch_ext
+//! data       files seed
+//! model      data files params seed torch_ext
+//! optim      params torch_ext
+//! meta       data model optim params
+//! tasks      data machine meta model params seed
+//! eval       data machine meta model params seed tasks
+//! run        data files model optim params
+//! train      data eval machine meta model optim params run tasks
+//! config     data files meta train
 //! cli        config meta
-//! commands   atomic bounded cli config data device meta model optim run torch_ext train
+//! commands   cli config data eval files machine meta model optim params run tasks torch_ext train
 //! ```
 //!
 //! `data` knows no model, `model` knows no task, `meta` and `optim` know no file, clock or log: so
@@ -61,17 +65,19 @@
 
 #![warn(missing_docs)]
 
-pub mod atomic;
-pub mod bounded;
 pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod data;
-pub mod device;
+pub mod eval;
+pub mod files;
+pub mod machine;
 pub mod meta;
 pub mod model;
 pub mod optim;
+pub mod params;
 pub mod run;
 pub mod seed;
+pub mod tasks;
 pub mod torch_ext;
 pub mod train;

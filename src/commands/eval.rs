@@ -13,10 +13,11 @@ use crate::cli::EvalArgs;
 use crate::config::{ConfigError, RunConfig};
 use crate::data::split::check_sizes;
 use crate::data::{Dataset, EpisodeSampler};
+use crate::eval::evaluator::TestTexts;
+use crate::eval::{Evaluation, Evaluator};
 use crate::run::checkpoint;
 use crate::run::console::Console;
-use crate::train::evaluate::TestTexts;
-use crate::train::{Evaluation, Evaluator, TaskBuilder, TextLearner};
+use crate::tasks::{TaskBuilder, TextLearner};
 
 /// Runs the command.
 pub fn run(args: &EvalArgs) -> Result<()> {

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::config::RunConfig;
 use crate::data::Dataset;
+use crate::eval::Evaluation;
+use crate::eval::metrics::Estimate;
 use crate::meta::InnerConfig;
-use crate::train::Evaluation;
-use crate::train::metrics::Estimate;
 
 /// One checkpoint's scores.
 #[derive(Serialize)]

@@ -7,16 +7,17 @@ use anyhow::{Context, Result};
 use super::loading::{LoadedModel, OpenedModel};
 use super::model_card::{ModelCard, render};
 use super::{InputError, print_result, settings, texts};
-use crate::atomic::{ensure_writable, write_directory};
 use crate::cli::FinetuneArgs;
 use crate::config::RunConfig;
 use crate::data::{Dataset, DomainId, DomainPool, EpisodeSampler, ExampleId};
+use crate::eval::Evaluator;
+use crate::eval::cross_validation::{adapt, cross_validate};
+use crate::files::atomic::{ensure_writable, write_directory};
 use crate::run::checkpoint::ModelFiles;
 use crate::run::console::Console;
 use crate::run::directory::{ensure_free, ensure_replaceable_model};
 use crate::run::manifest;
-use crate::train::finetune::{adapt, cross_validate};
-use crate::train::{Evaluator, TaskBuilder, TextLearner};
+use crate::tasks::{TaskBuilder, TextLearner};
 
 /// Runs the command.
 pub fn run(args: &FinetuneArgs) -> Result<()> {

@@ -10,7 +10,8 @@ use super::{InputError, settings};
 use crate::config::{ConfigError, RunConfig};
 use crate::data::TextTokenizer;
 use crate::model::pretrained::Weights;
-use crate::model::{Classifier, ModelDirectory, ParamSet, Precision};
+use crate::model::{Classifier, ModelDirectory, Precision};
+use crate::params::ParamSet;
 use crate::run::console::Console;
 
 /// A model directory with everything read, before it is known which labels are wanted of it.

@@ -4,7 +4,7 @@
 use anyhow::{Context, Error, Result};
 
 use super::InputError;
-use crate::atomic::make_directory;
+use crate::files::atomic::make_directory;
 use crate::run::RunDirectory;
 use crate::run::console::Console;
 use crate::run::lock::{LockError, RunLock};

@@ -34,7 +34,7 @@ use thiserror::Error;
 use crate::cli::{Cli, Command, DataCommand, ModelCommand};
 use crate::config::ConfigError;
 use crate::data::{DataError, TokenizerError};
-use crate::device::DeviceError;
+use crate::machine::device::DeviceError;
 use crate::model::PretrainedError;
 use crate::run::OutputExists;
 

@@ -7,11 +7,12 @@ use serde_json::{Map, Value, json};
 
 use super::message::printable;
 use super::{InputError, print_result, settings};
-use crate::atomic::{ensure_writable, write_directory};
-use crate::bounded;
 use crate::cli::{InfoArgs, InitArgs};
 use crate::data::TextTokenizer;
-use crate::model::{BertConfig, Classifier, ModelDirectory, Precision, init as draw, pretrained};
+use crate::files::atomic::{ensure_writable, write_directory};
+use crate::files::limited;
+use crate::model::{BertConfig, Classifier, ModelDirectory, Precision, pretrained};
+use crate::params::init as draw;
 use crate::run::directory::{ensure_free, ensure_replaceable_model};
 
 /// Runs `model info`.
@@ -123,7 +124,7 @@ pub fn init(args: &InitArgs) -> Result<()> {
 /// Refuses to make weights that the memory cannot hold: the system would end the program, or another one.
 fn ensure_fits_memory(num_parameters: i64, config: &str) -> Result<()> {
     let needed_mib = (4 * num_parameters as u64) >> 20;
-    match crate::device::available_memory_mib() {
+    match crate::machine::device::available_memory_mib() {
         Some(available_mib) if needed_mib > available_mib => Err(InputError(format!(
             "{config}: expected a model that fits into memory, found {num_parameters} parameters, \
              which take {needed_mib} MiB of {available_mib} MiB available"
@@ -149,7 +150,7 @@ fn architecture(name: &str) -> Result<Map<String, Value>> {
         "bert-mini" => sized(4, 256),
         "bert-tiny" => sized(2, 128),
         _ => {
-            let read = bounded::read(Path::new(name), pretrained::MAX_CONFIG_MIB).map_err(|error| {
+            let read = limited::read(Path::new(name), pretrained::MAX_CONFIG_MIB).map_err(|error| {
                 InputError(format!(
                     "--config {name}: expected bert-base, bert-mini, bert-tiny or a config.json: \
                      {error}"

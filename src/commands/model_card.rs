@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::data::Dataset;
+use crate::eval::cross_validation::CrossValidation;
 use crate::meta::InnerConfig;
-use crate::train::finetune::CrossValidation;
 
 /// What a model card states.
 pub struct ModelCard<'a> {

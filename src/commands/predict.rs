@@ -10,13 +10,13 @@ use serde_json::{Map, Value};
 use super::loading::{LoadedModel, OpenedModel};
 use super::predict_input::Source;
 use super::{InputError, settings};
-use crate::atomic::AtomicFile;
 use crate::cli::PredictArgs;
+use crate::eval::predict::{argmax, logits, probabilities};
+use crate::files::atomic::AtomicFile;
+use crate::machine::Workers;
 use crate::model::PretrainedError;
 use crate::run::OutputExists;
 use crate::run::console::Console;
-use crate::train::Workers;
-use crate::train::predict::{argmax, logits, probabilities};
 
 /// One line of output.
 #[derive(Serialize)]

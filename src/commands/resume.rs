@@ -8,10 +8,10 @@ use toml::Value;
 
 use super::InputError;
 use crate::config::{Layer, RunConfig};
+use crate::eval::evaluator::Diverged;
 use crate::optim::ScheduleConfig;
 use crate::run::console::Console;
 use crate::run::{Environment, RunDirectory};
-use crate::train::evaluate::Diverged;
 use crate::train::non_finite::{MAX_EMPTY_STEPS, NonFinite, NonFinitePolicy};
 
 /// Settings that change no step that was taken, nor what the next one would be if there is one: a run

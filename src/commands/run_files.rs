@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 use tch::Device;
 
 use super::{resume, settings, texts};
-use crate::atomic::write_file;
 use crate::config::RunConfig;
 use crate::data::{Dataset, Side, Split};
+use crate::files::atomic::write_file;
 use crate::run::manifest::sha256_of;
 use crate::run::{Environment, Machine, Provenance, RunDirectory};
 use crate::torch_ext::TORCH_VERSION;

@@ -8,13 +8,13 @@ use tch::Device;
 use super::{InputError, print_result};
 use crate::cli::SharedArgs;
 use crate::config::{Layer, PrecisionChoice, RunConfig};
+use crate::machine::Workers;
 use crate::model::Precision;
 use crate::run::RunDirectory;
 use crate::run::checkpoint::SETTINGS_FILE;
 use crate::run::console::Console;
 use crate::run::manifest::{self, MANIFEST_FILE};
 use crate::run::recovery;
-use crate::train::Workers;
 
 /// Adds up `base`, `--config`, `--set` and flags, and validates the sum. `None` where
 /// `--print-config` has been answered.
@@ -96,7 +96,7 @@ pub fn select_device(config: &RunConfig, console: &Console) -> Result<Device> {
         // The tokenizer's pool; it can only be set once, which is here.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     }
-    let (device, reason) = crate::device::select(&config.device)?;
+    let (device, reason) = crate::machine::device::select(&config.device)?;
     if let Some(reason) = reason {
         console.line(&format!("computing on the CPU; CUDA is not usable: {reason}"));
     }
@@ -123,7 +123,7 @@ pub fn workers(config: &RunConfig, device: Device, num_parameters: i64) -> Worke
     let num_threads = tch::get_num_threads().max(1) as u64;
     // Weights, gradients and two moments, with as much again for what a backward pass keeps.
     let needed_mib = (8 * 4 * num_parameters as u64) >> 20;
-    let available = crate::device::available_memory_mib();
+    let available = crate::machine::device::available_memory_mib();
     let fitting = available.map_or(num_threads, |mib| mib / 2 / needed_mib.max(1));
     Workers::new(num_threads.min(fitting) as usize, device)
 }

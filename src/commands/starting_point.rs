@@ -4,8 +4,9 @@ use anyhow::{Context, Result};
 
 use super::InputError;
 use crate::config::RunConfig;
-use crate::model::{Classifier, ModelDirectory, ParamSet};
+use crate::model::{Classifier, ModelDirectory};
 use crate::optim::Optimizer;
+use crate::params::ParamSet;
 use crate::run::console::Console;
 use crate::run::directory::Which;
 use crate::run::recovery::{self, Recovery};

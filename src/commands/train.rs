@@ -20,15 +20,15 @@ use super::{Interrupted, print_result, settings, texts};
 use crate::cli::TrainArgs;
 use crate::config::{ConfigError, RunConfig};
 use crate::data::{Corpus, Dataset, EpisodeSampler, Side, Split};
+use crate::eval::Evaluator;
+use crate::machine::Profile;
+use crate::machine::profile::Phase;
 use crate::run::checkpoint::ModelFiles;
 use crate::run::console::Console;
 use crate::run::{Environment, Provenance, RunDirectory, RunLog};
-use crate::train::profile::Phase;
+use crate::tasks::{TaskBuilder, TaskSource, TextLearner};
 use crate::train::trainer::Part;
-use crate::train::{
-    DevSet, Evaluator, NonFiniteGuard, Outcome, Profile, TaskBuilder, TaskSource, TextLearner,
-    Trainer,
-};
+use crate::train::{DevSet, NonFiniteGuard, Outcome, Trainer};
 
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> Result<()> {

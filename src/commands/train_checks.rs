@@ -5,10 +5,10 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::InputError;
-use crate::atomic::ensure_writable;
 use crate::config::RunConfig;
 use crate::data::split::check_sizes;
 use crate::data::{Dataset, Side, Split};
+use crate::files::atomic::ensure_writable;
 use crate::run::RunDirectory;
 use crate::run::console::Console;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::{ConfigError, RunConfig};
-use crate::bounded;
+use crate::files::limited;
 
 /// The names of the presets.
 pub const PRESETS: [&str; 2] = ["reference-fomaml", "reference-reptile"];
@@ -34,7 +34,7 @@ impl Layer {
     /// An unreadable file, or one that is not TOML.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
         let source_name = path.display().to_string();
-        let text = bounded::read(path, MAX_FILE_MIB)
+        let text = limited::read(path, MAX_FILE_MIB)
             .and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other))
             .map_err(|error| ConfigError::Unreadable {
                 source_name: source_name.clone(),

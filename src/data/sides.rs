@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::split::{Side, Split};
 use super::{Dataset, Review};
-use crate::atomic::AtomicFile;
+use crate::files::atomic::AtomicFile;
 
 /// Writes `meta_train.json`, `meta_dev.json` and `low_resource.json` into `out_dir`, and returns their paths.
 ///

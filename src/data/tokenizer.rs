@@ -11,7 +11,7 @@ use tokenizers::Tokenizer;
 use super::foreign;
 use super::vocab::{VocabOptions, to_json, wordpiece_tokenizer};
 use super::words::{WordCache, check_longest_word, is_word_local};
-use crate::bounded;
+use crate::files::limited;
 
 const TOKENIZER_JSON: &str = "tokenizer.json";
 const VOCAB_TXT: &str = "vocab.txt";
@@ -201,7 +201,7 @@ impl TextTokenizer {
 
 fn read(file: &Path) -> Result<Vec<u8>, TokenizerError> {
     // The largest in use, of a quarter of a million wordpieces, have some thirty.
-    bounded::read(file, 128).map_err(|error| malformed(file, error))
+    limited::read(file, 128).map_err(|error| malformed(file, error))
 }
 
 fn malformed(file: &Path, reason: impl ToString) -> TokenizerError {

@@ -8,7 +8,7 @@ use super::maml::Fomaml;
 use super::reptile::Reptile;
 use super::transfer::Transfer;
 use super::{EpisodeOutcome, Learner, Task};
-use crate::model::ParamSet;
+use crate::params::ParamSet;
 
 /// A way to turn an episode into a meta-gradient.
 pub trait MetaAlgorithm<L: Learner>: Send + Sync {

@@ -5,8 +5,9 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::{Learner, Part, gradient};
 use crate::data::minibatch::num_minibatches;
-use crate::model::{Mode, ParamSet};
+use crate::model::Mode;
 use crate::optim::{Optimizer, OptimizerConfig, Rule};
+use crate::params::ParamSet;
 
 /// Section `[inner]` of the configuration: how weights are adapted to a support set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,8 @@
 use tch::TchError;
 
 use super::{EpisodeOutcome, InnerLoop, Learner, MetaAlgorithm, Task, gradient};
-use crate::model::{Mode, ParamSet};
+use crate::model::Mode;
+use crate::params::ParamSet;
 
 /// First-order MAML (Finn et al. 2017, section 5.2; Nichol et al. 2018, eq. 4): the second
 /// derivatives of the adaptation are taken as zero.

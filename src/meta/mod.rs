@@ -16,7 +16,8 @@ pub use inner_loop::{Adapted, InnerConfig, InnerLoop};
 
 use tch::{TchError, Tensor};
 
-use crate::model::{Mode, ParamSet};
+use crate::model::Mode;
+use crate::params::ParamSet;
 
 /// Something with a loss that is a function of its parameters.
 pub trait Learner {

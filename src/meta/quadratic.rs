@@ -5,9 +5,10 @@ use std::sync::Arc;
 use tch::{Kind, TchError, Tensor};
 
 use super::{Forward, InnerConfig, Learner, Task};
-use crate::model::params::{Init, Layout};
-use crate::model::{Mode, ParamSet};
+use crate::model::Mode;
 use crate::optim::Rule;
+use crate::params::ParamSet;
+use crate::params::{Init, Layout};
 
 /// The quadratic bowl; a batch is the place of its minimum.
 pub struct Quadratic {

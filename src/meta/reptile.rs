@@ -3,7 +3,8 @@
 use tch::TchError;
 
 use super::{EpisodeOutcome, InnerLoop, Learner, MetaAlgorithm, Part, Task};
-use crate::model::{Mode, ParamSet};
+use crate::model::Mode;
+use crate::params::ParamSet;
 
 /// Reptile (Nichol et al. 2018, algorithm 2): `theta - phi` serves as the gradient, so that outer
 /// gradient descent with learning rate eps is `theta + eps (phi - theta)`. The query set is scored

@@ -3,7 +3,7 @@
 use tch::{Kind, TchError, Tensor};
 
 use super::{EpisodeOutcome, Learner, MetaAlgorithm, Task, gradient};
-use crate::model::ParamSet;
+use crate::params::ParamSet;
 
 /// The gradient of the loss of the task's query batch at the meta-parameters themselves, dropout
 /// on; the support set is not used.

@@ -8,9 +8,9 @@ use tch::{TchError, Tensor};
 use super::attention::{Attention, Projected, Rows};
 use super::config::{Activation, BertConfig};
 use super::mode::Mode;
-use super::params::{Init, Layout, ParamSet, SlotId};
 use super::precision::Precision;
 use crate::data::batch::Batch;
+use crate::params::{Init, Layout, ParamSet, SlotId};
 use crate::torch_ext::{self, DropoutMask, NormWeights};
 
 /// Weight and bias of an affine map.

@@ -7,9 +7,9 @@ use tch::{Reduction, TchError, Tensor};
 use super::bert::{Bert, Linear, drop_out};
 use super::config::BertConfig;
 use super::mode::Mode;
-use super::params::{Layout, ParamSet};
 use super::precision::Precision;
 use crate::data::batch::Batch;
+use crate::params::{Layout, ParamSet};
 
 /// BERT with a classification head. Holds no tensors.
 #[derive(Clone, Debug)]

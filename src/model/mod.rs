@@ -5,19 +5,13 @@
 pub mod attention;
 pub mod bert;
 pub mod classifier;
-pub mod compact;
 pub mod config;
-pub mod init;
 pub mod mode;
-pub mod params;
 pub mod precision;
 pub mod pretrained;
-pub mod tensor_file;
 
 pub use classifier::Classifier;
-pub use compact::CompactTable;
 pub use config::BertConfig;
 pub use mode::Mode;
-pub use params::{Layout, ParamSet};
 pub use precision::Precision;
 pub use pretrained::{ModelDirectory, PretrainedError};

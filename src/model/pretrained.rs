@@ -12,10 +12,10 @@ use thiserror::Error;
 
 use super::classifier::Classifier;
 use super::config::{BertConfig, classifier_json, labels_of};
-use super::init::draw_slot;
-use super::params::ParamSet;
-use super::tensor_file::{kind_of, tensor_of, write_safetensors};
-use crate::bounded;
+use crate::files::limited;
+use crate::params::ParamSet;
+use crate::params::file::{WeightsError, kind_of, tensor_of, write_safetensors};
+use crate::params::init::draw_slot;
 
 /// The largest `config.json`; one that names 100,000 labels takes 5 MiB.
 pub(crate) const MAX_CONFIG_MIB: u64 = 16;
@@ -47,29 +47,9 @@ pub enum PretrainedError {
         /// What was expected and found.
         reason: String,
     },
-    /// Tensors are missing or have another shape than the architecture in `config.json` asks for.
-    #[error("{path}: {}", summarise(problems))]
-    Tensors {
-        /// The weights file.
-        path: PathBuf,
-        /// One line a tensor.
-        problems: Vec<String>,
-    },
-}
-
-fn summarise(problems: &[String]) -> String {
-    const SHOWN: usize = 20;
-    if let [only] = problems {
-        return only.clone();
-    }
-    let mut text = format!("{} tensors do not fit config.json:", problems.len());
-    for problem in problems.iter().take(SHOWN) {
-        text += &format!("\n  {problem}");
-    }
-    if problems.len() > SHOWN {
-        text += &format!("\n  ... and {} more", problems.len() - SHOWN);
-    }
-    text
+    /// The weights do not fit.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
 }
 
 /// What loading found beside the tensors it used.
@@ -161,7 +141,7 @@ impl ModelDirectory {
 }
 
 fn read_json_object(path: &Path) -> Result<Map<String, Value>, PretrainedError> {
-    let text = bounded::read(path, MAX_CONFIG_MIB).map_err(|error| {
+    let text = limited::read(path, MAX_CONFIG_MIB).map_err(|error| {
         PretrainedError::Unreadable { path: path.into(), reason: error.to_string() }
     })?;
     serde_json::from_slice(&text).map_err(|error| PretrainedError::Malformed {
@@ -229,7 +209,7 @@ impl Weights {
         if problems.is_empty() {
             return Ok(());
         }
-        Err(PretrainedError::Tensors { path: self.path.clone(), problems })
+        Err(WeightsError::Tensors { path: self.path.clone(), problems }.into())
     }
 
     /// The parameters of `classifier`, float32 on the CPU. What the file lacks of the pooler and
@@ -260,7 +240,7 @@ impl Weights {
             };
             tensors.push(tensor.map_err(|problem| {
                 let problems = vec![format!("`{}`: {problem}", slot.name)];
-                PretrainedError::Tensors { path: self.path.clone(), problems }
+                WeightsError::Tensors { path: self.path.clone(), problems }
             })?);
         }
         report.unexpected = unused.into_values().collect();

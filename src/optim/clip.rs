@@ -2,7 +2,7 @@
 
 use tch::TchError;
 
-use crate::model::ParamSet;
+use crate::params::ParamSet;
 
 /// Scales `gradient` in place so that its global L2 norm is at most `max_norm` (0 switches
 /// clipping off), and returns the norm it had. A norm that is not finite is returned untouched:
@@ -23,7 +23,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::params::{Init, Layout};
+    use crate::params::{Init, Layout};
     use tch::Tensor;
 
     fn gradient() -> ParamSet {

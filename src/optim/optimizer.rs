@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tch::TchError;
 
-use crate::model::ParamSet;
+use crate::params::ParamSet;
 use crate::torch_ext::{AdamHyper, fused_adam};
 
 /// The rule of one step.

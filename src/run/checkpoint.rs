@@ -12,11 +12,12 @@ use serde_json::{Map, Value};
 use super::directory::{Pointer, RunDirectory, checkpoint_name};
 use super::environment::Provenance;
 use super::manifest;
-use crate::atomic::write_directory;
 use crate::data::TextTokenizer;
-use crate::model::tensor_file::{read_safetensors, write_safetensors};
-use crate::model::{Layout, ParamSet, pretrained};
+use crate::files::atomic::write_directory;
+use crate::model::pretrained;
 use crate::optim::{Optimizer, OptimizerConfig, optimizer::moment_names};
+use crate::params::file::{read_safetensors, write_safetensors};
+use crate::params::{Layout, ParamSet};
 
 /// How far a run has come. Together with the parameters and the optimizer it is all that resuming
 /// needs: episodes, masks and draws are functions of their index.

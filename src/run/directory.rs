@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::environment::Environment;
-use crate::atomic::{TEMPORARY_PREFIX, make_directory, naming, write_file};
+use crate::files::atomic::{TEMPORARY_PREFIX, make_directory, naming, write_file};
 
 /// An output path that is in use already.
 #[derive(Debug, Error)]

@@ -6,7 +6,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use super::directory::RunDirectory;
-use crate::atomic::write_file;
+use crate::files::atomic::write_file;
 
 /// Where a checkpoint's knowledge comes from. Every checkpoint carries a copy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::directory::RunDirectory;
 use super::events::{Event, EventLog};
 use super::tensorboard::TensorBoardLog;
-use crate::atomic::naming;
+use crate::files::atomic::naming;
 
 /// Both logs of a run.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::io;
 use super::directory::{RunDirectory, Which, step_of};
 use super::manifest::Damage;
 use super::recovery;
-use crate::atomic::TEMPORARY_PREFIX;
+use crate::files::atomic::TEMPORARY_PREFIX;
 
 /// Deletes all checkpoints but the `keep_last` latest, those of the steps `best`, those that the
 /// pointers name, and the newest intact one; and what interrupted writes left. Whatever else lies

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::Result;
 use thiserror::Error;
 
-use super::evaluate::{Evaluation, Evaluator};
-use super::metrics::Scores;
 use crate::data::episode::EpisodeSampler;
-use crate::model::ParamSet;
+use crate::eval::evaluator::{Evaluation, Evaluator};
+use crate::eval::metrics::Scores;
+use crate::params::ParamSet;
 use crate::run::console::Console;
 
 /// The meta-dev domains and how to score on them.

@@ -3,11 +3,11 @@
 use anyhow::Result;
 use tch::{Device, Kind};
 
-use super::metrics::mean;
 use super::non_finite::NonFinite;
-use super::predict;
-use super::tasks::Contribution;
 use crate::data::corpus::Corpus;
+use crate::eval::metrics::mean;
+use crate::eval::predict;
+use crate::tasks::Contribution;
 
 /// Sums over the episodes of one outer step.
 #[derive(Debug, Default)]

@@ -9,21 +9,21 @@ use serde_json::Value;
 
 use super::config::{OuterConfig, TrainConfig};
 use super::dev_set::DevSet;
-use super::evaluate::{Diverged, Evaluation};
-use super::learner::TextLearner;
 use super::non_finite::{NonFinite, NonFiniteGuard};
-use super::profile::{Phase, Profile};
 use super::step_report::StepReport;
-use super::tasks::{TaskBuilder, TaskSource};
-use super::workers::Workers;
+use crate::eval::evaluator::{Diverged, Evaluation};
+use crate::machine::Workers;
+use crate::machine::profile::{Phase, Profile};
 use crate::meta::MetaAlgorithm;
-use crate::model::ParamSet;
 use crate::optim::clip_by_global_norm;
+use crate::params::ParamSet;
 use crate::run::checkpoint::{self, ModelFiles};
 use crate::run::console::Console;
 use crate::run::directory::{Pointer, Which};
 use crate::run::retention::prune;
 use crate::run::{Event, Machine, Progress, RunDirectory, RunLog, TrainingState};
+use crate::tasks::TextLearner;
+use crate::tasks::{TaskBuilder, TaskSource};
 
 /// Why training ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

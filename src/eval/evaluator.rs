@@ -1,0 +1,252 @@
+//! Scores weights by adapting them to seeded draws of support sets.
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use thiserror::Error;
+
+use super::metrics::{Estimate, Scores};
+use super::predict;
+use crate::data::corpus::Corpus;
+use crate::data::episode::EpisodeSampler;
+use crate::data::{DomainId, ExampleId};
+use crate::machine::workers::Workers;
+use crate::meta::{Adapted, InnerLoop};
+use crate::params::ParamSet;
+use crate::seed;
+use crate::tasks::TaskBuilder;
+use crate::tasks::TextLearner;
+
+/// Adapts and scores. A draw depends on the run seed, the domain's name and the draw's number
+/// only: two checkpoints evaluated with one seed see the same texts in the same order.
+pub struct Evaluator<'a> {
+    /// The model.
+    pub learner: &'a TextLearner<'a>,
+    /// Cuts support sets into batches; its inner settings are those of the evaluation.
+    pub builder: TaskBuilder<'a>,
+    /// Seed of the run.
+    pub run_seed: u64,
+    /// How many adaptations run at once.
+    pub workers: Workers,
+}
+
+/// An adaptation that went wrong: its scores would mean nothing.
+#[derive(Debug, Error)]
+#[error("{adaptation}: the adapted model's logits are not finite; lower inner.lr")]
+pub struct Diverged {
+    /// Which adaptation, in words.
+    pub adaptation: String,
+}
+
+/// The scores of one draw, before and after adapting.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Draw {
+    /// Of the weights as they are.
+    pub zero_step: Scores,
+    /// Of the weights adapted to the support set.
+    pub adapted: Scores,
+}
+
+/// All draws of one domain.
+#[derive(Clone, Debug, Serialize)]
+pub struct DomainResult {
+    /// Name.
+    pub domain: String,
+    /// Texts on which each draw is scored.
+    pub num_scored: usize,
+    /// Summary over the draws.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// Draw by draw.
+    pub draws: Vec<Draw>,
+}
+
+/// Means with 95 % intervals.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Summary {
+    /// Accuracy without adapting.
+    pub zero_step_accuracy: Estimate,
+    /// Macro F1 without adapting.
+    pub zero_step_macro_f1: Estimate,
+    /// Accuracy after adapting.
+    pub accuracy: Estimate,
+    /// Macro F1 after adapting.
+    pub macro_f1: Estimate,
+}
+
+/// An evaluation over several domains.
+#[derive(Clone, Debug, Serialize)]
+pub struct Evaluation {
+    /// Domain by domain.
+    pub domains: Vec<DomainResult>,
+    /// Mean over the domains, each with the same weight.
+    pub overall: Summary,
+}
+
+impl Summary {
+    fn of(groups: &[&[Draw]]) -> Self {
+        let estimate = |value: fn(&Draw) -> f64| {
+            let values: Vec<Vec<f64>> =
+                groups.iter().map(|draws| draws.iter().map(value).collect()).collect();
+            Estimate::of_groups(&values)
+        };
+        Self {
+            zero_step_accuracy: estimate(|draw| draw.zero_step.accuracy),
+            zero_step_macro_f1: estimate(|draw| draw.zero_step.macro_f1),
+            accuracy: estimate(|draw| draw.adapted.accuracy),
+            macro_f1: estimate(|draw| draw.adapted.macro_f1),
+        }
+    }
+}
+
+impl Evaluation {
+    /// Summarises the domains' results.
+    pub fn of(domains: Vec<DomainResult>) -> Self {
+        let draws: Vec<&[Draw]> = domains.iter().map(|domain| domain.draws.as_slice()).collect();
+        Self { overall: Summary::of(&draws), domains }
+    }
+
+    /// The mean difference of macro F1 after adapting, `self - other`, paired draw by draw; both
+    /// must have been made with the same seed, domains and number of draws.
+    pub fn paired_macro_f1_difference(&self, other: &Self) -> Estimate {
+        let differences: Vec<Vec<f64>> = self
+            .domains
+            .iter()
+            .zip(&other.domains)
+            .map(|(mine, theirs)| {
+                let pairs = mine.draws.iter().zip(&theirs.draws);
+                pairs.map(|(a, b)| a.adapted.macro_f1 - b.adapted.macro_f1).collect()
+            })
+            .collect();
+        Estimate::of_groups(&differences)
+    }
+}
+
+/// Texts other than a draw's query set to score on.
+#[derive(Clone, Copy)]
+pub struct TestTexts<'a> {
+    /// The tokenised texts.
+    pub corpus: &'a Corpus,
+    /// Those to use.
+    pub examples: &'a [ExampleId],
+}
+
+impl Evaluator<'_> {
+    /// Adapts a copy of `start` to `support`. The order of the minibatches and the dropout masks
+    /// come from the run seed, `stream` and `index`.
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    pub fn adapt(
+        &self,
+        start: &ParamSet,
+        support: &[ExampleId],
+        stream: &str,
+        index: u64,
+    ) -> Result<Adapted> {
+        let stream_seed = seed::derive(self.run_seed, stream, index);
+        let inner_loop = InnerLoop::new(self.builder.inner);
+        let adapt = |start, tokens| -> Result<Adapted> {
+            let batches = self.builder.support(support, tokens, stream_seed)?;
+            Ok(inner_loop.adapt(self.learner, start, &batches, stream_seed)?)
+        };
+        let Some(tokens) = self.builder.tokens(support) else { return adapt(start, None) };
+        let table = self.builder.compact_table(self.learner.classifier(), &tokens)?;
+        let adapted = adapt(&table.gather(start)?, Some(&tokens))?;
+        let fast_weights = table.expand(start, &adapted.fast_weights)?;
+        Ok(Adapted { fast_weights, ..adapted })
+    }
+
+    /// Calls `work` for the jobs 0 to `num_jobs` with an evaluator and a handle on `start` for each worker, and `take` with
+    /// their results in order.
+    ///
+    /// # Errors
+    /// The first error of either.
+    pub fn in_parallel<T: Send>(
+        &self,
+        start: &ParamSet,
+        num_jobs: usize,
+        work: impl Fn(&Evaluator, &ParamSet, usize) -> Result<T> + Sync,
+        take: impl FnMut(usize, T) -> Result<()>,
+    ) -> Result<()> {
+        let workers = self.workers.at_once(num_jobs);
+        let context = || Ok((self.learner.for_worker(workers), start.share()?));
+        let (builder, run_seed) = (self.builder, self.run_seed);
+        let work = |(learner, start): &(TextLearner, ParamSet), job| {
+            // What runs inside a worker does not spread further.
+            let evaluator = Evaluator { learner, builder, run_seed, workers: Workers::one() };
+            work(&evaluator, start, job)
+        };
+        self.workers.run(num_jobs, context, work, take)
+    }
+
+    /// The scores of `params` on labelled examples; `adaptation` names it in an error.
+    ///
+    /// # Errors
+    /// [`Diverged`], and any error of libtorch.
+    pub fn score(
+        &self,
+        params: &ParamSet,
+        corpus: &Corpus,
+        examples: &[ExampleId],
+        adaptation: &str,
+    ) -> Result<Scores> {
+        let texts: Vec<&[u32]> = examples.iter().map(|&id| corpus.tokens_of(id)).collect();
+        let truth: Vec<u32> = examples.iter().map(|&id| corpus.label_of(id)).collect();
+        let classifier = self.learner.classifier();
+        let rows = predict::logits(classifier, params, &texts, self.workers)
+            .with_context(|| adaptation.to_owned())?;
+        if rows.iter().flatten().any(|logit| !logit.is_finite()) {
+            return Err(Diverged { adaptation: adaptation.to_owned() }.into());
+        }
+        Ok(Scores::of(&truth, &predict::labels(&rows)))
+    }
+
+    /// `num_draws` draws of one domain of `sampler`, each scored on its own query set or on
+    /// `test` where given. `on_draw` is called behind each with its adapted scores, and may end
+    /// the series with an error.
+    ///
+    /// # Errors
+    /// [`Diverged`], and any error of libtorch.
+    pub fn domain(
+        &self,
+        start: &ParamSet,
+        sampler: &EpisodeSampler,
+        (domain, name): (DomainId, &str),
+        num_draws: u64,
+        test: Option<TestTexts>,
+        mut on_draw: impl FnMut(Scores) -> Result<()>,
+    ) -> Result<DomainResult> {
+        let name_draw = |index: u64| format!("domain {name}, draw {index}");
+        // On texts that are the same for every draw, so are the unadapted scores.
+        let unadapted = test
+            .map(|test| self.score(start, test.corpus, test.examples, &name_draw(0)))
+            .transpose()?;
+        let work = |evaluator: &Evaluator, start: &ParamSet, draw: usize| {
+            let index = draw as u64;
+            let episode = sampler.draw(domain, index);
+            let (corpus, examples) = match test {
+                Some(test) => (test.corpus, test.examples),
+                None => (evaluator.builder.corpus, episode.query.as_slice()),
+            };
+            let stream = format!("adaptation in evaluation/{name}");
+            let what = name_draw(index);
+            let adapted = evaluator.adapt(start, &episode.support, &stream, index);
+            let adapted = adapted.with_context(|| what.clone())?;
+            let zero_step = match unadapted {
+                Some(scores) => scores,
+                None => evaluator.score(start, corpus, examples, &what)?,
+            };
+            let adapted = evaluator.score(&adapted.fast_weights, corpus, examples, &what)?;
+            Ok((Draw { zero_step, adapted }, examples.len()))
+        };
+        let mut draws = Vec::new();
+        let mut num_scored = 0;
+        self.in_parallel(start, num_draws as usize, work, |_, (draw, scored)| {
+            num_scored = scored;
+            draws.push(draw);
+            on_draw(draw.adapted)
+        })?;
+        let summary = Summary::of(&[&draws]);
+        Ok(DomainResult { domain: name.to_owned(), num_scored, summary, draws })
+    }
+}

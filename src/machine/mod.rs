@@ -1,0 +1,8 @@
+//! The machine: its device, memory and threads, and where its time goes.
+
+pub mod device;
+pub mod profile;
+pub mod workers;
+
+pub use profile::Profile;
+pub use workers::Workers;

@@ -1,0 +1,12 @@
+//! Named tensors over one shared layout: the ground on which model, optimizer and meta-learning work.
+//!
+//! Knows no model, task or directory layout.
+
+pub mod file;
+pub mod init;
+pub mod set;
+pub mod view;
+
+pub use file::WeightsError;
+pub use set::{Init, Layout, ParamSet, Slot, SlotId};
+pub use view::CompactTable;

@@ -1,0 +1,163 @@
+//! Datasets in every form: a file that is taken holds reviews, and holds the same ones when it is written again.
+
+use std::io::Write;
+use std::path::Path;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use metabert::data::{
+    DataConfig, Dataset, Split, check_leaks, check_sizes, drop_leaks, render_table, stats,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::mutation::{Bytes, changed, edited, written};
+use super::{Fate, assert_tells, for_all};
+use crate::support::run::tiny_records;
+
+const FILE: &str = "data.json";
+
+/// Six records of two domains and three labels.
+fn records() -> Value {
+    let mut records: Vec<Value> = tiny_records().into_iter().step_by(20).take(6).collect();
+    records[0]["label"] = json!("mixed");
+    records[1]["id"] = json!({"number": 17, "tags": ["a", "b"]});
+    records[2]["text"] = json!("Caf\u{e9} \u{1f600} \"quoted\" \\ \u{2028} {[\n");
+    Value::Array(records)
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Array,
+    Lines,
+    Wrapped,
+}
+
+fn lay_out(records: &Value, form: Form, is_pretty: bool) -> Vec<u8> {
+    match (form, records) {
+        (Form::Lines, Value::Array(records)) => {
+            let lines = records.iter().map(|record| written(record, false));
+            lines.collect::<Vec<_>>().join(&b'\n')
+        }
+        (Form::Wrapped, records) => {
+            written(&json!({"version": 1, "data": records, "more": [{}]}), is_pretty)
+        }
+        (_, records) => written(records, is_pretty),
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Files of spoiled records in a form, and spoiled files of records in a form.
+fn files() -> impl Strategy<Value = Bytes> {
+    let form = prop_oneof![Just(Form::Array), Just(Form::Lines), Just(Form::Wrapped)];
+    let files = (changed(Just(records()), 3), form, any::<bool>())
+        .prop_map(|(records, form, is_pretty)| lay_out(&records, form, is_pretty));
+    prop_oneof![
+        9 => edited(files, 3),
+        1 => proptest::collection::vec(any::<u8>(), 0..200).prop_map(Bytes),
+    ]
+}
+
+fn label_sets() -> impl Strategy<Value = Vec<String>> {
+    let sets: [&[&str]; 5] = [
+        &[],
+        &["negative", "positive", "mixed"],
+        &["positive", "negative"],
+        &["mixed"],
+        &["0", "1", "", "1"],
+    ];
+    let given = prop_oneof![4 => Just(0), 4 => Just(1), 1 => 2..sets.len()];
+    given.prop_map(move |index| sets[index].iter().map(ToString::to_string).collect())
+}
+
+/// Reads a file, and checks either the refusal or what was read.
+fn read(bytes: &[u8], labels: &[String]) -> Fate {
+    match Dataset::parse(Path::new(FILE), bytes, labels) {
+        Ok(dataset) => {
+            assert_holds_reviews(&dataset, labels);
+            assert_can_be_split(&dataset);
+            Fate::Taken
+        }
+        Err(error) => assert_tells(error, &format!("{FILE}: ")),
+    }
+}
+
+fn assert_holds_reviews(dataset: &Dataset, labels: &[String]) {
+    assert!(dataset.labels.len() >= 2 && !dataset.reviews.is_empty(), "{dataset:?}");
+    assert!(labels.is_empty() || dataset.labels == labels, "{dataset:?}");
+    let records = dataset.reviews.iter().map(|review| {
+        assert!(!review.text.trim().is_empty(), "{review:?}");
+        let domain = dataset.domain_name(review.domain);
+        assert!(!domain.trim().is_empty(), "{review:?}");
+        json!({"text": review.text, "label": dataset.label_name(review.label), "domain": domain})
+    });
+    let records = records.collect::<Value>().to_string();
+    let again = Dataset::parse(Path::new(FILE), records.as_bytes(), labels)
+        .unwrap_or_else(|error| panic!("{error}\nin {records}"));
+    assert_eq!((&again.labels, &again.domains), (&dataset.labels, &dataset.domains));
+    let fields = |dataset: &Dataset| -> Vec<(String, u32, u32)> {
+        let reviews = dataset.reviews.iter();
+        reviews.map(|review| (review.text.clone(), review.label, review.domain)).collect()
+    };
+    assert_eq!(fields(&again), fields(dataset));
+}
+
+/// What every command does next with a dataset.
+fn assert_can_be_split(dataset: &Dataset) {
+    let about = format!("{FILE}: ");
+    let config = DataConfig { low_resource_max: 1, meta_dev_count: 1, ..DataConfig::default() };
+    let split = match Split::new(dataset, &config, 0) {
+        Ok(split) => split,
+        Err(error) => {
+            assert_tells(error, &about);
+            return;
+        }
+    };
+    if let Err(error) = check_leaks(dataset, &split) {
+        assert_tells(error, &about);
+    }
+    if let Err(error) = check_sizes(dataset, &split.meta_train, usize::MAX, 1) {
+        assert_tells(error, &about);
+    }
+    let (rest, _) = drop_leaks(dataset, &split);
+    let table = render_table(&stats(&rest, None, Some(&split)));
+    assert!(!table.chars().any(|char| char.is_control() && char != '\n'), "{table:?}");
+}
+
+#[test]
+fn datasets_are_taken_whole_or_refused() {
+    for_all((files(), label_sets()), |(Bytes(bytes), labels)| read(&bytes, &labels));
+}
+
+#[test]
+fn compressed_datasets_are_taken_whole_or_refused() {
+    let compressed = files().prop_map(|Bytes(bytes)| gzip(&bytes));
+    for_all((edited(compressed, 1), label_sets()), |(Bytes(bytes), labels)| read(&bytes, &labels));
+}
+
+#[test]
+fn a_file_reads_the_same_compressed() {
+    for_all(files(), |Bytes(bytes)| {
+        // What begins as gzip does would be decompressed twice.
+        if bytes.starts_with(&[0x1f, 0x8b]) {
+            return Fate::Refused;
+        }
+        let read = |bytes: &[u8]| Dataset::parse(Path::new(FILE), bytes, &[]);
+        match (read(&bytes), read(&gzip(&bytes))) {
+            (Ok(plain), Ok(unzipped)) => {
+                assert_eq!(plain.reviews, unzipped.reviews);
+                Fate::Taken
+            }
+            (Err(plain), Err(unzipped)) => {
+                assert_eq!(plain.count, unzipped.count);
+                Fate::Refused
+            }
+            (plain, unzipped) => panic!("{plain:?}\n{unzipped:?}"),
+        }
+    });
+}

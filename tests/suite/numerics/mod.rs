@@ -1,0 +1,12 @@
+//! Numbers: against transformers and torch.optim, against closed forms, and against themselves under
+//! other numbers of workers and threads.
+
+mod bert_parity;
+mod compact_tables;
+mod dropout_in_bert;
+mod golden_curves;
+mod learning;
+mod optimizers;
+mod reference_trace;
+mod tokenizer_parity;
+mod workers;

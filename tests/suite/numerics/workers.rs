@@ -1,0 +1,236 @@
+//! Neither the number of workers nor that of threads changes a result: not by a bit.
+
+use std::fs;
+use std::path::Path;
+
+use metabert::data::batch::{AttentionLayout, Batch};
+use metabert::meta::{Algorithm, EpisodeOutcome, InnerConfig, Task};
+use metabert::model::{BertConfig, Classifier, Precision};
+use metabert::params::{ParamSet, init};
+use metabert::seed;
+use metabert::tasks::TextLearner;
+use serde_json::Value;
+use tch::Device;
+
+use crate::support::run::{
+    SMALL, assert_same_bytes, command, events, finish, json_lines, tiny_records, work_dir,
+};
+
+/// [`SMALL`] on two threads, and steps so large that everything they depend on shows in the parameters.
+fn settings() -> String {
+    let threads = SMALL.replace("--threads 1", "--threads 2");
+    assert_ne!(threads, SMALL, "the settings name a number of threads");
+    format!("{threads} --inner-lr 1e-2")
+}
+
+/// Runs the program with `--workers`, and returns what it printed on stdout.
+fn run_with(workers: usize, dir: &Path, arguments: &str) -> String {
+    let mut command = command(dir, &format!("{arguments} --workers {workers}"));
+    // Threads that wait for one another asleep: tests run side by side, and leave no core to spin on.
+    finish(command.env("OMP_WAIT_POLICY", "passive"), b"").success()
+}
+
+fn train(algo: &str, steps: u64) -> String {
+    format!(
+        "train --algo {algo} --model @tiny --meta-batch 5 --steps {steps} --outer-lr 1e-2 \
+         --set outer.clip_norm=0.2 --eval-every 2 --set data.meta_dev_count=1 \
+         --set evaluate.dev_episodes=3 {}",
+        settings()
+    )
+}
+
+/// The events of a run without what a clock says, and without how many threads and workers it had.
+fn timeless_events(run: &Path) -> Vec<Value> {
+    let mut events = events(run, "");
+    for event in &mut events {
+        let event = event.as_object_mut().expect("an event is an object");
+        let other = ["elapsed_s", "episodes_per_min", "machine", "settings"];
+        event.retain(|key, _| !other.contains(&key.as_str()));
+    }
+    events
+}
+
+fn assert_same_run(left: &Path, right: &Path, step: u64) {
+    for file in ["model.safetensors", "training_state.safetensors"] {
+        let file = format!("checkpoints/step-{step:06}/{file}");
+        assert_same_bytes(&left.join(&file), &right.join(&file));
+    }
+}
+
+#[test]
+fn training_does_not_depend_on_the_number_of_workers() {
+    let dir = work_dir();
+    let path = dir.path();
+    for algo in ["fomaml", "reptile", "transfer"] {
+        let directory = |workers: usize| format!("{algo}-{workers}");
+        for workers in [1, 2, 3, 4] {
+            let arguments = format!("{} --run-dir {}", train(algo, 3), directory(workers));
+            run_with(workers, path, &arguments);
+        }
+        let one = path.join(directory(1));
+        let expected = timeless_events(&one);
+        let kinds = ["started", "outer_step", "evaluated", "checkpointed", "finished"];
+        for kind in kinds {
+            let is_there = expected.iter().any(|event| event["event"] == kind);
+            assert!(is_there, "{algo}: no event {kind} among {expected:?}");
+        }
+        for workers in [2, 3, 4] {
+            let many = path.join(directory(workers));
+            assert_same_run(&one, &many, 3);
+            assert_eq!(timeless_events(&many), expected, "{algo}, {workers} workers");
+        }
+    }
+}
+
+#[test]
+fn training_does_not_depend_on_the_number_of_threads() {
+    let dir = work_dir();
+    let path = dir.path();
+    let [one, two] = ["1", "2"].map(|threads| {
+        let train = train("fomaml", 3).replace("--threads 2", &format!("--threads {threads}"));
+        run_with(1, path, &format!("{train} --run-dir {threads}"));
+        path.join(threads)
+    });
+    assert_same_run(&one, &two, 3);
+    assert_eq!(timeless_events(&one), timeless_events(&two));
+}
+
+#[test]
+fn a_run_goes_on_with_another_number_of_workers() {
+    let dir = work_dir();
+    let path = dir.path();
+    let settings = |steps, run| format!("{} --run-dir {run}", train("fomaml", steps));
+    run_with(1, path, &settings(4, "whole"));
+    run_with(2, path, &settings(2, "parts"));
+    run_with(3, path, &format!("{} --resume", settings(4, "parts")));
+    assert_same_run(&path.join("whole"), &path.join("parts"), 4);
+}
+
+#[test]
+fn evaluation_does_not_depend_on_the_number_of_workers() {
+    let dir = work_dir();
+    let eval =
+        format!("eval --checkpoint @adapted --episodes 5 --baselines @tiny --json {}", settings());
+    let one = run_with(1, dir.path(), &eval);
+    let report: Value = serde_json::from_str(&one).expect("one JSON object");
+    let draws = report["domains"][0]["draws"].as_array().expect("draws").clone();
+    assert!(draws.iter().any(|draw| draw != &draws[0]), "every draw scores alike: {report}");
+    assert_eq!(run_with(3, dir.path(), &eval), one);
+}
+
+#[test]
+fn finetuning_does_not_depend_on_the_number_of_workers() {
+    let dir = work_dir();
+    let finetune = |out: &str| {
+        format!(
+            "finetune --checkpoint @tiny --domain boots --data @data --out {out} --folds 4 \
+             --inner-steps 6 --inner-lr 1e-2 --max-length 32 --threads 2 --device cpu"
+        )
+    };
+    let [one, three] = [1, 3].map(|workers| {
+        let out = format!("boots-{workers}");
+        run_with(workers, dir.path(), &finetune(&out)).replace(&out, "boots")
+    });
+    assert_eq!(one, three);
+    let [one, three] =
+        ["boots-1", "boots-3"].map(|out| dir.path().join(out).join("model.safetensors"));
+    assert_same_bytes(&one, &three);
+}
+
+#[test]
+fn predictions_do_not_depend_on_the_number_of_workers() {
+    let dir = work_dir();
+    // Several batches of 2,048 wordpieces.
+    let texts: Vec<String> = (0..4)
+        .flat_map(|copy| {
+            let records = tiny_records();
+            let text = |record: &Value| record["text"].as_str().expect("a text").to_owned();
+            let texts: Vec<String> = records.iter().map(text).collect();
+            texts.into_iter().map(move |text| format!("{} {text}", "so ".repeat(copy)))
+        })
+        .collect();
+    fs::write(dir.path().join("texts.txt"), texts.join("\n")).unwrap();
+    let predict =
+        "predict --checkpoint @adapted --input texts.txt --max-length 32 --threads 2 --device cpu";
+    let one = run_with(1, dir.path(), predict);
+    let answers = json_lines(&one);
+    assert_eq!(answers.len(), texts.len());
+    assert!(answers.iter().any(|it| it["scores"] != answers[0]["scores"]), "all score alike");
+    assert_eq!(run_with(3, dir.path(), predict), one);
+}
+
+/// MiniLM's widths, and so its matrix products; of its layers two, and a smaller table.
+fn config() -> BertConfig {
+    BertConfig {
+        vocab_size: 5_000,
+        hidden_size: 384,
+        num_hidden_layers: 2,
+        num_attention_heads: 12,
+        intermediate_size: 1_536,
+        max_position_embeddings: 128,
+        hidden_dropout_prob: 0.1,
+        attention_probs_dropout_prob: 0.1,
+        ..BertConfig::default()
+    }
+}
+
+/// `count` random texts of 30 to 128 tokens.
+fn texts(config: &BertConfig, count: usize, purpose: &str) -> Batch {
+    let mut rng = seed::rng(3, purpose, 0);
+    let texts: Vec<Vec<u32>> = (0..count)
+        .map(|_| {
+            let length = 30 + seed::below(&mut rng, 99);
+            (0..length).map(|_| seed::below(&mut rng, config.vocab_size as usize) as u32).collect()
+        })
+        .collect();
+    let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+    let labels: Vec<u32> = (0..count as u32).map(|text| text % 2).collect();
+    Batch::pack(&texts, &labels, AttentionLayout::PerText, Device::Cpu).unwrap()
+}
+
+/// FOMAML's outcome behind one adaptation step, with each of these numbers of threads.
+fn outcomes(config: &BertConfig, threads: &[i32]) -> Vec<EpisodeOutcome> {
+    let classifier = Classifier::new(config, 2, Precision::Fp32);
+    let meta = init::draw(classifier.layout(), 1).unwrap();
+    let learner = TextLearner::new(&classifier, &|| {});
+    let inner = InnerConfig { lr: 1e-3, query_dropout: true, ..InnerConfig::default() };
+    let fomaml = Algorithm::Fomaml.build::<TextLearner>(&inner).unwrap();
+    let (support, query) = (texts(config, 4, "support"), texts(config, 12, "query"));
+    let task = Task { support: vec![support], query, dropout_seed: 5 };
+    let before = tch::get_num_threads();
+    let run = |&threads: &i32| {
+        tch::set_num_threads(threads);
+        assert_eq!(tch::get_num_threads(), threads);
+        fomaml.meta_gradient(&learner, &meta, &task).unwrap()
+    };
+    let outcomes = threads.iter().map(run).collect();
+    tch::set_num_threads(before);
+    outcomes
+}
+
+fn assert_equal(found: &ParamSet, expected: &ParamSet, case: &str) {
+    let (worst, slot) = found.max_abs_difference(expected).unwrap();
+    assert!(worst == 0.0, "{case}: the gradient of {slot} differs by {worst:e}");
+}
+
+/// Checks a meta-gradient on several numbers of threads against that on one.
+fn check_threads(config: &BertConfig, more_threads: &[i32]) {
+    let threads = [&[1], more_threads].concat();
+    let outcomes = outcomes(config, &threads);
+    let expected = &outcomes[0];
+    let norm = expected.gradient.global_norm().unwrap().double_value(&[]);
+    assert!(norm > 1e-3, "a gradient of norm {norm:e} tells nothing");
+    for (threads, found) in threads.iter().zip(&outcomes).skip(1) {
+        let case = format!("{:?}, {threads} threads", config.hidden_act);
+        assert_equal(&found.gradient, &expected.gradient, &case);
+        let [found, expected] = [found, expected].map(|it| it.query_loss.double_value(&[]));
+        assert_eq!(found, expected, "{case}: query loss");
+    }
+}
+
+/// Work is cut into as many parts as there are threads, evenly (2, 3) or not (5): by this crate's own kernels, by libtorch's,
+/// and by the BLAS.
+#[test]
+fn a_meta_gradient_does_not_depend_on_the_number_of_threads() {
+    check_threads(&config(), &[2, 3, 5]);
+}

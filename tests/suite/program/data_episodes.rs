@@ -1,0 +1,174 @@
+//! `data episodes` lists what `train` takes: other programs rely on it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::support::run::{
+    SMALL, assert_same_bytes, command, events, json_lines, run, tiny_records, work_dir,
+};
+
+/// The settings of [`SMALL`] that decide on episodes.
+const DRAWN: &str = "--data @data --low-resource-max 16 --support 8 --query 4";
+
+fn list(dir: &Path, more: &str) -> String {
+    run(dir, &format!("data episodes {DRAWN} {more}")).success()
+}
+
+fn positions(episode: &Value, set: &str) -> Vec<usize> {
+    let positions = episode[set].as_array().unwrap_or_else(|| panic!("no {set} in {episode}"));
+    positions.iter().map(|position| position.as_u64().expect("a position") as usize).collect()
+}
+
+#[test]
+fn the_listed_episodes_are_those_that_training_logs() {
+    let dir = work_dir();
+    let train =
+        format!("train --model @tiny --run-dir r --steps 3 --meta-batch 2 --seed 5 {SMALL}");
+    run(dir.path(), &train).success();
+    let mut logged = Vec::new();
+    for event in events(&dir.path().join("r"), "outer_step") {
+        let (indices, domains) = (&event["episodes"], &event["domains"]);
+        let pairs = indices.as_array().unwrap().iter().zip(domains.as_array().unwrap());
+        logged.extend(pairs.map(|(index, domain)| (index.clone(), domain.clone())));
+    }
+    let text = list(dir.path(), "--count 6 --seed 5");
+    let listed = json_lines(&text);
+    let shown: Vec<(Value, Value)> = listed
+        .iter()
+        .map(|episode| (episode["index"].clone(), episode["domain"].clone()))
+        .collect();
+    assert_eq!(shown, logged);
+    assert_eq!(logged.len(), 6, "{logged:?}");
+
+    let records = tiny_records();
+    for episode in &listed {
+        let (support, query) = (positions(episode, "support"), positions(episode, "query"));
+        assert_eq!((support.len(), query.len()), (8, 4), "{episode}");
+        let drawn: BTreeSet<usize> = support.iter().chain(&query).copied().collect();
+        assert_eq!(drawn.len(), 12, "a text stands twice in {episode}");
+        for position in drawn {
+            assert_eq!(records[position]["domain"], episode["domain"], "{position}: {episode}");
+        }
+    }
+
+    assert_eq!(list(dir.path(), "--count 6 --seed 5"), text);
+    assert_eq!(
+        run(dir.path(), "data episodes --count 6 --config r/config.toml").success(),
+        text,
+        "a run's own configuration lists other episodes"
+    );
+    assert_ne!(list(dir.path(), "--count 6"), text, "the seed does nothing");
+    let lines: Vec<&str> = text.lines().collect();
+    let part = list(dir.path(), "--count 2 --start 3 --seed 5");
+    assert_eq!(part.lines().collect::<Vec<_>>(), lines[3..5]);
+    assert_eq!(list(dir.path(), "").lines().count(), 10, "the default");
+    assert_eq!(list(dir.path(), "--count 0"), "");
+}
+
+#[test]
+fn positions_count_the_records_that_are_left_out() {
+    let dir = work_dir();
+    let mut records = tiny_records();
+    let first = records[0].clone();
+    let mut leak = first.clone();
+    let low = records.iter().find(|record| record["domain"] == "gardening").unwrap();
+    leak["text"] = low["text"].clone();
+    // Now 0 is left out for standing on a lower-resource side, and 2 for repeating 1.
+    records.insert(1, first);
+    records.insert(0, leak);
+    // Behind an empty line, which is no record.
+    let lines: String = records.iter().map(|record| format!("\n{record}\n")).collect();
+    fs::write(dir.path().join("more.jsonl"), lines).unwrap();
+    let more = "--count 30 --set data.cross_side_duplicates=drop --set data.meta_dev=[\"boots\"]";
+    let arguments = format!("data episodes {DRAWN} {more}").replace("@data", "more.jsonl");
+    let answer = run(dir.path(), &arguments);
+    for warning in ["left out 1 reviews that repeat", "left out 1 reviews whose text stands on"] {
+        assert!(answer.stderr.contains(warning), "no {warning:?} in {:?}", answer.stderr);
+    }
+    let mut expected = json_lines(&list(dir.path(), more));
+    let mut drawn = BTreeSet::new();
+    for episode in &mut expected {
+        for set in ["support", "query"] {
+            let shifted =
+                positions(episode, set).into_iter().map(|p| if p == 0 { 1 } else { p + 2 });
+            let shifted: Vec<usize> = shifted.collect();
+            drawn.extend(shifted.iter().copied());
+            episode[set] = json!(shifted);
+        }
+    }
+    assert_eq!(json_lines(&answer.success()), expected);
+    assert!(drawn.contains(&1), "the repeated text is never drawn: {drawn:?}");
+}
+
+/// Training must not change with the text of any record that is not listed, and must with one that
+/// is. The model's labels stand in an order of their own, on which the drawing depends.
+#[test]
+fn training_reads_the_listed_records_and_no_others() {
+    let dir = work_dir();
+    let path = dir.path();
+    fs::write(path.join("a.json"), crate::support::run::ARCHITECTURE).unwrap();
+    let init = "model init --config a.json --tokenizer @plain --labels positive,negative --out m";
+    run(path, init).success();
+    let mut records = tiny_records();
+    // Every position shifts by one: behind the first record stands its repetition.
+    records.insert(1, records[0].clone());
+    let write = |name: &str, records: &[Value]| {
+        fs::write(path.join(format!("{name}.json")), json!(records).to_string()).unwrap();
+    };
+    let train = |name: &str, records: &[Value]| -> PathBuf {
+        write(name, records);
+        let settings = SMALL.replace("@data", &format!("{name}.json"));
+        let train = format!("train --model m --run-dir {name} --steps 1 --meta-batch 1 {settings}");
+        run(path, &train).success();
+        path.join(name).join("checkpoints/step-000001/model.safetensors")
+    };
+    let original = train("original", &records);
+
+    let arguments = format!("data episodes {DRAWN} --count 1").replace("@data", "original.json");
+    let text = run(path, &format!("{arguments} --model m")).success();
+    assert_ne!(run(path, &arguments).success(), text, "the order of the labels does nothing");
+    let episode = json_lines(&text).remove(0);
+    let (support, query) = (positions(&episode, "support"), positions(&episode, "query"));
+    let texts: BTreeSet<String> = support
+        .iter()
+        .chain(&query)
+        .map(|&position| records[position]["text"].to_string())
+        .collect();
+    assert_eq!(texts.len(), 12);
+    let change = |record: &mut Value| {
+        let text = format!("not {}", record["text"].as_str().unwrap());
+        record["text"] = json!(text);
+    };
+
+    let mut others = records.clone();
+    let is_other = |record: &&mut Value| {
+        record["domain"] == episode["domain"] && !texts.contains(&record["text"].to_string())
+    };
+    others.iter_mut().filter(is_other).for_each(change);
+    assert_ne!(others, records);
+    assert_same_bytes(&original, &train("others", &others));
+
+    for (name, position) in [("support", support[7]), ("query", query[3])] {
+        let mut changed = records.clone();
+        change(&mut changed[position]);
+        let weights = fs::read(train(name, &changed)).unwrap();
+        assert_ne!(weights, fs::read(&original).unwrap(), "record {position} is not read");
+    }
+}
+
+#[test]
+fn a_reader_of_one_episode_is_no_error() {
+    let dir = work_dir();
+    let arguments = format!("data episodes {DRAWN} --count 100000");
+    let mut child = command(dir.path(), &arguments).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(json_lines(&line)[0]["index"], 0);
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*stderr), (Some(0), ""));
+}

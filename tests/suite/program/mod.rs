@@ -1,0 +1,7 @@
+//! The program as a user sees it: subcommands, messages, exit codes, files for other programs.
+
+mod command_line;
+pub mod command_line_errors;
+mod data_episodes;
+mod interop;
+mod readme;

@@ -1,0 +1,9 @@
+//! Runs that are stopped, killed, damaged, short of disk or full of numbers that are not finite.
+
+mod crash;
+mod damaged_checkpoints;
+mod faults;
+mod lock;
+mod memory;
+mod non_finite;
+pub mod resume;
