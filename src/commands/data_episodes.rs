@@ -13,6 +13,7 @@ use crate::cli::EpisodesArgs;
 use crate::config::{ConfigError, RunConfig};
 use crate::data::split::check_sizes;
 use crate::data::{Dataset, Episode, ExampleId, Side};
+use crate::meta::Tasks;
 use crate::run::console::Console;
 
 /// One line of output.
@@ -30,7 +31,7 @@ pub fn run(args: &EpisodesArgs) -> Result<()> {
     let shared = &args.shared;
     let Some(mut config) = settings::configure(shared, None, args.flags())? else { return Ok(()) };
     let algo = config.train.algo;
-    if !algo.is_episodic() {
+    if !config.recipe().trains_on(Tasks::Episodes) {
         let found = name_of(&algo);
         let reason = format!("train.algo: {found} has no episodes; choose fomaml or reptile");
         return Err(ConfigError::Invalid(reason).into());

@@ -15,9 +15,10 @@ use crate::data::split::check_sizes;
 use crate::data::{Dataset, EpisodeSampler};
 use crate::eval::evaluator::TestTexts;
 use crate::eval::{Evaluation, Evaluator};
+use crate::machine::observe;
 use crate::run::checkpoint;
 use crate::run::console::Console;
-use crate::tasks::{TaskBuilder, TextLearner};
+use crate::tasks::TaskBuilder;
 
 /// Runs the command.
 pub fn run(args: &EvalArgs) -> Result<()> {
@@ -117,14 +118,17 @@ fn evaluate(
     let corpus = texts::tokenise(dataset, model, config, console)?;
     let test_corpus =
         texts.test.map(|test| texts::tokenise(test, model, config, console)).transpose()?;
-    let inner = config.evaluation_inner();
-    let steps = inner.num_steps(config.episode.support);
-    let on_forward = || console.tick();
-    let learner = TextLearner::new(&model.classifier, &on_forward);
+    let recipe = config.evaluation_recipe();
+    let steps = recipe.visit.num_steps(config.episode.support);
+    observe(None, console.on_forward());
     let num_parameters = model.classifier.layout().num_parameters();
     let evaluator = Evaluator {
-        learner: &learner,
-        builder: TaskBuilder { corpus: &corpus, inner: &inner, device },
+        builder: TaskBuilder {
+            classifier: &model.classifier,
+            recipe: &recipe,
+            corpus: &corpus,
+            device,
+        },
         run_seed: config.seed,
         workers: settings::workers(config, device, num_parameters),
     };

@@ -64,7 +64,7 @@ impl Report {
             episodes: config.evaluate.episodes,
             support,
             max_length: config.data.max_length,
-            inner_steps: inner.num_steps(support),
+            inner_steps: config.evaluation_recipe().visit.num_steps(support),
             inner,
             first,
             baselines,

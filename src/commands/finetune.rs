@@ -13,11 +13,12 @@ use crate::data::{Dataset, DomainId, DomainPool, EpisodeSampler, ExampleId};
 use crate::eval::Evaluator;
 use crate::eval::cross_validation::{adapt, cross_validate};
 use crate::files::atomic::{ensure_writable, write_directory};
+use crate::machine::observe;
 use crate::run::checkpoint::ModelFiles;
 use crate::run::console::Console;
 use crate::run::directory::{ensure_free, ensure_replaceable_model};
 use crate::run::manifest;
-use crate::tasks::{TaskBuilder, TextLearner};
+use crate::tasks::TaskBuilder;
 
 /// Runs the command.
 pub fn run(args: &FinetuneArgs) -> Result<()> {
@@ -43,13 +44,11 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     let LoadedModel { directory, classifier, params, labels, tokenizer } = model;
     let pool = chosen_pool(&dataset, domain, support, &config);
 
-    let inner = config.evaluation_inner();
-    let on_forward = || console.tick();
-    let learner = TextLearner::new(&classifier, &on_forward);
+    let recipe = config.evaluation_recipe();
+    observe(None, console.on_forward());
     let num_parameters = classifier.layout().num_parameters();
     let evaluator = Evaluator {
-        learner: &learner,
-        builder: TaskBuilder { corpus: &corpus, inner: &inner, device },
+        builder: TaskBuilder { classifier: &classifier, recipe: &recipe, corpus: &corpus, device },
         run_seed: config.seed,
         workers: settings::workers(&config, device, num_parameters),
     };
@@ -65,7 +64,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         .transpose()?;
     let mut examples: Vec<u32> = pool.examples_by_label.concat();
     examples.sort_unstable();
-    console.begin_episode(inner.num_steps(examples.len()));
+    console.begin_episode(recipe.visit.num_steps(examples.len()));
     let adapted = adapt(&evaluator, &params, &examples, &args.domain)?;
     if let Some(name) = adapted.first_non_finite()? {
         anyhow::bail!(
@@ -80,8 +79,8 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         dataset: &dataset,
         labels: &labels,
         label_counts: pool.examples_by_label.iter().map(Vec::len).collect(),
-        inner: &inner,
-        num_steps: inner.num_steps(examples.len()),
+        recipe: &recipe,
+        num_steps: recipe.visit.num_steps(examples.len()),
         max_length: config.data.max_length,
         seed: config.seed,
         estimate: estimate.as_ref(),

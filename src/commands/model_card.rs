@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::data::Dataset;
 use crate::eval::cross_validation::CrossValidation;
-use crate::meta::InnerConfig;
+use crate::meta::Recipe;
 
 /// What a model card states.
 pub struct ModelCard<'a> {
@@ -20,7 +20,7 @@ pub struct ModelCard<'a> {
     /// Texts adapted to, by label.
     pub label_counts: Vec<usize>,
     /// The adaptation.
-    pub inner: &'a InnerConfig,
+    pub recipe: &'a Recipe,
     /// Its gradient steps.
     pub num_steps: usize,
     /// Wordpieces to which texts are truncated.
@@ -49,17 +49,13 @@ pub fn render(card: &ModelCard, out: &Path) -> String {
         let count = card.label_counts.get(label).copied().unwrap_or(0);
         let _ = writeln!(text, "| {name} | {count} |");
     }
-    let inner = card.inner;
     let _ = write!(
         text,
-        "\n## Settings\n\nAdapted from `{}` by {} steps of {:?} with learning rate {} in \
-         minibatches of {}; texts truncated to {} wordpieces; seed {}. The complete configuration \
+        "\n## Settings\n\nAdapted from `{}` in {} steps ({}); texts truncated to {} wordpieces; seed {}. The complete configuration \
          is in `metabert.toml`.\n\n## Estimate\n\n",
         card.origin.display(),
         card.num_steps,
-        inner.optimizer,
-        inner.lr,
-        inner.batch,
+        card.recipe,
         card.max_length,
         card.seed,
     );

@@ -7,14 +7,13 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tch::Device;
 
-use super::{resume, settings, texts};
+use super::{settings, texts};
 use crate::config::RunConfig;
 use crate::data::{Dataset, Side, Split};
 use crate::files::atomic::write_file;
 use crate::run::manifest::sha256_of;
 use crate::run::{Environment, Machine, Provenance, RunDirectory};
 use crate::torch_ext::TORCH_VERSION;
-use crate::train::trainer::Part;
 
 /// Where the knowledge of a run comes from.
 pub fn provenance(dataset: &Dataset, split: &Split) -> Provenance {
@@ -28,15 +27,14 @@ pub fn provenance(dataset: &Dataset, split: &Split) -> Provenance {
     }
 }
 
-/// What is recorded of this process in the log of the run.
-pub fn part(config: &RunConfig, device: Device) -> Part {
-    let machine = Machine {
+/// The machine that this process computes on.
+pub fn machine(config: &RunConfig, device: Device) -> Machine {
+    Machine {
         torch: TORCH_VERSION.to_owned(),
         device: format!("{device:?}"),
         precision: format!("{:?}", settings::precision(config, device)).to_lowercase(),
         threads: tch::get_num_threads(),
-    };
-    Part { machine, settings: resume::changeable_settings(config) }
+    }
 }
 
 /// The SHA-256 of each file that training reads of a model directory.

@@ -1,8 +1,8 @@
 //! `metabert train`.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Instant;
 
 use anyhow::{Context, Result};
 
@@ -12,23 +12,23 @@ use super::resume::{
     command_to_resume, ensure_resumable, ensure_same_inputs, ensure_same_settings, stored_config,
     with_way_on,
 };
-use super::run_files::{model_sha256, part, prepare_directory, provenance};
+use super::run_files::{machine, model_sha256, prepare_directory, provenance};
 use super::signals::stop_on_signals;
 use super::starting_point::StartingPoint;
 use super::train_checks::{check_domain_sizes, ensure_replaceable};
-use super::{Interrupted, print_result, settings, texts};
+use super::{Interrupted, print_result, resume, settings, texts};
 use crate::cli::TrainArgs;
 use crate::config::{ConfigError, RunConfig};
 use crate::data::{Corpus, Dataset, EpisodeSampler, Side, Split};
 use crate::eval::Evaluator;
 use crate::machine::Profile;
-use crate::machine::profile::Phase;
+use crate::machine::observe;
+use crate::meta::Tasks;
 use crate::run::checkpoint::ModelFiles;
 use crate::run::console::Console;
-use crate::run::{Environment, Provenance, RunDirectory, RunLog};
-use crate::tasks::{TaskBuilder, TaskSource, TextLearner};
-use crate::train::trainer::Part;
-use crate::train::{DevSet, NonFiniteGuard, Outcome, Trainer};
+use crate::run::{Environment, Machine, Provenance, RunDirectory};
+use crate::tasks::{Source, TaskBuilder, TextTasks};
+use crate::train::{DevSet, NonFiniteGuard, Outcome, OuterLoop, Recorder, Training};
 
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> Result<()> {
@@ -59,22 +59,20 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         ensure_same_settings(&run, before, &config, &console)?;
     }
     let device = settings::select_device(&config, &console)?;
-    let part = part(&config, device);
+    let machine = machine(&config, device);
     let environment = Environment {
         provenance: provenance(&dataset, &split),
-        machine: part.machine.clone(),
+        machine: machine.clone(),
         model_sha256: model_sha256(opened.directory().path())?,
     };
     if args.resume {
         ensure_same_inputs(&run, &environment)?;
     }
     let model = opened.load(&dataset.labels, &config, device, &console)?;
-    let profile = args.profile.then(|| Profile::new(device));
-    let started = Instant::now();
-    let corpus = texts::tokenise(&dataset, &model, &config, &console)?;
-    if let Some(profile) = &profile {
-        profile.add(Phase::Tokenise, started.elapsed(), 1);
-    }
+    let profile = args.profile.then(|| Arc::new(Profile::new(device)));
+    observe(profile.clone(), console.on_forward());
+    let corpus = tracing::trace_span!("tokenise")
+        .in_scope(|| texts::tokenise(&dataset, &model, &config, &console))?;
 
     // Nothing has been written before this line: whatever was wrong with the input has been said.
     let _held = held.map_or_else(|| lock_new(&run, &console), Ok)?;
@@ -82,10 +80,10 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         .with_context(|| format!("{}: cannot be written", run.path().display()))?;
     let stop = stop_on_signals()?;
     let materials = Materials { config: &config, run: &run, dataset: &dataset, split: &split };
-    let observers = Observers { console: &console, stop: &stop, profile: profile.as_ref() };
+    let observers = Observers { console: &console, stop: &stop };
     let files = model_files(&model, &config, environment.provenance);
     let outcome = materials
-        .train(model, &corpus, &files, start, part, observers)
+        .train(model, &corpus, &files, start, machine, observers)
         .map_err(|error| with_way_on(error, &run, config.train.non_finite))?;
     if let Some(profile) = &profile {
         console.line(&profile.table());
@@ -114,7 +112,6 @@ struct Materials<'a> {
 struct Observers<'a> {
     console: &'a Console,
     stop: &'a AtomicUsize,
-    profile: Option<&'a Profile>,
 }
 
 impl Materials<'_> {
@@ -124,27 +121,22 @@ impl Materials<'_> {
         corpus: &Corpus,
         files: &ModelFiles,
         start: StartingPoint,
-        part: Part,
+        machine: Machine,
         observers: Observers,
     ) -> Result<Outcome> {
-        let Observers { console, stop, profile } = observers;
+        let Observers { console, stop } = observers;
         let Self { config, run, dataset, split } = *self;
         let LoadedModel { classifier, params, .. } = model;
         let mut state = start.state(run, config, &classifier, params, console)?;
-        let on_forward = || console.tick();
-        let dev_learner = TextLearner::new(&classifier, &on_forward);
-        let learner = TextLearner::new(&classifier, &on_forward).profiled(profile);
         let device = state.meta.device();
         let num_parameters = classifier.layout().num_parameters();
         let workers = settings::workers(config, device, num_parameters);
-        let builder = TaskBuilder { corpus, inner: &config.inner, device };
-        let evaluation_inner = config.evaluation_inner();
-        let dev_builder = TaskBuilder { inner: &evaluation_inner, ..builder };
+        let (recipe, evaluation_recipe) = (config.recipe(), config.evaluation_recipe());
+        let builder = TaskBuilder { classifier: &classifier, recipe: &recipe, corpus, device };
         let dev_domains = split.domains(Side::MetaDev);
         let dev = (!dev_domains.is_empty()).then(|| DevSet {
             evaluator: Evaluator {
-                learner: &dev_learner,
-                builder: dev_builder,
+                builder: TaskBuilder { recipe: &evaluation_recipe, ..builder },
                 run_seed: config.seed,
                 workers,
             },
@@ -157,37 +149,38 @@ impl Materials<'_> {
             episodes: config.evaluate.dev_episodes,
             support: config.episode.support,
         });
-        let mut trainer = Trainer {
-            learner: &learner,
-            algorithm: config.train.algo.build(&config.inner),
-            source: self.task_source(corpus),
+        let tasks = TextTasks {
             builder,
-            dev,
+            source: self.source(corpus),
             domain_names: &dataset.domains,
             run_seed: config.seed,
-            train: &config.train,
-            outer: &config.outer,
-            part,
-            run,
-            files,
-            log: RunLog::open(run, state.progress.step)?,
-            console,
-            stop,
-            workers,
-            non_finite: NonFiniteGuard::new(&config.train),
-            profile,
         };
-        trainer.run(&mut state)
+        let mut training = Training {
+            outer_loop: OuterLoop {
+                learner: &classifier,
+                recipe: &recipe,
+                tasks: |index| tasks.task(index),
+                workers,
+                train: &config.train,
+                outer: &config.outer,
+                non_finite: NonFiniteGuard::new(&config.train),
+            },
+            num_support_steps: tasks.num_support_steps(),
+            dev,
+            recorder: Recorder::open(run, state.progress.step, files, &config.train, console)?,
+            stop,
+        };
+        training.run(&mut state, machine, resume::changeable_settings(config))
     }
 
-    fn task_source(&self, corpus: &Corpus) -> TaskSource {
+    fn source(&self, corpus: &Corpus) -> Source {
         let Self { config, dataset, split, .. } = *self;
-        if config.train.algo.is_episodic() {
-            return TaskSource::Episodes(texts::meta_train_episodes(dataset, split, config));
+        if config.recipe().trains_on(Tasks::Episodes) {
+            return Source::Episodes(texts::meta_train_episodes(dataset, split, config));
         }
         let domains = split.domains(Side::MetaTrain);
         let examples = domains.iter().flat_map(|&domain| corpus.examples_of(domain));
-        TaskSource::Pooled(examples.copied().collect())
+        Source::Pooled(examples.copied().collect())
     }
 }
 

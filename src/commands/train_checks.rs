@@ -9,6 +9,7 @@ use crate::config::RunConfig;
 use crate::data::split::check_sizes;
 use crate::data::{Dataset, Side, Split};
 use crate::files::atomic::ensure_writable;
+use crate::meta::Tasks;
 use crate::run::RunDirectory;
 use crate::run::console::Console;
 
@@ -48,7 +49,7 @@ pub fn check_domain_sizes(
 ) -> Result<()> {
     let (episode, evaluation) = (&config.episode, config.evaluation_episode());
     let (meta_train, meta_dev) = (split.domains(Side::MetaTrain), split.domains(Side::MetaDev));
-    let drawn_from = if config.train.algo.is_episodic() { meta_train } else { &[] };
+    let drawn_from = if config.recipe().trains_on(Tasks::Episodes) { meta_train } else { &[] };
     if *episode == evaluation {
         // One demand on all of them: every domain that falls short is told of in one go.
         check_sizes(dataset, &[drawn_from, meta_dev].concat(), episode.support, episode.query)?;

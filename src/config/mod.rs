@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::data::{DataConfig, EpisodeConfig};
-use crate::meta::{Algorithm, InnerConfig};
+use crate::meta::{Algorithm, InnerConfig, Recipe};
 use crate::train::{EvaluateConfig, OuterConfig, TrainConfig};
 
 /// The whole configuration. No key is optional: what is unset is empty or 0.
@@ -187,6 +187,16 @@ impl RunConfig {
             ));
         }
         Ok(())
+    }
+
+    /// The algorithm with its settings, as training runs it.
+    pub fn recipe(&self) -> Recipe {
+        Recipe::new(self.train.algo, &self.inner)
+    }
+
+    /// The same as evaluations and `finetune` run it.
+    pub fn evaluation_recipe(&self) -> Recipe {
+        Recipe::new(self.train.algo, &self.evaluation_inner())
     }
 
     /// The inner loop as evaluations run it.

@@ -21,7 +21,7 @@ pub enum DeviceError {
     },
 }
 
-/// The device that `--device` means, and for `auto` without CUDA the reason, to be told once.
+/// The device that `--device` means, and for `auto` without CUDA the reason, to be shown once.
 ///
 /// Must be called before the first tensor is made.
 ///
@@ -47,12 +47,12 @@ pub fn select(asked: &str) -> Result<(Device, Option<String>), DeviceError> {
     Ok((device, None))
 }
 
-/// The memory that programs can still be given, in MiB; `None` where the system does not tell.
+/// The memory that programs can still be given, in MiB; `None` where the system does not say.
 pub fn available_memory_mib() -> Option<u64> {
     size_mib("/proc/meminfo", "MemAvailable:")
 }
 
-/// The largest resident memory of this process so far, in MiB; `None` where the system does not tell.
+/// The largest resident memory of this process so far, in MiB; `None` where the system does not say.
 pub fn peak_memory_mib() -> Option<u64> {
     size_mib("/proc/self/status", "VmHWM:")
 }

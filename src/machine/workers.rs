@@ -1,7 +1,7 @@
 //! Independent jobs, several at once, each with its share of the threads.
 //!
-//! Knows nothing of what a job does. Results are handed over in the order of the jobs, whoever finished first: what is made
-//! of them is the same for every number of workers.
+//! Knows nothing of what a job does. Results are handed over in the order of the jobs, whichever finished first, so that
+//! everything computed from them is the same for every number of workers.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
@@ -81,9 +81,12 @@ impl Workers {
         let outcome = thread::scope(|scope| {
             let (sender, results) = mpsc::channel();
             let (shared, work) = (&shared, &work);
+            let caller = tracing::Span::current();
             for context in contexts {
                 let sender = sender.clone();
+                let span = tracing::trace_span!(parent: &caller, "worker", at_once);
                 scope.spawn(move || {
+                    let _span = span.entered();
                     // A worker that panics must not leave the others waiting for it.
                     let _ends_series = EndOnPanic(shared);
                     tch::set_num_threads(share);
@@ -220,7 +223,7 @@ mod tests {
                 Workers::new(workers, Device::Cpu).run(1_000, || Ok(()), work, |_, _| Ok(()));
             assert_eq!(found.unwrap_err().to_string(), "job 2", "{workers} workers");
         }
-        assert!(begun.load(Ordering::Relaxed) < 30, "the series went on behind its error");
+        assert!(begun.load(Ordering::Relaxed) < 30, "the series continued after its error");
     }
 
     #[test]

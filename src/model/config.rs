@@ -79,7 +79,7 @@ impl BertConfig {
     /// Reads the architecture out of a parsed `config.json`.
     ///
     /// # Errors
-    /// What is wrong with it, in one line: a wrong type, an architecture that is not BERT, or
+    /// The reason, in one line: a wrong type, an architecture that is not BERT, or
     /// numbers that fit no model.
     pub fn from_json(raw: &Map<String, Value>) -> Result<Self, String> {
         if let Some(model_type) = raw.get("model_type").and_then(Value::as_str)

@@ -62,7 +62,7 @@ impl Optimizer {
         Ok(Self { config, num_steps: 0, moments })
     }
 
-    /// An optimizer that goes on where another stopped.
+    /// An optimizer that continues where another stopped.
     pub fn restore(config: OptimizerConfig, num_steps: u64, moments: Vec<ParamSet>) -> Self {
         assert_eq!(moments.len(), moment_names(&config).len(), "as many moments as the rule keeps");
         Self { config, num_steps, moments }
@@ -83,6 +83,7 @@ impl Optimizer {
         gradient: &ParamSet,
         lr: f64,
     ) -> Result<(), TchError> {
+        let _span = tracing::trace_span!("optimizer").entered();
         self.num_steps += 1;
         match self.config.rule {
             Rule::Adam | Rule::AdamW => self.adam_step(params, gradient, lr),

@@ -108,7 +108,7 @@ pub struct ModelFiles {
 
 /// The file of a checkpoint that holds the configuration it was made with.
 pub const SETTINGS_FILE: &str = "metabert.toml";
-/// The file of a checkpoint that says what it was trained on.
+/// The file of a checkpoint that names its training data.
 const PROVENANCE_FILE: &str = "provenance.json";
 const STATE_FILE: &str = "training_state.json";
 const MOMENTS_FILE: &str = "training_state.safetensors";
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!((progress.best, progress.evaluations_since_best), (Some((50, 0.8)), 0));
     }
 
-    // Off by one bit, an equal score would be a better one behind resuming.
+    // Off by one bit, an equal score would look better after resuming.
     #[test]
     fn scores_are_read_as_they_were_written() {
         for denominator in 1..400 {

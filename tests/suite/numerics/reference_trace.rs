@@ -7,11 +7,10 @@
 //! amplification, and is compared in float32.
 
 use metabert::data::batch::{AttentionLayout, Batch};
-use metabert::meta::{Algorithm, InnerConfig, Task};
+use metabert::meta::{Algorithm, InnerConfig, Recipe, Task};
 use metabert::model::{Classifier, ModelDirectory, Precision};
 use metabert::optim::{Optimizer, OptimizerConfig, Rule};
-use metabert::params::ParamSet;
-use metabert::tasks::TextLearner;
+use metabert::params::{ParamSet, TaskView};
 use serde_json::Value;
 use tch::Kind;
 
@@ -57,8 +56,7 @@ fn replay(algorithm: Algorithm, variant: &Value, kind: Kind) -> Replay {
         query_dropout: true,
         ..InnerConfig::default()
     };
-    let learner = TextLearner::new(&classifier, &|| {});
-    let algorithm = algorithm.build::<TextLearner>(&inner).unwrap();
+    let recipe = Recipe::new(algorithm, &inner);
     let mut meta = params.to_kind(kind).unwrap();
     let mut outer = Optimizer::new(OptimizerConfig::new(rule), &meta).unwrap();
     let mut out = Replay {
@@ -74,8 +72,9 @@ fn replay(algorithm: Algorithm, variant: &Value, kind: Kind) -> Replay {
         for episode in episodes {
             let support = batches(&episode["support"], batch, epochs);
             let query = batches(&episode["query"], usize::MAX / 2, 1).remove(0);
-            let task = Task { support, query, dropout_seed: 0 };
-            let outcome = algorithm.meta_gradient(&learner, &meta, &task).unwrap();
+            let view = TaskView::whole(meta.layout());
+            let task = Task { index: 0, domain: None, view, support, query, dropout_seed: 0 };
+            let outcome = recipe.meta_gradient(&classifier, &meta, task).unwrap();
             gradient.add_scaled(&outcome.gradient, 1.0 / episodes.len() as f64).unwrap();
             let losses = outcome.support_losses.to_kind(Kind::Double);
             out.losses.extend(Vec::<f64>::try_from(losses).unwrap());
