@@ -15,8 +15,8 @@ use crate::eval::cross_validation::{adapt, cross_validate};
 use crate::files::atomic::{ensure_writable, write_directory};
 use crate::run::checkpoint::ModelFiles;
 use crate::run::console::Console;
-use crate::run::directory::{ensure_free, ensure_replaceable_model};
 use crate::run::manifest;
+use crate::run::output::{ensure_free, ensure_replaceable_model};
 use crate::tasks::{TaskBuilder, TextLearner};
 
 /// Runs the command.

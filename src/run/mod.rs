@@ -10,12 +10,14 @@ pub mod events;
 pub mod lock;
 pub mod log;
 pub mod manifest;
+pub mod output;
 pub mod recovery;
 pub mod retention;
 pub mod tensorboard;
 
 pub use checkpoint::{Progress, TrainingState};
-pub use directory::{OutputExists, RunDirectory};
+pub use directory::RunDirectory;
 pub use environment::{Environment, Machine, Provenance};
 pub use events::Event;
 pub use log::RunLog;
+pub use output::OutputExists;
