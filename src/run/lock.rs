@@ -1,4 +1,4 @@
-//! One process at a time writes into a run directory.
+//! A lock, so that one process at a time writes into a run directory.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};

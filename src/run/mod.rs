@@ -1,6 +1,6 @@
-//! What a run leaves: configuration, events and checkpoints on disk, progress on the console.
+//! A run's files: configuration, events and checkpoints on disk; and its progress on the console.
 //!
-//! Knows parameter sets and how they are saved; knows no algorithm.
+//! Knows how parameter sets are saved, and no algorithm.
 
 pub mod checkpoint;
 pub mod console;
