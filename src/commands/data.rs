@@ -7,7 +7,7 @@ use crate::cli::{SplitArgs, StatsArgs, ValidateArgs};
 use crate::data::split::check_sizes;
 use crate::data::{Corpus, Side, Split, TextTokenizer, render_table, write_sides};
 use crate::run::console::Console;
-use crate::run::directory::ensure_free;
+use crate::run::output::ensure_free;
 
 /// Runs `data stats`.
 pub fn stats(args: &StatsArgs) -> Result<()> {

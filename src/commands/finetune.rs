@@ -16,8 +16,8 @@ use crate::files::atomic::{ensure_writable, write_directory};
 use crate::machine::observe;
 use crate::run::checkpoint::ModelFiles;
 use crate::run::console::Console;
-use crate::run::directory::{ensure_free, ensure_replaceable_model};
 use crate::run::manifest;
+use crate::run::output::{ensure_free, ensure_replaceable_model};
 use crate::tasks::TaskBuilder;
 
 /// Runs the command.

@@ -13,7 +13,7 @@ use crate::files::atomic::{ensure_writable, write_directory};
 use crate::files::limited;
 use crate::model::{BertConfig, Classifier, ModelDirectory, Precision, pretrained};
 use crate::params::init as draw;
-use crate::run::directory::{ensure_free, ensure_replaceable_model};
+use crate::run::output::{ensure_free, ensure_replaceable_model};
 
 /// Runs `model info`.
 pub fn info(args: &InfoArgs) -> Result<()> {

@@ -11,7 +11,7 @@ use crate::config::{Layer, PrecisionChoice, RunConfig};
 use crate::machine::Workers;
 use crate::model::Precision;
 use crate::run::RunDirectory;
-use crate::run::checkpoint::SETTINGS_FILE;
+use crate::run::checkpoint::{self, SETTINGS_FILE};
 use crate::run::console::Console;
 use crate::run::manifest::{self, MANIFEST_FILE};
 use crate::run::recovery;
@@ -59,7 +59,7 @@ pub fn resolve_checkpoint(argument: &Path) -> Result<PathBuf> {
     })?;
     if path == argument {
         ensure_unaltered(&path)?;
-    } else if let Err(damage) = recovery::verify(&path) {
+    } else if let Err(damage) = manifest::verify(&path) {
         // Another checkpoint in its place would be another result.
         let intact = recovery::intact(&RunDirectory::at(argument)).unwrap_or_default();
         let names: Vec<String> = intact.iter().map(|path| path.display().to_string()).collect();
@@ -72,11 +72,12 @@ pub fn resolve_checkpoint(argument: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Refuses a model directory whose files are not those that its manifest lists.
+/// Refuses a model directory of metabert's whose files are not those that were written.
 pub fn ensure_unaltered(model: &Path) -> Result<(), InputError> {
-    manifest::verify(model).map_err(|damage| {
+    checkpoint::verify(model).map_err(|damage| {
         InputError(format!(
-            "{damage}; restore it, or delete {MANIFEST_FILE} there to use it as it is"
+            "{damage}; restore it, or delete {SETTINGS_FILE} and {MANIFEST_FILE} there to use the \
+             rest as a plain model"
         ))
     })
 }

@@ -9,6 +9,7 @@ use crate::optim::Optimizer;
 use crate::params::ParamSet;
 use crate::run::console::Console;
 use crate::run::directory::Which;
+use crate::run::manifest;
 use crate::run::recovery::{self, Recovery};
 use crate::run::{Progress, RunDirectory, TrainingState, checkpoint};
 
@@ -65,7 +66,7 @@ impl StartingPoint {
 fn warn_of_lost_best(run: &RunDirectory, progress: &Progress, console: &Console) {
     let best = run.pointer(Which::Best).ok().flatten();
     let Some(best) = best.filter(|best| best.step != progress.step) else { return };
-    if let Err(damage) = recovery::verify(&run.checkpoints().join(best.checkpoint)) {
+    if let Err(damage) = manifest::verify(&run.checkpoints().join(best.checkpoint)) {
         console.line(&format!(
             "warning: {damage}; it is the best so far, and what is told to use this run will \
              refuse it until a better one is found"

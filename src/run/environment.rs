@@ -1,4 +1,4 @@
-//! What a run was made of and ran on: `environment.json`.
+//! `environment.json`: the data, the model and the machine of a run.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::directory::RunDirectory;
 use crate::files::atomic::write_file;
 
-/// Where a checkpoint's knowledge comes from. Every checkpoint carries a copy.
+/// The origin of a checkpoint's knowledge. Every checkpoint has a copy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// Version of metabert.
@@ -23,14 +23,14 @@ pub struct Provenance {
     pub low_resource: Vec<String>,
 }
 
-/// What computes.
+/// The machine that computes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     /// Version of libtorch.
     pub torch: String,
     /// Device, such as `Cpu` or `Cuda(0)`.
     pub device: String,
-    /// Dtype of the matrix products; empty in the files of versions that had only fp32.
+    /// Dtype of the matrix products; empty in files of older versions, which had only fp32.
     #[serde(default)]
     pub precision: String,
     /// CPU threads.
@@ -40,14 +40,13 @@ pub struct Machine {
 /// The contents of `environment.json`, written when a run starts and not touched when it resumes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
-    /// Where the run's knowledge comes from.
+    /// The origin of the run's knowledge.
     #[serde(flatten)]
     pub provenance: Provenance,
-    /// What the run began on; each [`Started`](super::Event::Started) says what it goes on with.
+    /// The machine on which the run began; each [`Started`](super::Event::Started) has its own.
     #[serde(flatten)]
     pub machine: Machine,
-    /// SHA-256 of each file of the model that training starts from; empty in the files of versions
-    /// that did not look at them.
+    /// SHA-256 of each file of the model that training starts from; empty in files of older versions.
     #[serde(default)]
     pub model_sha256: BTreeMap<String, String>,
 }
@@ -64,7 +63,7 @@ impl Environment {
     /// Reads `environment.json` of a run.
     ///
     /// # Errors
-    /// An unreadable or malformed file.
+    /// A file that cannot be read, or has other content.
     pub fn read(run: &RunDirectory) -> io::Result<Self> {
         let path = run.environment_file();
         std::fs::read(&path)
