@@ -1,5 +1,7 @@
 //! The choice of algorithm, and what each has to provide.
 
+use std::fmt::{self, Display, Formatter};
+
 use serde::{Deserialize, Serialize};
 use tch::TchError;
 
@@ -26,7 +28,7 @@ pub trait MetaAlgorithm<L: Learner>: Send + Sync {
 }
 
 /// The algorithms by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Algorithm {
     /// First-order MAML (Finn et al. 2017).
@@ -40,7 +42,17 @@ pub enum Algorithm {
     None,
 }
 
+impl Display for Algorithm {
+    /// Its name in the configuration.
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
+}
+
 impl Algorithm {
+    /// Every algorithm.
+    pub const ALL: [Self; 4] = [Self::Fomaml, Self::Reptile, Self::Transfer, Self::None];
+
     /// Whether its outer steps are made of episodes with a support and a query set.
     pub fn is_episodic(self) -> bool {
         matches!(self, Self::Fomaml | Self::Reptile)

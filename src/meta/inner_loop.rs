@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::{Learner, Part, gradient};
+use crate::checks::{self, Invalid};
 use crate::data::minibatch::num_minibatches;
 use crate::model::Mode;
 use crate::optim::{Optimizer, OptimizerConfig, Rule};
@@ -44,6 +45,20 @@ impl Default for InnerConfig {
 }
 
 impl InnerConfig {
+    /// Checks the values of the section.
+    ///
+    /// # Errors
+    /// The first impossible value, by its key.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        checks::within("inner.steps", self.steps as u64, 0..=10_000)?;
+        checks::within("inner.epochs", self.epochs as u64, 0..=1_000)?;
+        let adapts = self.epochs + self.steps > 0;
+        checks::require(adapts, "inner.epochs", "at least 1 where inner.steps is 0", 0)?;
+        checks::within("inner.batch", self.batch as u64, 1..=u64::MAX)?;
+        checks::positive("inner.lr", self.lr)?;
+        checks::not_negative("inner.weight_decay", self.weight_decay)
+    }
+
     /// Number of gradient steps on a support set of `num_examples`.
     pub fn num_steps(&self, num_examples: usize) -> usize {
         if self.steps > 0 {

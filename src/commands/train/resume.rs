@@ -1,12 +1,10 @@
-//! What may change between the parts of a run, and what may not.
+//! What may change when a run is resumed, and what may not.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Display, Formatter};
 
 use anyhow::{Error, Result, anyhow};
-use toml::Value;
 
-use super::InputError;
+use super::super::error::InputError;
 use crate::config::{Layer, RunConfig};
 use crate::eval::evaluator::Diverged;
 use crate::optim::ScheduleConfig;
@@ -14,8 +12,8 @@ use crate::run::console::Console;
 use crate::run::{Environment, RunDirectory};
 use crate::train::non_finite::{MAX_EMPTY_STEPS, NonFinite, NonFinitePolicy};
 
-/// Settings that change no step that was taken, nor what the next one would be if there is one: a run
-/// may go on with others. `train.steps` is one of them where the learning rate does not depend on it.
+/// Settings that change neither a step taken before nor the next one: a resumed run may have others.
+/// `train.steps` is one of them where the learning rate does not depend on it.
 const CHANGEABLE: [&str; 13] = [
     "data.path",
     "device",
@@ -34,11 +32,11 @@ const CHANGEABLE: [&str; 13] = [
 
 /// The settings that may differ from one part of a run to the next, by key.
 pub fn changeable_settings(config: &RunConfig) -> BTreeMap<String, serde_json::Value> {
-    let all = flatten(config).into_iter().filter(|(key, _)| CHANGEABLE.contains(&key.as_str()));
-    all.map(|(key, value)| {
-        (key, serde_json::to_value(value).expect("a TOML value that is no date is one of JSON"))
-    })
-    .collect()
+    let entries = config.entries().into_iter();
+    let changeable = entries.filter(|(key, _)| CHANGEABLE.contains(&key.as_str()));
+    changeable
+        .map(|(key, value)| (key, serde_json::to_value(value).expect("no setting is a date")))
+        .collect()
 }
 
 /// Refuses a directory that holds no run to resume.
@@ -60,7 +58,7 @@ pub fn stored_config(run: &RunDirectory) -> Result<Layer> {
     Ok(Layer::from_file(&run.config_file())?)
 }
 
-/// The command that goes on with a run, to be pasted into a shell.
+/// The command that resumes a run, to be pasted into a shell.
 pub fn command_to_resume(run: &RunDirectory) -> String {
     let path = run.path().display().to_string();
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:@,".contains(c);
@@ -71,25 +69,26 @@ pub fn command_to_resume(run: &RunDirectory) -> String {
     format!("metabert train --run-dir {path} --resume")
 }
 
-/// Tells how a run goes on that a number which is not finite has ended.
-pub fn with_way_on(error: Error, run: &RunDirectory, policy: NonFinitePolicy) -> Error {
+/// Adds to an error about a number that is not finite what a user can do about it.
+pub fn advise(error: Error, run: &RunDirectory, policy: NonFinitePolicy) -> Error {
     if !error.is::<NonFinite>() && !error.is::<Diverged>() {
         return error;
     }
     let rarer = "a lower inner.lr or outer.lr, or with outer.clip_norm";
     match policy {
         NonFinitePolicy::Stop => anyhow!(
-            "{error}; `{} --set train.non_finite=skip` goes on and leaves such episodes out; they become rare with {rarer}, in \
-             another run",
+            "{error}; `{} --set train.non_finite=skip` resumes and leaves such episodes out; they \
+             become rare with {rarer}, in another run",
             command_to_resume(run)
         ),
         NonFinitePolicy::Skip => anyhow!(
-            "{error}; no episode of the last {MAX_EMPTY_STEPS} outer steps was finite: begin another run with {rarer}"
+            "{error}; no episode of the last {MAX_EMPTY_STEPS} outer steps was finite: begin \
+             another run with {rarer}"
         ),
     }
 }
 
-/// Refuses to go on where a setting that shapes the result has changed; says which others have.
+/// Refuses to resume where a setting that shapes the result has changed; reports which others have.
 pub fn ensure_same_settings(
     run: &RunDirectory,
     before: &Layer,
@@ -98,27 +97,31 @@ pub fn ensure_same_settings(
 ) -> Result<()> {
     let before = RunConfig::from_layers(std::slice::from_ref(before))?;
     let is_constant = before.outer.schedule == ScheduleConfig::Constant;
-    // A schedule that ends at the last step depends on how many there are.
+    // A schedule that ends at the last step depends on how many steps there are.
     let may_change = |key: &str| CHANGEABLE.contains(&key) && (key != "train.steps" || is_constant);
-    let (accepted, refused): (Vec<_>, Vec<_>) =
-        changes(&before, now).into_iter().partition(|change| may_change(&change.key));
-    let list =
-        |changes: &[Change]| changes.iter().map(Change::to_string).collect::<Vec<_>>().join(", ");
+    let (mut accepted, mut refused) = (Vec::new(), Vec::new());
+    // Every configuration has the same keys.
+    for ((key, was), is) in before.entries().into_iter().zip(now.entries().into_values()) {
+        if was != is {
+            let changes = if may_change(&key) { &mut accepted } else { &mut refused };
+            changes.push(format!("{key} (was {was}, is {is})"));
+        }
+    }
     let path = run.path().display();
     if !refused.is_empty() {
         return Err(InputError(format!(
             "{path}: cannot resume with other settings, which would change the result: {}",
-            list(&refused)
+            refused.join(", ")
         ))
         .into());
     }
     if !accepted.is_empty() {
-        console.line(&format!("{path}: going on with other settings: {}", list(&accepted)));
+        console.line(&format!("{path}: resuming with other settings: {}", accepted.join(", ")));
     }
     Ok(())
 }
 
-/// Refuses to go on with other texts, another split or another model than the run began with.
+/// Refuses to resume with other texts, another split or another model than the run began with.
 pub fn ensure_same_inputs(run: &RunDirectory, now: &Environment) -> Result<()> {
     let before = Environment::read(run).map_err(|error| InputError(error.to_string()))?;
     let refuse = |what: &str| {
@@ -138,44 +141,6 @@ pub fn ensure_same_inputs(run: &RunDirectory, now: &Environment) -> Result<()> {
         Some(name) if !before.is_empty() => refuse(&format!("{name} of the model has changed")),
         _ => Ok(()),
     }
-}
-
-/// A setting that has changed.
-struct Change {
-    key: String,
-    was: Value,
-    is: Value,
-}
-
-impl Display for Change {
-    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} (was {}, is {})", self.key, self.was, self.is)
-    }
-}
-
-fn changes(before: &RunConfig, now: &RunConfig) -> Vec<Change> {
-    let mut now = flatten(now);
-    let pairs = flatten(before).into_iter().map(|(key, was)| {
-        let is = now.remove(&key).expect("a configuration always has the same keys");
-        Change { key, was, is }
-    });
-    pairs.filter(|change| change.was != change.is).collect()
-}
-
-/// Every key of a configuration with its value.
-fn flatten(config: &RunConfig) -> BTreeMap<String, Value> {
-    fn walk(value: Value, path: &str, out: &mut BTreeMap<String, Value>) {
-        match value {
-            Value::Table(table) => table.into_iter().for_each(|(key, value)| {
-                let separator = if path.is_empty() { "" } else { "." };
-                walk(value, &format!("{path}{separator}{key}"), out);
-            }),
-            leaf => drop(out.insert(path.to_owned(), leaf)),
-        }
-    }
-    let mut out = BTreeMap::new();
-    walk(Value::try_from(config).expect("a configuration serialises"), "", &mut out);
-    out
 }
 
 #[cfg(test)]

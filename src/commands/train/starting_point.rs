@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::InputError;
+use super::super::error::InputError;
 use crate::config::RunConfig;
 use crate::model::{Classifier, ModelDirectory};
 use crate::optim::Optimizer;
@@ -21,20 +21,20 @@ pub enum StartingPoint {
 }
 
 impl StartingPoint {
-    /// The newest intact checkpoint of `run`; says what is wrong with newer ones.
-    pub fn of(run: &RunDirectory, console: &Console) -> Result<Self> {
+    /// The newest intact checkpoint of `run`, with a warning for each damaged one after it.
+    pub fn of(run: &RunDirectory, console: &Console) -> Result<Self, InputError> {
         let found = recovery::newest_intact(run).map_err(|error| {
             InputError(format!("{error}; restore one, or start anew with --force"))
         })?;
         let Some(found) = found else { return Ok(Self::Beginning) };
         for problem in &found.problems {
             let from = found.checkpoint.display();
-            console.line(&format!("warning: {problem}; going on from {from}"));
+            console.line(&format!("warning: {problem}; resuming from {from}"));
         }
         Ok(Self::Checkpoint(found))
     }
 
-    /// The state to train from. What points to checkpoints ahead of it is taken back.
+    /// The state to train from. The run's pointers to later checkpoints are taken back.
     pub fn state(
         self,
         run: &RunDirectory,
@@ -61,14 +61,14 @@ impl StartingPoint {
     }
 }
 
-/// The best checkpoint so far is no more needed for training, but is what the run is for.
+/// Training no longer needs the best checkpoint so far, but it is the result of the run.
 fn warn_of_lost_best(run: &RunDirectory, progress: &Progress, console: &Console) {
     let best = run.pointer(Which::Best).ok().flatten();
     let Some(best) = best.filter(|best| best.step != progress.step) else { return };
     if let Err(damage) = recovery::verify(&run.checkpoints().join(best.checkpoint)) {
         console.line(&format!(
-            "warning: {damage}; it is the best so far, and what is told to use this run will \
-             refuse it until a better one is found"
+            "warning: {damage}; it is the best checkpoint so far: other commands refuse this run \
+             until training finds a better one"
         ));
     }
 }

@@ -1,0 +1,137 @@
+//! `metabert predict`.
+
+pub mod input;
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use self::input::Source;
+use super::error::InputError;
+use super::loading::{LoadedModel, OpenedModel};
+use super::session::Session;
+use crate::cli::PredictArgs;
+use crate::eval::predict::{argmax, logits, probabilities};
+use crate::files::atomic::AtomicFile;
+use crate::machine::Workers;
+use crate::model::PretrainedError;
+use crate::run::OutputExists;
+
+/// Runs the command.
+pub fn run(args: &PredictArgs) -> Result<()> {
+    let Some((mut session, checkpoint)) = Session::of_checkpoint(&args.shared, &args.checkpoint)?
+    else {
+        return Ok(());
+    };
+    let opened = OpenedModel::open(&checkpoint)?;
+    let positions = opened.directory().config().max_position_embeddings as usize;
+    let max_length = session.config.data.max_length.min(positions);
+    session.config.data.max_length = max_length;
+    let labels = opened.labels(&session.config)?.ok_or_else(|| PretrainedError::Malformed {
+        path: checkpoint.join("model.safetensors"),
+        reason: "the model has no classification head; adapt it with `metabert finetune` first"
+            .into(),
+    })?;
+    let source = Source::open(&args.input)?;
+    let file = (args.output != Path::new("-")).then(|| output_file(args)).transpose()?;
+    let device = session.select_device()?;
+    let model = session.load(opened, &labels, device)?;
+    let labeller = Labeller { workers: session.workers(&model), max_length, model };
+    let truncated = match file {
+        None => labeller.label_all(source, io::stdout().lock())?,
+        Some(mut file) => {
+            // The file appears when it is complete; a run that fails leaves nothing.
+            let truncated = labeller.label_all(source, &mut file)?;
+            file.commit()
+                .with_context(|| format!("{}: cannot be written", args.output.display()))?;
+            truncated
+        }
+    };
+    if truncated > 0 {
+        session.console.line(&format!("truncated {truncated} texts to {max_length} wordpieces"));
+    }
+    Ok(())
+}
+
+/// The output, if it can be one.
+fn output_file(args: &PredictArgs) -> Result<AtomicFile> {
+    let path = &args.output;
+    if path.exists() && !path.is_file() {
+        let reason = "expected a file to write, or - for stdout, found something else";
+        return Err(InputError(format!("{}: {reason}", path.display())).into());
+    }
+    if path.exists() && !args.force {
+        return Err(OutputExists { path: path.clone() }.into());
+    }
+    let file = AtomicFile::create(path);
+    file.map_err(|error| InputError(format!("{}: {error}", path.display())).into())
+}
+
+/// A model that labels texts.
+struct Labeller {
+    model: LoadedModel,
+    max_length: usize,
+    workers: Workers,
+}
+
+impl Labeller {
+    /// Labels window by window, in input order; returns how many texts were truncated. A reader of the
+    /// output that wants no more ends the work without an error.
+    fn label_all(&self, mut source: Source, mut output: impl Write) -> Result<usize> {
+        let mut truncated = 0;
+        loop {
+            let texts = source.window()?;
+            if texts.is_empty() {
+                return Ok(truncated);
+            }
+            let encodings = self.model.tokenizer.encode_batch(&texts, self.max_length)?;
+            truncated += encodings.iter().filter(|e| e.full_length > e.ids.len()).count();
+            let ids: Vec<&[u32]> = encodings.iter().map(|it| it.ids.as_slice()).collect();
+            let lines = self
+                .lines(&texts, &ids)
+                .with_context(|| format!("{}: cannot label its texts", source.name()))?;
+            match output.write_all(&lines).and_then(|()| output.flush()) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(truncated),
+                other => other.context("cannot write the predictions")?,
+            }
+        }
+    }
+
+    /// The lines of output for some texts.
+    fn lines(&self, texts: &[String], ids: &[&[u32]]) -> Result<Vec<u8>> {
+        let LoadedModel { classifier, params, labels, directory, .. } = &self.model;
+        let rows = logits(classifier, params, ids, self.workers)?;
+        if rows.iter().flatten().any(|logit| !logit.is_finite()) {
+            let path = directory.path().display();
+            return Err(InputError(format!("{path}: the model's logits are not finite")).into());
+        }
+        let mut lines = Vec::new();
+        for (text, row) in texts.iter().zip(&rows) {
+            serde_json::to_writer(&mut lines, &Prediction::of(text, row, labels))?;
+            lines.push(b'\n');
+        }
+        Ok(lines)
+    }
+}
+
+/// One line of output.
+#[derive(Serialize)]
+struct Prediction<'a> {
+    text: &'a str,
+    label: &'a str,
+    score: f64,
+    scores: Map<String, Value>,
+}
+
+impl<'a> Prediction<'a> {
+    fn of(text: &'a str, logits: &[f32], labels: &'a [String]) -> Self {
+        let probabilities = probabilities(logits);
+        let best = argmax(logits) as usize;
+        let scores = labels.iter().cloned().zip(probabilities.iter().map(|&p| p.into()));
+        let scores = scores.collect();
+        Self { text, label: &labels[best], score: probabilities[best], scores }
+    }
+}

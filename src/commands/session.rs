@@ -1,0 +1,130 @@
+//! What every command with settings begins with: its configuration, a console, and the machine.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use tch::Device;
+
+use super::checkpoint;
+use super::loading::{LoadedModel, OpenedModel};
+use super::output::print_result;
+use super::texts;
+use crate::cli::SharedArgs;
+use crate::config::{Layer, RunConfig};
+use crate::data::{Corpus, Dataset};
+use crate::eval::Evaluator;
+use crate::machine::{Workers, device};
+use crate::meta::InnerConfig;
+use crate::run::console::Console;
+use crate::tasks::{TaskBuilder, TextLearner};
+
+/// The validated settings of a command, and where it reports progress.
+pub struct Session {
+    /// The settings.
+    pub config: RunConfig,
+    /// The console.
+    pub console: Console,
+}
+
+impl Session {
+    /// Lays the settings on the command line over `stored` ones and validates the sum. `None` where
+    /// `--print-config` asked for nothing but that.
+    pub fn begin(shared: &SharedArgs, stored: Option<Layer>) -> Result<Option<Self>> {
+        let config = resolve(stored, &shared.layers()?)?;
+        if shared.print_config {
+            print_result(&config.to_toml())?;
+            return Ok(None);
+        }
+        Ok(Some(Self { config, console: Console::new(shared.quiet, shared.verbose) }))
+    }
+
+    /// The same over the settings of a checkpoint, with the path of the checkpoint.
+    pub fn of_checkpoint(shared: &SharedArgs, argument: &Path) -> Result<Option<(Self, PathBuf)>> {
+        let path = checkpoint::resolve(argument)?;
+        let session = Self::begin(shared, checkpoint::stored_settings(&path)?)?;
+        Ok(session.map(|session| (session, path)))
+    }
+
+    /// Sets the number of threads and picks the device; says once why `auto` is not CUDA.
+    pub fn select_device(&self) -> Result<Device> {
+        if self.config.threads > 0 {
+            self.set_threads();
+        }
+        let (device, reason) = device::select(&self.config.device)?;
+        if let Some(reason) = reason {
+            self.console.line(&format!("computing on the CPU; CUDA is not usable: {reason}"));
+        }
+        let threads = tch::get_num_threads();
+        self.console.detail(&format!("device {device:?}, {threads} CPU threads"));
+        Ok(device)
+    }
+
+    fn set_threads(&self) {
+        // More threads than cores only wait for each other, and thousands bring a machine down.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let (asked, threads) = (self.config.threads, self.config.threads.min(cores));
+        if threads < asked {
+            let warning = format!("warning: threads: using {threads}, the cores here, not {asked}");
+            self.console.line(&warning);
+        }
+        tch::set_num_threads(threads as i32);
+        // The tokenizer's pool; it can only be set once, and this is the only place.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    }
+
+    /// Loads a model with a head for `labels`.
+    pub fn load(
+        &self,
+        opened: OpenedModel,
+        labels: &[String],
+        device: Device,
+    ) -> Result<LoadedModel> {
+        opened.load(labels, &self.config, device, &self.console)
+    }
+
+    /// Tokenises a dataset for a model.
+    pub fn tokenise(&self, dataset: &Dataset, model: &LoadedModel) -> Result<Corpus> {
+        texts::tokenise(dataset, model, &self.config, &self.console)
+    }
+
+    /// How many adaptations of a model run at once: as many as asked for, or the fastest.
+    ///
+    /// On a CPU small products on one thread each beat large ones on all of them, as far as memory goes; a GPU is filled by one.
+    pub fn workers(&self, model: &LoadedModel) -> Workers {
+        let device = model.params.device();
+        if self.config.workers > 0 || device != Device::Cpu {
+            return Workers::new(self.config.workers, device);
+        }
+        let num_threads = tch::get_num_threads().max(1) as u64;
+        // Weights, gradients and two moments, with as much again for what a backward pass keeps.
+        let needed_mib = (8 * 4 * model.num_parameters() as u64) >> 20;
+        let available = device::available_memory_mib();
+        let fitting = available.map_or(num_threads, |mib| mib / 2 / needed_mib.max(1));
+        Workers::new(num_threads.min(fitting) as usize, device)
+    }
+
+    /// Calls `work` with an evaluator that adapts `model` to texts of `corpus` as `inner` says.
+    pub fn with_evaluator<T>(
+        &self,
+        model: &LoadedModel,
+        corpus: &Corpus,
+        inner: &InnerConfig,
+        work: impl FnOnce(&Evaluator) -> Result<T>,
+    ) -> Result<T> {
+        let on_forward = || self.console.tick();
+        work(&Evaluator {
+            learner: &TextLearner::new(&model.classifier, &on_forward),
+            builder: TaskBuilder { corpus, inner, device: model.params.device() },
+            run_seed: self.config.seed,
+            workers: self.workers(model),
+        })
+    }
+}
+
+/// The validated sum of stored settings and `given` ones, which win.
+pub fn resolve(stored: Option<Layer>, given: &[Layer]) -> Result<RunConfig> {
+    let layers: Vec<Layer> = stored.into_iter().chain(given.iter().cloned()).collect();
+    let config = RunConfig::from_layers(&layers)?;
+    config.validate()?;
+    Ok(config)
+}
