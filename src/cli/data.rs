@@ -33,7 +33,7 @@ pub enum DataCommand {
 #[derive(Debug, Args)]
 pub struct StatsArgs {
     /// Measure lengths with this model directory's tokenizer; without it they are left out.
-    #[arg(id = "model.path", long, value_name = "DIR")]
+    #[arg(id = "model.path", long = "model", value_name = "DIR")]
     pub model: (),
     /// Print JSON instead of a table.
     #[arg(long)]
@@ -50,10 +50,10 @@ pub struct StatsArgs {
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
     /// Require domains to hold this many texts to adapt to [default: 80].
-    #[arg(id = "episode.support", long, value_name = "N")]
+    #[arg(id = "episode.support", long = "support", value_name = "N")]
     pub support: (),
     /// Require domains to hold this many more to score on [default: 20].
-    #[arg(id = "episode.query", long, value_name = "N")]
+    #[arg(id = "episode.query", long = "query", value_name = "N")]
     pub query: (),
     /// How the dataset is read and split.
     #[command(flatten)]
@@ -90,13 +90,13 @@ pub struct EpisodesArgs {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..1 << 63))]
     pub start: u64,
     /// Order labels as the head of this model directory does [default: as the file does].
-    #[arg(id = "model.path", long, value_name = "DIR")]
+    #[arg(id = "model.path", long = "model", value_name = "DIR")]
     pub model: (),
     /// Draw this many texts to adapt to [default: 80].
-    #[arg(id = "episode.support", long, value_name = "N")]
+    #[arg(id = "episode.support", long = "support", value_name = "N")]
     pub support: (),
     /// Draw this many more to score on [default: 20].
-    #[arg(id = "episode.query", long, value_name = "N")]
+    #[arg(id = "episode.query", long = "query", value_name = "N")]
     pub query: (),
     /// How the dataset is read and split.
     #[command(flatten)]

@@ -86,13 +86,13 @@ fn joined(first: Value, second: Value) -> Value {
 #[command(next_help_heading = "Data")]
 pub struct DatasetFlags {
     /// Read labelled texts from this file.
-    #[arg(id = "data.path", long, value_name = "FILE")]
+    #[arg(id = "data.path", long = "data", value_name = "FILE")]
     pub data: (),
     /// Keep these domains, separated by commas, out of meta-training.
-    #[arg(id = "data.low_resource", long, value_name = "A,B,C")]
+    #[arg(id = "data.low_resource", long = "low-resource", value_name = "A,B,C")]
     pub low_resource: (),
     /// Keep domains with at most this many examples out of meta-training [default: 200].
-    #[arg(id = "data.low_resource_max", long, value_name = "N")]
+    #[arg(id = "data.low_resource_max", long = "low-resource-max", value_name = "N")]
     pub low_resource_max: (),
 }
 
@@ -101,19 +101,24 @@ pub struct DatasetFlags {
 #[command(next_help_heading = "Adaptation")]
 pub struct AdaptationFlags {
     /// Adapt to this many texts [default: 80].
-    #[arg(id = "episode.support", long, value_name = "N")]
+    #[arg(id = "episode.support", long = "support", value_name = "N")]
     pub support: (),
     /// Adapt for this many epochs over the support set [default: 10].
-    #[arg(id = "inner.epochs", long, value_name = "N", conflicts_with = "inner.steps")]
+    #[arg(
+        id = "inner.epochs",
+        long = "inner-epochs",
+        value_name = "N",
+        conflicts_with = "inner.steps"
+    )]
     pub inner_epochs: (),
     /// Adapt for this many gradient steps; 0 to count by epochs [default: 0].
-    #[arg(id = "inner.steps", long, value_name = "N")]
+    #[arg(id = "inner.steps", long = "inner-steps", value_name = "N")]
     pub inner_steps: (),
     /// Adapt in minibatches of this many texts [default: 12].
-    #[arg(id = "inner.batch", long, value_name = "N")]
+    #[arg(id = "inner.batch", long = "inner-batch", value_name = "N")]
     pub inner_batch: (),
     /// Adapt with this learning rate [default: 5e-5].
-    #[arg(id = "inner.lr", long, value_name = "X")]
+    #[arg(id = "inner.lr", long = "inner-lr", value_name = "X")]
     pub inner_lr: (),
 }
 

@@ -59,16 +59,16 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct TrainArgs {
     /// Meta-train with this algorithm [default: fomaml].
-    #[arg(id = "train.algo", long, value_name = "NAME")]
+    #[arg(id = "train.algo", long = "algo", value_name = "NAME")]
     pub algo: (),
     /// Start from this model directory.
-    #[arg(id = "model.path", long, value_name = "DIR")]
+    #[arg(id = "model.path", long = "model", value_name = "DIR")]
     pub model: (),
     /// Write configuration, events and checkpoints into this directory.
     #[arg(long, value_name = "DIR", required_unless_present = "print_config")]
     pub run_dir: Option<PathBuf>,
     /// Start from the settings of a published implementation.
-    #[arg(id = "preset", long, value_name = "NAME")]
+    #[arg(id = "preset", long = "preset", value_name = "NAME")]
     pub preset: (),
     /// Resume from the latest checkpoint of the run directory, or the newest intact one before it.
     #[arg(long, conflicts_with = "force")]
@@ -83,7 +83,7 @@ pub struct TrainArgs {
     #[command(flatten)]
     pub outer_loop: OuterLoopFlags,
     /// Score a meta-gradient on this many query texts [default: 20].
-    #[arg(id = "episode.query", long, value_name = "N", help_heading = "Adaptation")]
+    #[arg(id = "episode.query", long = "query", value_name = "N", help_heading = "Adaptation")]
     pub query: (),
     /// How episodes are drawn and adapted to.
     #[command(flatten)]
@@ -101,19 +101,19 @@ pub struct TrainArgs {
 #[command(next_help_heading = "Outer loop")]
 pub struct OuterLoopFlags {
     /// Take this many outer steps [default: 500].
-    #[arg(id = "train.steps", long, value_name = "N")]
+    #[arg(id = "train.steps", long = "steps", value_name = "N")]
     pub steps: (),
     /// Average the meta-gradients of this many episodes in an outer step [default: 2].
-    #[arg(id = "train.meta_batch", long, value_name = "N")]
+    #[arg(id = "train.meta_batch", long = "meta-batch", value_name = "N")]
     pub meta_batch: (),
     /// Take outer steps with this learning rate [default: 5e-5].
-    #[arg(id = "outer.lr", long, value_name = "X")]
+    #[arg(id = "outer.lr", long = "outer-lr", value_name = "X")]
     pub outer_lr: (),
     /// Evaluate on the meta-dev domains every N outer steps; 0 for the end only [default: 50].
-    #[arg(id = "train.eval_every", long, value_name = "N")]
+    #[arg(id = "train.eval_every", long = "eval-every", value_name = "N")]
     pub eval_every: (),
     /// Write a checkpoint every N outer steps; 0 for only the best ones and the last [default: 50].
-    #[arg(id = "train.checkpoint_every", long, value_name = "N")]
+    #[arg(id = "train.checkpoint_every", long = "checkpoint-every", value_name = "N")]
     pub checkpoint_every: (),
 }
 
@@ -139,7 +139,7 @@ pub struct FinetuneArgs {
     #[command(flatten)]
     pub adaptation: AdaptationFlags,
     /// Read labelled texts from this file.
-    #[arg(id = "data.path", long, value_name = "FILE", help_heading = "Data")]
+    #[arg(id = "data.path", long = "data", value_name = "FILE", help_heading = "Data")]
     pub data: (),
     /// Shared settings.
     #[command(flatten)]
@@ -156,10 +156,10 @@ pub struct EvalArgs {
     #[arg(long, value_name = "NAME")]
     pub domain: Vec<String>,
     /// Draw this many support and query sets for each domain [default: 10].
-    #[arg(id = "evaluate.episodes", long, value_name = "N")]
+    #[arg(id = "evaluate.episodes", long = "episodes", value_name = "N")]
     pub episodes: (),
     /// Score each draw on this many query texts [default: 20].
-    #[arg(id = "evaluate.query", long, value_name = "N")]
+    #[arg(id = "evaluate.query", long = "query", value_name = "N")]
     pub query: (),
     /// Score each draw on the labelled texts of this file instead of a query set: on those of the
     /// draw's domain where the file has any of the evaluated domains, else on all.

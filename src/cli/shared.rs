@@ -18,23 +18,23 @@ pub struct SharedArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Compute on auto, cpu, cuda or cuda:N [default: auto].
-    #[arg(id = "device", long, value_name = "DEVICE")]
+    #[arg(id = "device", long = "device", value_name = "DEVICE")]
     pub device: (),
     /// Compute matrix products in this precision [default: auto].
-    #[arg(id = "precision", long, value_name = "PRECISION")]
+    #[arg(id = "precision", long = "precision", value_name = "PRECISION")]
     pub precision: (),
     /// Derive every random number from this seed [default: 0].
-    #[arg(id = "seed", long, value_name = "N")]
+    #[arg(id = "seed", long = "seed", value_name = "N")]
     pub seed: (),
     /// Use this many CPU threads; 0 for one per core [default: 0].
-    #[arg(id = "threads", long, value_name = "N")]
+    #[arg(id = "threads", long = "threads", value_name = "N")]
     pub threads: (),
     /// Run this many adaptations at once, each with its share of the threads; 0 for the fastest here
     /// [default: 0]. The result does not depend on it.
-    #[arg(id = "workers", long, value_name = "N")]
+    #[arg(id = "workers", long = "workers", value_name = "N")]
     pub workers: (),
     /// Truncate texts to this many wordpieces [default: 256].
-    #[arg(id = "data.max_length", long, value_name = "N")]
+    #[arg(id = "data.max_length", long = "max-length", value_name = "N")]
     pub max_length: (),
     /// Print nothing on stderr but errors.
     #[arg(long, short)]

@@ -115,13 +115,6 @@ impl OpenedModel {
     }
 }
 
-impl LoadedModel {
-    /// How many numbers its weights are.
-    pub fn num_parameters(&self) -> i64 {
-        self.classifier.layout().num_parameters()
-    }
-}
-
 /// The precision of the matrix products on `device`.
 pub fn precision(config: &RunConfig, device: Device) -> Precision {
     match config.precision {

@@ -10,7 +10,7 @@ mod loading;
 mod message;
 mod model;
 mod output;
-pub mod predict;
+mod predict;
 mod session;
 mod texts;
 mod train;

@@ -134,30 +134,14 @@ fn ensure_fits_memory(num_parameters: i64, config: &str) -> Result<()> {
 
 /// The `config.json` that `--config` means: of a named size, or of a file.
 fn architecture(name: &str) -> Result<Map<String, Value>> {
-    // Turc et al. 2019, "Well-Read Students Learn Better", table 1: layers and hidden size; heads
-    // are hidden / 64 and the feed-forward block is four times as wide.
-    let sized = |layers: i64, hidden: i64| BertConfig {
-        num_hidden_layers: layers,
-        hidden_size: hidden,
-        num_attention_heads: hidden / 64,
-        intermediate_size: 4 * hidden,
-        ..BertConfig::default()
-    };
-    let config = match name {
-        "bert-base" => sized(12, 768),
-        "bert-mini" => sized(4, 256),
-        "bert-tiny" => sized(2, 128),
-        _ => {
-            let read = limited::read(Path::new(name), pretrained::MAX_CONFIG_MIB).map_err(|error| {
-                InputError(format!(
-                    "--config {name}: expected bert-base, bert-mini, bert-tiny or a config.json: \
-                     {error}"
-                ))
-            })?;
-            return serde_json::from_slice(&read).map_err(|error| {
-                InputError(format!("{name}: expected a JSON object: {error}")).into()
-            });
-        }
+    let Some(config) = BertConfig::named(name) else {
+        let read = limited::read(Path::new(name), pretrained::MAX_CONFIG_MIB).map_err(|error| {
+            let expected = "expected bert-base, bert-mini, bert-tiny or a config.json";
+            InputError(format!("--config {name}: {expected}: {error}"))
+        })?;
+        return serde_json::from_slice(&read).map_err(|error| {
+            InputError(format!("{name}: expected a JSON object: {error}")).into()
+        });
     };
     match serde_json::to_value(config) {
         Ok(Value::Object(config)) => Ok(config),

@@ -47,8 +47,14 @@ impl Session {
 
     /// Sets the number of threads and picks the device; says once why `auto` is not CUDA.
     pub fn select_device(&self) -> Result<Device> {
-        if self.config.threads > 0 {
-            self.set_threads();
+        let asked = self.config.threads;
+        if asked > 0 {
+            let threads = device::set_threads(asked);
+            if threads < asked {
+                let cores = "the cores of this machine";
+                self.console
+                    .line(&format!("warning: threads: using {threads}, {cores}, not {asked}"));
+            }
         }
         let (device, reason) = device::select(&self.config.device)?;
         if let Some(reason) = reason {
@@ -57,19 +63,6 @@ impl Session {
         let threads = tch::get_num_threads();
         self.console.detail(&format!("device {device:?}, {threads} CPU threads"));
         Ok(device)
-    }
-
-    fn set_threads(&self) {
-        // More threads than cores only wait for each other, and thousands bring a machine down.
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let (asked, threads) = (self.config.threads, self.config.threads.min(cores));
-        if threads < asked {
-            let warning = format!("warning: threads: using {threads}, the cores here, not {asked}");
-            self.console.line(&warning);
-        }
-        tch::set_num_threads(threads as i32);
-        // The tokenizer's pool; it can only be set once, and this is the only place.
-        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     }
 
     /// Loads a model with a head for `labels`.
@@ -88,19 +81,12 @@ impl Session {
     }
 
     /// How many adaptations of a model run at once: as many as asked for, or the fastest.
-    ///
-    /// On a CPU small products on one thread each beat large ones on all of them, as far as memory goes; a GPU is filled by one.
     pub fn workers(&self, model: &LoadedModel) -> Workers {
         let device = model.params.device();
-        if self.config.workers > 0 || device != Device::Cpu {
-            return Workers::new(self.config.workers, device);
+        match self.config.workers {
+            0 => Workers::fastest(device, model.classifier.layout().num_parameters()),
+            count => Workers::new(count, device),
         }
-        let num_threads = tch::get_num_threads().max(1) as u64;
-        // Weights, gradients and two moments, with as much again for what a backward pass keeps.
-        let needed_mib = (8 * 4 * model.num_parameters() as u64) >> 20;
-        let available = device::available_memory_mib();
-        let fitting = available.map_or(num_threads, |mib| mib / 2 / needed_mib.max(1));
-        Workers::new(num_threads.min(fitting) as usize, device)
     }
 
     /// Calls `work` with an evaluator that adapts `model` to texts of `corpus` as `inner` says.

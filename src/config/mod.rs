@@ -6,7 +6,6 @@
 mod error;
 mod layer;
 mod merge;
-mod nearest;
 mod preset;
 mod run_config;
 

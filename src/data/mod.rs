@@ -22,6 +22,7 @@ pub mod stats;
 mod stratify;
 pub mod token_subset;
 pub mod tokenizer;
+pub mod unlabelled;
 mod vocab;
 mod words;
 

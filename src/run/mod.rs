@@ -12,6 +12,7 @@ pub mod log;
 pub mod manifest;
 pub mod recovery;
 pub mod retention;
+pub mod starting_point;
 pub mod tensorboard;
 
 pub use checkpoint::{Progress, TrainingState};
@@ -19,3 +20,4 @@ pub use directory::{OutputExists, RunDirectory};
 pub use environment::{Environment, Machine, Provenance};
 pub use events::Event;
 pub use log::RunLog;
+pub use starting_point::StartingPoint;

@@ -7,8 +7,10 @@ use serde::Serialize;
 use crate::config::RunConfig;
 use crate::data::Dataset;
 use crate::eval::Evaluation;
+use crate::eval::evaluator::Summary;
 use crate::eval::metrics::Estimate;
 use crate::meta::{Algorithm, InnerConfig};
+use crate::table::{Align, Table};
 
 /// How a checkpoint was trained and how it adapts.
 #[derive(Serialize)]
@@ -114,7 +116,7 @@ impl Report {
         let first = &self.first.checkpoint;
         for result in std::iter::once(&self.first).chain(&self.baselines) {
             let CheckpointResult { checkpoint, adaptation, evaluation, .. } = result;
-            out += &format!("\n{checkpoint}\n  {adaptation}\n{}", table(&rows(evaluation)));
+            out += &format!("\n{checkpoint}\n  {adaptation}\n{}", table(evaluation));
             if let Some(lead) = &result.macro_f1_lead_of_first {
                 out += &format!("  macro F1 of {first} minus this, paired by draw: {lead}\n");
             }
@@ -123,35 +125,20 @@ impl Report {
     }
 }
 
-const COLUMNS: [&str; 6] = ["", "texts", "accuracy", "macro F1", "zero-step acc", "zero-step F1"];
-
 /// The scores of each domain, and over all of them.
-fn rows(evaluation: &Evaluation) -> Vec<[String; 6]> {
-    let domains = evaluation.domains.iter();
-    let domains = domains.map(|it| (it.domain.as_str(), it.num_scored.to_string(), &it.summary));
-    let all = [("all domains", String::new(), &evaluation.overall)];
-    let cells = domains.chain(all).map(|(name, num_scored, summary)| {
-        let [accuracy, macro_f1, zero_step_accuracy, zero_step_macro_f1] = [
-            &summary.accuracy,
-            &summary.macro_f1,
-            &summary.zero_step_accuracy,
-            &summary.zero_step_macro_f1,
-        ]
-        .map(Estimate::to_string);
-        [name.to_owned(), num_scored, accuracy, macro_f1, zero_step_accuracy, zero_step_macro_f1]
-    });
-    cells.collect()
-}
-
-/// Aligns the first column left and the others right.
-fn table(rows: &[[String; 6]]) -> String {
-    let header = COLUMNS.map(str::to_owned);
-    let rows: Vec<&[String; 6]> = std::iter::once(&header).chain(rows).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: [usize; 6] = std::array::from_fn(|column| width(column).unwrap_or(0));
-    let line = |row: &&[String; 6]| {
-        let numbers = (1..6).map(|column| format!("  {:>1$}", row[column], widths[column]));
-        format!("  {:1$}{2}\n", row[0], widths[0], numbers.collect::<String>())
+fn table(evaluation: &Evaluation) -> Table {
+    let titles = ["texts", "accuracy", "macro F1", "zero-step acc", "zero-step F1"];
+    let titles = titles.map(|title| (Align::Right, title));
+    let mut table = Table::new([(Align::Left, "")].into_iter().chain(titles));
+    let mut push = |name: &str, num_scored: String, summary: &Summary| {
+        let Summary { accuracy, macro_f1, zero_step_accuracy, zero_step_macro_f1 } = summary;
+        let scores = [accuracy, macro_f1, zero_step_accuracy, zero_step_macro_f1];
+        let scores = scores.map(Estimate::to_string);
+        table.push([vec![format!("  {name}"), num_scored], scores.to_vec()].concat());
     };
-    rows.iter().map(line).collect()
+    for domain in &evaluation.domains {
+        push(&domain.domain, domain.num_scored.to_string(), &domain.summary);
+    }
+    push("all domains", String::new(), &evaluation.overall);
+    table
 }

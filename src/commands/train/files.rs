@@ -1,10 +1,7 @@
 //! The files that `train` writes before its first step, and those that each checkpoint gets.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
 
-use anyhow::{Context, Result};
 use tch::Device;
 
 use super::super::loading::{LoadedModel, precision};
@@ -14,13 +11,9 @@ use crate::data::{Dataset, Side, Split};
 use crate::files::atomic::write_file;
 use crate::model::ModelDirectory;
 use crate::run::checkpoint::ModelFiles;
-use crate::run::manifest::sha256_of;
+use crate::run::environment::model_sha256;
 use crate::run::{Environment, Machine, Provenance, RunDirectory};
 use crate::torch_ext::TORCH_VERSION;
-
-/// The files of a model directory that training reads.
-const MODEL_FILES: [&str; 5] =
-    ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"];
 
 /// The inputs of a run and the machine that it runs on.
 pub fn environment(
@@ -29,7 +22,7 @@ pub fn environment(
     split: &Split,
     model: &ModelDirectory,
     device: Device,
-) -> Result<Environment> {
+) -> io::Result<Environment> {
     let names = |side| texts::names(dataset, split.domains(side));
     Ok(Environment {
         provenance: Provenance {
@@ -47,17 +40,6 @@ pub fn environment(
         },
         model_sha256: model_sha256(model.path())?,
     })
-}
-
-/// The SHA-256 of each file that training reads of a model directory.
-fn model_sha256(model: &Path) -> Result<BTreeMap<String, String>> {
-    let paths = MODEL_FILES.map(|name| (name, model.join(name))).into_iter();
-    let present = paths.filter(|(_, path)| path.is_file());
-    let hashes = present.map(|(name, path)| {
-        let hash = sha256_of(&path).with_context(|| path.display().to_string())?;
-        Ok((name.to_owned(), hash))
-    });
-    hashes.collect()
 }
 
 /// Makes the run directory with its configuration. A resumed run has its `environment` already: only

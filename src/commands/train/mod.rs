@@ -6,7 +6,6 @@ mod locking;
 mod outer_loop;
 mod resume;
 mod signals;
-mod starting_point;
 
 use std::path::Path;
 use std::time::Instant;
@@ -14,7 +13,6 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use self::outer_loop::TrainingTexts;
-use self::starting_point::StartingPoint;
 use super::checkpoint::ensure_unaltered;
 use super::error::Interrupted;
 use super::loading::OpenedModel;
@@ -26,7 +24,7 @@ use crate::cli::TrainArgs;
 use crate::config::RunConfig;
 use crate::machine::Profile;
 use crate::machine::profile::Phase;
-use crate::run::RunDirectory;
+use crate::run::{RunDirectory, StartingPoint};
 use crate::train::Outcome;
 
 /// Runs the command.
@@ -40,7 +38,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let before = args.resume.then(|| resume::stored_config(&run)).transpose()?;
     let Some(mut session) = Session::begin(&args.shared, before.clone())? else { return Ok(()) };
     let start = if args.resume {
-        StartingPoint::of(&run, &session.console)?
+        resume::starting_point(&run, &session.console)?
     } else {
         run.ensure_free(args.force)?;
         checks::ensure_replaceable(&run, &session.config)?;

@@ -9,7 +9,7 @@ use crate::config::{Layer, RunConfig};
 use crate::eval::evaluator::Diverged;
 use crate::optim::ScheduleConfig;
 use crate::run::console::Console;
-use crate::run::{Environment, RunDirectory};
+use crate::run::{Environment, RunDirectory, StartingPoint};
 use crate::train::non_finite::{MAX_EMPTY_STEPS, NonFinite, NonFinitePolicy};
 
 /// Settings that change neither a step taken before nor the next one: a resumed run may have others.
@@ -56,6 +56,12 @@ pub fn ensure_resumable(run: &RunDirectory) -> Result<(), InputError> {
 pub fn stored_config(run: &RunDirectory) -> Result<Layer> {
     ensure_resumable(run)?;
     Ok(Layer::from_file(&run.config_file())?)
+}
+
+/// The checkpoint that a run resumes from.
+pub fn starting_point(run: &RunDirectory, console: &Console) -> Result<StartingPoint, InputError> {
+    StartingPoint::of(run, console)
+        .map_err(|error| InputError(format!("{error}; restore one, or start anew with --force")))
 }
 
 /// The command that resumes a run, to be pasted into a shell.
@@ -122,25 +128,12 @@ pub fn ensure_same_settings(
 }
 
 /// Refuses to resume with other texts, another split or another model than the run began with.
-pub fn ensure_same_inputs(run: &RunDirectory, now: &Environment) -> Result<()> {
+pub fn ensure_same_inputs(run: &RunDirectory, now: &Environment) -> Result<(), InputError> {
     let before = Environment::read(run).map_err(|error| InputError(error.to_string()))?;
-    let refuse = |what: &str| {
-        let path = run.path().display();
-        Err(InputError(format!("{path}: cannot resume: {what} since the run began")).into())
-    };
-    if before.provenance.dataset_sha256 != now.provenance.dataset_sha256 {
-        return refuse("the dataset has changed");
-    }
-    let [was, is] = [&before, now].map(|it| [&it.provenance.meta_train, &it.provenance.meta_dev]);
-    if was != is {
-        return refuse("the split into domains has changed");
-    }
-    let (before, now) = (&before.model_sha256, &now.model_sha256);
-    let names = before.keys().chain(now.keys());
-    match names.into_iter().find(|name| before.get(*name) != now.get(*name)) {
-        Some(name) if !before.is_empty() => refuse(&format!("{name} of the model has changed")),
-        _ => Ok(()),
-    }
+    let path = run.path().display();
+    before.changed_input(now).map_or(Ok(()), |input| {
+        Err(InputError(format!("{path}: cannot resume: {input} has changed since the run began")))
+    })
 }
 
 #[cfg(test)]

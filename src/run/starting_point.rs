@@ -1,18 +1,16 @@
-//! Where training starts: at its beginning, or at a checkpoint.
+//! Where a run starts: at its beginning, or at a checkpoint.
 
 use anyhow::{Context, Result};
 
-use super::super::error::InputError;
-use crate::config::RunConfig;
+use super::checkpoint::{self, Progress, TrainingState};
+use super::console::Console;
+use super::directory::{RunDirectory, Which};
+use super::recovery::{self, NoneIntact, Recovery};
 use crate::model::{Classifier, ModelDirectory};
-use crate::optim::Optimizer;
+use crate::optim::{Optimizer, OptimizerConfig};
 use crate::params::ParamSet;
-use crate::run::console::Console;
-use crate::run::directory::Which;
-use crate::run::recovery::{self, Recovery};
-use crate::run::{Progress, RunDirectory, TrainingState, checkpoint};
 
-/// Where training starts.
+/// Where a run starts.
 pub enum StartingPoint {
     /// The pretrained model.
     Beginning,
@@ -22,11 +20,11 @@ pub enum StartingPoint {
 
 impl StartingPoint {
     /// The newest intact checkpoint of `run`, with a warning for each damaged one after it.
-    pub fn of(run: &RunDirectory, console: &Console) -> Result<Self, InputError> {
-        let found = recovery::newest_intact(run).map_err(|error| {
-            InputError(format!("{error}; restore one, or start anew with --force"))
-        })?;
-        let Some(found) = found else { return Ok(Self::Beginning) };
+    ///
+    /// # Errors
+    /// [`NoneIntact`] where there were checkpoints.
+    pub fn of(run: &RunDirectory, console: &Console) -> Result<Self, NoneIntact> {
+        let Some(found) = recovery::newest_intact(run)? else { return Ok(Self::Beginning) };
         for problem in &found.problems {
             let from = found.checkpoint.display();
             console.line(&format!("warning: {problem}; resuming from {from}"));
@@ -34,16 +32,19 @@ impl StartingPoint {
         Ok(Self::Checkpoint(found))
     }
 
-    /// The state to train from. The run's pointers to later checkpoints are taken back.
+    /// The state to train from; a checkpoint replaces the `pretrained` weights. The run's pointers to
+    /// later checkpoints are taken back.
+    ///
+    /// # Errors
+    /// An unreadable checkpoint, and any error of libtorch.
     pub fn state(
         self,
         run: &RunDirectory,
-        config: &RunConfig,
+        optimizer: OptimizerConfig,
         classifier: &Classifier,
         pretrained: ParamSet,
         console: &Console,
     ) -> Result<TrainingState> {
-        let optimizer = config.outer.optimizer();
         let Self::Checkpoint(Recovery { checkpoint: dir, .. }) = self else {
             let optimizer = Optimizer::new(optimizer, &pretrained)
                 .context("cannot make the state of the outer optimizer")?;
@@ -53,7 +54,7 @@ impl StartingPoint {
         let device = pretrained.device();
         drop(pretrained);
         let weights = ModelDirectory::open(&dir)?.read_weights()?;
-        let (meta, _) = weights.load(classifier, config.seed)?;
+        let (meta, _) = weights.load(classifier, 0)?;
         let state = checkpoint::load(&dir, meta.to_device(device)?, optimizer)?;
         recovery::restore_pointers(run, &state.progress)?;
         warn_of_lost_best(run, &state.progress, console);

@@ -1,7 +1,5 @@
 //! `metabert predict`.
 
-pub mod input;
-
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -9,11 +7,11 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use self::input::Source;
 use super::error::InputError;
 use super::loading::{LoadedModel, OpenedModel};
 use super::session::Session;
 use crate::cli::PredictArgs;
+use crate::data::unlabelled::Source;
 use crate::eval::predict::{argmax, logits, probabilities};
 use crate::files::atomic::AtomicFile;
 use crate::machine::Workers;

@@ -1,4 +1,4 @@
-//! The input of `predict`, text by text.
+//! Texts without labels, one after another: a text per line, or JSONL.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -8,8 +8,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::super::error::InputError;
-use crate::data::MAX_TEXT_BYTES;
+use crate::data::{DataError, MAX_TEXT_BYTES, Place, Problem};
 
 /// Texts that are in memory at once: enough to sort by length, few enough to stream.
 const WINDOW: usize = 1_024;
@@ -24,7 +23,7 @@ const MAX_LINE_BYTES: usize = 16 << 20;
 pub struct Source {
     name: String,
     reader: Box<dyn BufRead>,
-    num_lines: u64,
+    num_lines: usize,
     is_jsonl: Option<bool>,
 }
 
@@ -36,12 +35,12 @@ impl Source {
     pub fn open(argument: &Path) -> Result<Self> {
         let (name, reader): (_, Box<dyn BufRead>) = if argument != Path::new("-") {
             let name = argument.display().to_string();
-            let file =
-                File::open(argument).map_err(|error| InputError(format!("{name}: {error}")))?;
+            let wrong = |message| {
+                DataError::single(argument, Problem::new(Place::File, String::new(), message))
+            };
+            let file = File::open(argument).map_err(|error| wrong(error.to_string()))?;
             if file.metadata()?.is_dir() {
-                return Err(
-                    InputError(format!("{name}: expected a file, found a directory")).into()
-                );
+                return Err(wrong("expected a file, found a directory".to_owned()).into());
             }
             (name, Box::new(BufReader::new(file)))
         } else {
@@ -147,8 +146,9 @@ impl Source {
         Ok(text)
     }
 
-    fn wrong(&self, problem: &str) -> InputError {
-        InputError(format!("{}: line {}: {problem}", self.name, self.num_lines))
+    fn wrong(&self, message: &str) -> DataError {
+        let problem = Problem::new(Place::Line(self.num_lines), "", message);
+        DataError::single(Path::new(&self.name), problem)
     }
 }
 
