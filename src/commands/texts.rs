@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use super::InputError;
+use super::error::InputError;
 use super::loading::LoadedModel;
-use crate::config::{ConfigError, RunConfig};
+use crate::checks::Invalid;
+use crate::config::RunConfig;
 use crate::data::{
     Corpus, CrossSideDuplicates, Dataset, DomainId, EpisodeSampler, ExampleId, Side, Split,
     check_leaks, drop_leaks, settle_single_label_domains,
@@ -16,7 +17,7 @@ use crate::run::console::Console;
 /// Reads `data.path`, with the labels given or, where there are none, those of `data.labels`.
 pub fn read(config: &RunConfig, labels: Option<&[String]>) -> Result<Dataset> {
     if config.data.path.is_empty() {
-        return Err(ConfigError::Invalid(
+        return Err(Invalid(
             "data.path: expected the labelled file, found nothing; pass --data FILE".into(),
         )
         .into());

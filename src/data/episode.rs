@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::stratify::take;
+use crate::checks::{self, Invalid};
 use crate::seed;
 
 /// A review's position in [`super::Dataset::reviews`].
@@ -37,6 +38,17 @@ impl Default for EpisodeConfig {
             domain_law: DomainLaw::default(),
             example_law: ExampleLaw::default(),
         }
+    }
+}
+
+impl EpisodeConfig {
+    /// Checks the values, each by itself.
+    ///
+    /// # Errors
+    /// The first impossible value, by its key.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        checks::within("episode.support", self.support as u64, 1..=u64::MAX)?;
+        checks::within("episode.query", self.query as u64, 1..=u64::MAX)
     }
 }
 

@@ -22,6 +22,7 @@ pub mod stats;
 mod stratify;
 pub mod token_subset;
 pub mod tokenizer;
+pub mod unlabelled;
 mod vocab;
 mod words;
 
@@ -42,6 +43,8 @@ pub use token_subset::TokenSubset;
 pub use tokenizer::{Encoding, TextTokenizer, TokenizerError};
 
 use serde::{Deserialize, Serialize};
+
+use crate::checks::{self, Invalid};
 
 /// The longest text, far beyond what a model reads of it: taking one apart needs sixty times its length of memory.
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
@@ -83,6 +86,17 @@ impl Default for DataConfig {
             cross_side_duplicates: CrossSideDuplicates::Error,
             single_label_domains: SingleLabelDomains::Warn,
         }
+    }
+}
+
+impl DataConfig {
+    /// Checks the values, each by itself.
+    ///
+    /// # Errors
+    /// The first impossible value, by its key.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        // `[CLS]`, a wordpiece and `[SEP]`.
+        checks::within("data.max_length", self.max_length as u64, 3..=u64::MAX)
     }
 }
 

@@ -10,6 +10,7 @@ use std::thread;
 use anyhow::{Error, Result, anyhow};
 use tch::Device;
 
+use super::device::available_memory_mib;
 use crate::torch_ext;
 
 /// How many jobs run at once.
@@ -38,6 +39,20 @@ impl Workers {
     /// At most `count` at once, and at least one, with tensors on `device`.
     pub fn new(count: usize, device: Device) -> Self {
         Self { count: count.max(1), device }
+    }
+
+    /// As many as are fastest for adaptations of a model of `num_parameters` on `device`.
+    ///
+    /// On a CPU small products on one thread each beat large ones on all of them, as far as memory goes; a GPU is filled by one.
+    pub fn fastest(device: Device, num_parameters: i64) -> Self {
+        if device != Device::Cpu {
+            return Self::new(1, device);
+        }
+        let num_threads = tch::get_num_threads().max(1) as u64;
+        // Weights, gradients and two moments, with as much again for what a backward pass keeps.
+        let needed_mib = (8 * 4 * num_parameters as u64) >> 20;
+        let fitting = available_memory_mib().map_or(num_threads, |mib| mib / 2 / needed_mib.max(1));
+        Self::new(num_threads.min(fitting) as usize, device)
     }
 
     /// One after the other.

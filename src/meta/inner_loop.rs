@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, TchError, Tensor};
 
 use super::Learner;
+use crate::checks::{self, Invalid};
 use crate::data::minibatch::num_minibatches;
 use crate::model::Mode;
 use crate::optim::{Optimizer, OptimizerConfig, Rule};
@@ -40,6 +41,22 @@ impl Default for InnerConfig {
             batch: 12,
             query_dropout: false,
         }
+    }
+}
+
+impl InnerConfig {
+    /// Checks the values of the section.
+    ///
+    /// # Errors
+    /// The first impossible value, by its key.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        checks::within("inner.steps", self.steps as u64, 0..=10_000)?;
+        checks::within("inner.epochs", self.epochs as u64, 0..=1_000)?;
+        let adapts = self.epochs + self.steps > 0;
+        checks::require(adapts, "inner.epochs", "at least 1 where inner.steps is 0", 0)?;
+        checks::within("inner.batch", self.batch as u64, 1..=u64::MAX)?;
+        checks::positive("inner.lr", self.lr)?;
+        checks::not_negative("inner.weight_decay", self.weight_decay)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::optim::OptimizerConfig;
 use crate::params::ParamSet;
 
 /// The algorithms by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Algorithm {
     /// First-order MAML (Finn et al. 2017).
@@ -24,6 +24,18 @@ pub enum Algorithm {
     Transfer,
     /// No meta-training: the pretrained encoder with a fresh head.
     None,
+}
+
+impl Algorithm {
+    /// Every algorithm.
+    pub const ALL: [Self; 4] = [Self::Fomaml, Self::Reptile, Self::Transfer, Self::None];
+}
+
+impl Display for Algorithm {
+    /// Its name in the configuration.
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
 }
 
 /// The parts of an outer step.
@@ -94,6 +106,14 @@ impl Recipe {
         }
     }
 
+    /// The adaptation to `num_examples`, such as `21 steps of adam, lr 5e-5, batch 12`.
+    pub fn describe(&self, num_examples: usize) -> String {
+        let (rule, lr) = (self.steps.optimizer.rule, self.steps.lr);
+        let num_steps = self.visit.num_steps(num_examples);
+        let steps = if num_steps == 1 { "step" } else { "steps" };
+        format!("{num_steps} {steps} of {rule}, lr {lr:e}, batch {}", self.visit.batch)
+    }
+
     /// Whether an outer step is made of these.
     pub fn trains_on(&self, tasks: Tasks) -> bool {
         self.training.is_some_and(|training| training.tasks == tasks)
@@ -159,25 +179,6 @@ impl Recipe {
             num_right: learner.num_right(&logits, &query)?,
             num_scored: logits.size()[0] as usize,
         })
-    }
-}
-
-impl Display for Recipe {
-    /// In the words of the configuration, such as `fomaml: adam 5e-5, 3 epochs in minibatches of 12`.
-    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        let lower = |name: String| name.to_lowercase();
-        let (algorithm, rule) = (self.algorithm, self.steps.optimizer.rule);
-        let (algorithm, rule) = (lower(format!("{algorithm:?}")), lower(format!("{rule:?}")));
-        let Visit { epochs, steps, batch } = self.visit;
-        let count = match steps {
-            0 => format!("{epochs} {}", if epochs == 1 { "epoch" } else { "epochs" }),
-            steps => format!("{steps} {}", if steps == 1 { "step" } else { "steps" }),
-        };
-        write!(
-            formatter,
-            "{algorithm}: {rule} {:e}, {count} in minibatches of {batch}",
-            self.steps.lr
-        )
     }
 }
 
@@ -256,9 +257,9 @@ mod tests {
     #[test]
     fn a_recipe_reads_like_its_settings() {
         let mut inner = InnerConfig { epochs: 3, ..InnerConfig::default() };
-        let text = |inner: &InnerConfig| Recipe::new(Algorithm::Reptile, inner).to_string();
-        assert_eq!(text(&inner), "reptile: adam 5e-5, 3 epochs in minibatches of 12");
+        let text = |inner: &InnerConfig| Recipe::new(Algorithm::Reptile, inner).describe(80);
+        assert_eq!(text(&inner), "21 steps of adam, lr 5e-5, batch 12");
         inner.steps = 1;
-        assert_eq!(text(&inner), "reptile: adam 5e-5, 1 step in minibatches of 12");
+        assert_eq!(text(&inner), "1 step of adam, lr 5e-5, batch 12");
     }
 }

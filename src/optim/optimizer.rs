@@ -1,5 +1,7 @@
 //! Optimizer steps on a parameter set, with state that can be saved.
 
+use std::fmt::{self, Display, Formatter};
+
 use serde::{Deserialize, Serialize};
 use tch::TchError;
 
@@ -17,6 +19,13 @@ pub enum Rule {
     AdamW,
     /// Gradient descent, with momentum where it is above 0; weight decay is an L2 penalty.
     Sgd,
+}
+
+impl Display for Rule {
+    /// Its name in the configuration.
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
 }
 
 /// A rule and its constants; the defaults are those of `torch.optim`.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::directory::RunDirectory;
-use crate::files::atomic::write_file;
+use super::manifest::sha256_of;
+use crate::files::atomic::{naming, write_file};
 
 /// The origin of a checkpoint's knowledge. Every checkpoint has a copy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -70,4 +72,39 @@ impl Environment {
             .and_then(|text| serde_json::from_slice(&text).map_err(io::Error::from))
             .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
     }
+
+    /// What differs from the inputs of a run in its inputs `now`; `None` where nothing does.
+    pub fn changed_input(&self, now: &Self) -> Option<String> {
+        let provenance = [&self.provenance, &now.provenance];
+        let [was, is] = provenance.map(|it| &it.dataset_sha256);
+        if was != is {
+            return Some("the dataset".to_owned());
+        }
+        let [was, is] = provenance.map(|it| [&it.meta_train, &it.meta_dev]);
+        if was != is {
+            return Some("the split into domains".to_owned());
+        }
+        let (was, is) = (&self.model_sha256, &now.model_sha256);
+        let mut names = was.keys().chain(is.keys()).filter(|_| !was.is_empty());
+        names
+            .find(|name| was.get(*name) != is.get(*name))
+            .map(|name| format!("{name} of the model"))
+    }
+}
+
+/// The files of a model directory that training reads.
+const MODEL_FILES: [&str; 5] =
+    ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"];
+
+/// The SHA-256 of each file that training reads of a model directory.
+///
+/// # Errors
+/// Any error of the file system, which names the file.
+pub fn model_sha256(model: &Path) -> io::Result<BTreeMap<String, String>> {
+    let paths = MODEL_FILES.map(|name| (name, model.join(name))).into_iter();
+    let hashes = paths.filter(|(_, path)| path.is_file()).map(|(name, path)| {
+        let hash = sha256_of(&path).map_err(|error| naming(&path, error))?;
+        Ok((name.to_owned(), hash))
+    });
+    hashes.collect()
 }

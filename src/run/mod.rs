@@ -13,6 +13,7 @@ pub mod manifest;
 pub mod output;
 pub mod recovery;
 pub mod retention;
+pub mod starting_point;
 pub mod tensorboard;
 
 pub use checkpoint::{Progress, TrainingState};
@@ -21,3 +22,4 @@ pub use environment::{Environment, Machine, Provenance};
 pub use events::Event;
 pub use log::RunLog;
 pub use output::OutputExists;
+pub use starting_point::StartingPoint;
