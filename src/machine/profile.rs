@@ -1,7 +1,6 @@
 //! Where the time of a run goes: adds up the spans that the work announces.
 //!
-//! The work enters spans of the `tracing` crate, and knows no clock. A [`Phase`] is a span of that name. Spans within
-//! `evaluate` count as evaluation.
+//! The work enters spans of the `tracing` crate, and knows no clock.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -18,50 +17,30 @@ use tracing_subscriber::registry::{LookupSpan, Registry, SpanRef};
 use super::device;
 use crate::torch_ext;
 
-/// The kinds of work that the table has a row for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Turning the dataset into token ids, once.
-    Tokenise,
-    /// Packing token ids into batches, and gathering the embedding rows of an episode.
-    Collate,
-    /// Forward passes.
-    Forward,
-    /// Backward passes.
-    Backward,
-    /// Inner and outer optimizer steps.
-    Optimizer,
-    /// Evaluations on the meta-dev domains, all their passes included.
-    Evaluate,
-    /// Writing checkpoints.
-    Checkpoint,
-    /// Outer steps, in which the phases above lie.
-    OuterStep,
-}
-
-impl Phase {
-    const NAMED: [(Self, &'static str); 8] = [
-        (Self::Tokenise, "tokenise"),
-        (Self::Collate, "collate"),
-        (Self::Forward, "forward"),
-        (Self::Backward, "backward"),
-        (Self::Optimizer, "optimizer"),
-        (Self::Evaluate, "evaluate"),
-        (Self::Checkpoint, "checkpoint"),
-        (Self::OuterStep, "outer_step"),
-    ];
-
-    fn named(name: &str) -> Option<Self> {
-        Self::NAMED.iter().find_map(|(phase, known)| (*known == name).then_some(*phase))
-    }
-}
+/// The spans that count, each a phase of the work. They do not lie in one another, except in an outer step.
+const PHASES: [&str; 8] = [
+    // Turning the dataset into token ids, once.
+    "tokenise",
+    // Packing token ids into batches.
+    "collate",
+    "forward",
+    "backward",
+    // Inner and outer optimizer steps.
+    "optimizer",
+    // Evaluations on the meta-dev domains, all their passes included.
+    EVALUATE,
+    "checkpoint",
+    OUTER_STEP,
+];
+const EVALUATE: &str = "evaluate";
+const OUTER_STEP: &str = "outer_step";
 
 /// Time and wordpieces added up by phase; workers add at once.
 #[derive(Debug)]
 pub struct Profile {
     device: Device,
     began: Instant,
-    nanos: [AtomicU64; Phase::NAMED.len()],
+    nanos: [AtomicU64; PHASES.len()],
     tokens: AtomicU64,
 }
 
@@ -71,8 +50,9 @@ impl Profile {
         Self { device, began: Instant::now(), nanos: Default::default(), tokens: 0.into() }
     }
 
-    fn seconds(&self, phase: Phase) -> f64 {
-        self.nanos[phase as usize].load(Ordering::Relaxed) as f64 * 1e-9
+    fn seconds(&self, phase: &str) -> f64 {
+        let phase = PHASES.iter().position(|name| *name == phase).expect("a phase of the table");
+        self.nanos[phase].load(Ordering::Relaxed) as f64 * 1e-9
     }
 
     /// The table: seconds and share of each phase, wordpieces a second in outer steps, peak memory.
@@ -85,13 +65,13 @@ impl Profile {
             writeln!(table, "  {name:<10} {phase_s:>9.2} s {share:>5.1} %")
                 .expect("a string takes every line");
         };
-        for (phase, name) in Phase::NAMED.into_iter().filter(|it| it.0 != Phase::OuterStep) {
+        for phase in PHASES.into_iter().filter(|phase| *phase != OUTER_STEP) {
             rest_s -= self.seconds(phase);
-            row(name, self.seconds(phase));
+            row(phase, self.seconds(phase));
         }
         row("other", rest_s.max(0.0));
         let tokens = self.tokens.load(Ordering::Relaxed) as f64;
-        let speed = tokens / self.seconds(Phase::OuterStep).max(1e-9);
+        let speed = tokens / self.seconds(OUTER_STEP).max(1e-9);
         write!(table, "  {speed:.0} wordpieces/s in outer steps").expect("a string takes it");
         if let Some(peak_mib) = device::peak_memory_mib() {
             write!(table, ", peak memory {peak_mib} MiB").expect("a string takes it");
@@ -130,8 +110,9 @@ struct Observer<F> {
 
 /// The state of a span that is open.
 struct Open {
-    phase: Option<Phase>,
-    /// Whether the span lies in an evaluation, whose own span counts for all within.
+    /// Its place in [`PHASES`]; `None` for one that does not count, such as all within an evaluation, which counts itself.
+    phase: Option<usize>,
+    /// Whether the span is an evaluation or lies in one.
     is_evaluation: bool,
     /// Workers at once: each adds its share of the clock's time.
     at_once: u64,
@@ -151,7 +132,7 @@ impl<F: Fn() + Send + Sync + 'static, S: Subscriber + for<'a> LookupSpan<'a>> La
         let mut numbers = Numbers::default();
         attributes.record(&mut numbers);
         let open = Open::new(&span, numbers.at_once);
-        if !open.is_evaluation {
+        if open.phase.is_some() {
             profile.tokens.fetch_add(numbers.tokens, Ordering::Relaxed);
         }
         span.extensions_mut().insert(open);
@@ -160,7 +141,7 @@ impl<F: Fn() + Send + Sync + 'static, S: Subscriber + for<'a> LookupSpan<'a>> La
     fn on_enter(&self, id: &Id, context: Context<'_, S>) {
         let Some(profile) = &self.profile else { return };
         let span = context.span(id).expect("a span is held while it is entered");
-        if let Some(open) = span.extensions_mut().get_mut::<Open>().filter(|open| open.counts()) {
+        if let Some(open) = span.extensions_mut().get_mut::<Open>() {
             open.entered = Some(profile.now());
         }
     }
@@ -176,26 +157,23 @@ impl<F: Fn() + Send + Sync + 'static, S: Subscriber + for<'a> LookupSpan<'a>> La
         {
             let elapsed: Duration = profile.now() - entered;
             let nanos = elapsed.as_nanos() as u64 / open.at_once;
-            profile.nanos[phase as usize].fetch_add(nanos, Ordering::Relaxed);
+            profile.nanos[phase].fetch_add(nanos, Ordering::Relaxed);
         }
     }
 }
 
 impl Open {
     fn new<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>, at_once: u64) -> Self {
-        let mut open =
-            Self { phase: Phase::named(span.name()), is_evaluation: false, at_once, entered: None };
-        if let Some(parent) = span.parent()
-            && let Some(outer) = parent.extensions().get::<Self>()
-        {
-            open.is_evaluation = outer.is_evaluation || outer.phase == Some(Phase::Evaluate);
-            open.at_once *= outer.at_once;
+        let parent = span.parent();
+        let parent = parent.as_ref().map(SpanRef::extensions);
+        let outer = parent.as_ref().and_then(|extensions| extensions.get::<Self>());
+        let is_inside = outer.is_some_and(|outer| outer.is_evaluation);
+        Self {
+            phase: PHASES.iter().position(|name| *name == span.name() && !is_inside),
+            is_evaluation: is_inside || span.name() == EVALUATE,
+            at_once: at_once * outer.map_or(1, |outer| outer.at_once),
+            entered: None,
         }
-        open
-    }
-
-    fn counts(&self) -> bool {
-        self.phase.is_some() && !self.is_evaluation
     }
 }
 
@@ -251,13 +229,6 @@ mod tests {
     }
 
     #[test]
-    fn phases_keep_their_places_in_the_table() {
-        for (index, (phase, _)) in Phase::NAMED.iter().enumerate() {
-            assert_eq!(*phase as usize, index);
-        }
-    }
-
-    #[test]
     fn time_goes_to_the_span_that_was_entered_and_is_shared_among_workers() {
         let (profile, passes) = profiled(|| {
             let _step = trace_span!("outer_step").entered();
@@ -266,10 +237,10 @@ mod tests {
                 sleep(5);
             });
         });
-        let forward_s = profile.seconds(Phase::Forward);
+        let forward_s = profile.seconds("forward");
         assert!(forward_s >= 0.020, "{forward_s}");
-        assert!(forward_s * 2.0 <= profile.seconds(Phase::OuterStep) - 0.005, "{forward_s}");
-        assert_eq!(profile.seconds(Phase::Backward), 0.0);
+        assert!(forward_s * 2.0 <= profile.seconds(OUTER_STEP) - 0.005, "{forward_s}");
+        assert_eq!(profile.seconds("backward"), 0.0);
         assert_eq!((passes, profile.tokens.load(Ordering::Relaxed)), (1, 7));
         assert!(profile.table().contains("forward"));
     }
@@ -281,8 +252,8 @@ mod tests {
             let worker = trace_span!(parent: &evaluation.clone(), "worker", at_once = 2);
             worker.in_scope(|| trace_span!("forward", tokens = 7_i64).in_scope(|| sleep(5)));
         });
-        assert!(profile.seconds(Phase::Evaluate) >= 0.005);
-        assert_eq!(profile.seconds(Phase::Forward), 0.0);
+        assert!(profile.seconds(EVALUATE) >= 0.005);
+        assert_eq!(profile.seconds("forward"), 0.0);
         assert_eq!((passes, profile.tokens.load(Ordering::Relaxed)), (1, 0));
     }
 }

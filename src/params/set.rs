@@ -262,18 +262,6 @@ impl ParamSet {
         }
         Ok(None)
     }
-
-    /// The largest absolute difference of any element, and the slot it is in.
-    pub fn max_abs_difference(&self, other: &Self) -> Result<(f64, &str), TchError> {
-        let mut worst = (0.0, "");
-        for ((name, mine), theirs) in self.iter().zip(&other.tensors) {
-            let found = (mine.f_sub(theirs)?).f_abs()?.f_max()?.f_double_value(&[])?;
-            if found.is_nan() || found > worst.0 {
-                worst = (found, name);
-            }
-        }
-        Ok(worst)
-    }
 }
 
 /// A copy with storage of its own and no gradient history.

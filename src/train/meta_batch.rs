@@ -39,15 +39,15 @@ enum Sum {
 
 /// The numbers of the episodes of one outer step, for the log.
 #[derive(Debug, Default)]
-pub struct StepReport {
-    /// The indices of the episodes.
-    pub episodes: Vec<u64>,
-    /// Their domains; empty for pooled minibatches.
-    pub domains: Vec<String>,
-    support_first: Vec<f64>,
-    support_last: Vec<f64>,
-    query_losses: Vec<f64>,
-    num_right: usize,
+pub struct StepReport(Vec<EpisodeNumbers>);
+
+#[derive(Debug)]
+struct EpisodeNumbers {
+    index: u64,
+    domain: Option<String>,
+    support_losses: Vec<f64>,
+    query_loss: f64,
+    num_right: i64,
     num_scored: usize,
 }
 
@@ -80,10 +80,16 @@ impl MetaBatch {
         position: u64,
         outcome: EpisodeOutcome,
     ) -> Result<(), TchError> {
-        let sum = match self.report.add(self.step, &outcome)? {
-            None => Sum::One(outcome.view, outcome.gradient),
-            Some(non_finite) => {
-                self.non_finite.push(non_finite);
+        let numbers = EpisodeNumbers::of(&outcome)?;
+        let norm = outcome.gradient.global_norm()?.f_double_value(&[])?;
+        let sum = match numbers.first_non_finite(norm) {
+            None => {
+                self.report.0.push(numbers);
+                Sum::One(outcome.view, outcome.gradient)
+            }
+            Some((quantity, value)) => {
+                let (step, episodes, domain) = (self.step, vec![numbers.index], numbers.domain);
+                self.non_finite.push(NonFinite { step, episodes, domain, quantity, value });
                 Sum::Empty
             }
         };
@@ -95,7 +101,7 @@ impl MetaBatch {
     /// # Errors
     /// Any error of libtorch.
     pub fn merge(&mut self, meta: &ParamSet, other: Self) -> Result<(), TchError> {
-        self.report.merge(other.report);
+        self.report.0.extend(other.report.0);
         self.non_finite.extend(other.non_finite);
         other.nodes.into_iter().try_for_each(|node| self.push(meta, node))
     }
@@ -112,8 +118,8 @@ impl MetaBatch {
             sum = node.sum.plus(meta, sum)?;
         }
         let mut gradient = sum.whole(meta)?;
-        if let (Some(gradient), 2..) = (&mut gradient, report.episodes.len()) {
-            gradient.scale(1.0 / report.episodes.len() as f64)?;
+        if let (Some(gradient), count @ 2..) = (&mut gradient, report.0.len()) {
+            gradient.scale(1.0 / count as f64)?;
         }
         Ok(MeanGradient { gradient, report, non_finite })
     }
@@ -165,58 +171,63 @@ impl Sum {
     }
 }
 
-impl StepReport {
-    /// Adds the numbers of an episode of outer step `step`, or returns the one that is not finite.
-    fn add(&mut self, step: u64, outcome: &EpisodeOutcome) -> Result<Option<NonFinite>, TchError> {
+impl EpisodeNumbers {
+    fn of(outcome: &EpisodeOutcome) -> Result<Self, TchError> {
         let losses = outcome.support_losses.f_to_kind(Kind::Double)?.f_to_device(Device::Cpu)?;
-        let losses = Vec::<f64>::try_from(losses)?;
-        let query_loss = outcome.query_loss.f_double_value(&[])?;
-        let norm = outcome.gradient.global_norm()?.f_double_value(&[])?;
-        let watched = losses.iter().map(|&loss| ("the support loss", loss));
-        let last = [("the query loss", query_loss), ("the norm of the meta-gradient", norm)];
-        let is_wrong = |(_, value): &(&'static str, f64)| !value.is_finite();
-        if let Some((quantity, value)) = watched.chain(last).find(is_wrong) {
-            let (episodes, domain) = (vec![outcome.index], outcome.domain.clone());
-            return Ok(Some(NonFinite { step, episodes, domain, quantity, value }));
-        }
-        self.num_right += outcome.num_right.f_int64_value(&[])? as usize;
-        self.num_scored += outcome.num_scored;
-        self.episodes.push(outcome.index);
-        self.domains.extend(outcome.domain.clone());
-        self.support_first.extend(losses.first());
-        self.support_last.extend(losses.last());
-        self.query_losses.push(query_loss);
-        Ok(None)
+        Ok(Self {
+            index: outcome.index,
+            domain: outcome.domain.clone(),
+            support_losses: Vec::try_from(losses)?,
+            query_loss: outcome.query_loss.f_double_value(&[])?,
+            num_right: outcome.num_right.f_int64_value(&[])?,
+            num_scored: outcome.num_scored,
+        })
     }
 
-    fn merge(&mut self, other: Self) {
-        self.episodes.extend(other.episodes);
-        self.domains.extend(other.domains);
-        self.support_first.extend(other.support_first);
-        self.support_last.extend(other.support_last);
-        self.query_losses.extend(other.query_losses);
-        self.num_right += other.num_right;
-        self.num_scored += other.num_scored;
+    /// The first number that is not finite, with its name.
+    fn first_non_finite(&self, gradient_norm: f64) -> Option<(&'static str, f64)> {
+        let losses = self.support_losses.iter().map(|&loss| ("the support loss", loss));
+        let last =
+            [("the query loss", self.query_loss), ("the norm of the meta-gradient", gradient_norm)];
+        losses.chain(last).find(|(_, value)| !value.is_finite())
+    }
+}
+
+impl StepReport {
+    /// The indices of the episodes.
+    pub fn episodes(&self) -> Vec<u64> {
+        self.0.iter().map(|episode| episode.index).collect()
+    }
+
+    /// Their domains; empty for pooled minibatches.
+    pub fn domains(&self) -> Vec<String> {
+        self.0.iter().filter_map(|episode| episode.domain.clone()).collect()
     }
 
     /// Mean loss before the first adaptation step; `None` without adaptation.
     pub fn support_loss_first(&self) -> Option<f64> {
-        (!self.support_first.is_empty()).then(|| mean(&self.support_first))
+        self.mean_of(|episode| episode.support_losses.first())
     }
 
     /// Mean loss before the last adaptation step; `None` without adaptation.
     pub fn support_loss_last(&self) -> Option<f64> {
-        (!self.support_last.is_empty()).then(|| mean(&self.support_last))
+        self.mean_of(|episode| episode.support_losses.last())
     }
 
     /// Mean query loss.
     pub fn query_loss(&self) -> f64 {
-        mean(&self.query_losses)
+        self.mean_of(|episode| Some(&episode.query_loss)).expect("a step has episodes")
     }
 
     /// Accuracy on all query examples.
     pub fn query_accuracy(&self) -> f64 {
-        self.num_right as f64 / self.num_scored as f64
+        let num_right: i64 = self.0.iter().map(|episode| episode.num_right).sum();
+        num_right as f64 / self.0.iter().map(|episode| episode.num_scored).sum::<usize>() as f64
+    }
+
+    fn mean_of(&self, number: impl Fn(&EpisodeNumbers) -> Option<&f64>) -> Option<f64> {
+        let numbers: Vec<f64> = self.0.iter().filter_map(number).copied().collect();
+        (!numbers.is_empty()).then(|| mean(&numbers))
     }
 }
 
@@ -266,7 +277,7 @@ mod tests {
             .map(|i| (((of(0)[i] + of(1)[i]) + (of(2)[i] + of(3)[i])) + of(5)[i]) * (1.0 / 5.0))
             .collect();
         let batch = sum_of(0..6, &[4]);
-        assert_eq!(batch.report.episodes, [0, 1, 2, 3, 5]);
+        assert_eq!(batch.report.episodes(), [0, 1, 2, 3, 5]);
         assert_eq!(batch.non_finite.len(), 1);
         assert_eq!(mean_of(batch), expected);
         let in_order: f64 = (0..6).filter(|&p| p != 4).map(|p| of(p)[0]).sum::<f64>() * (1.0 / 5.0);
@@ -292,7 +303,7 @@ mod tests {
     #[test]
     fn without_a_finite_contribution_there_is_no_mean() {
         let mean = sum_of(0..2, &[0, 1]).finish(&from_values(&[0.0; 2])).unwrap();
-        assert!(mean.gradient.is_none() && mean.report.episodes.is_empty());
+        assert!(mean.gradient.is_none() && mean.report.episodes().is_empty());
         assert_eq!(mean.non_finite.len(), 2);
     }
 }

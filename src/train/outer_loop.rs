@@ -72,7 +72,7 @@ where
         }
         if !norm.is_finite() {
             let quantity = "the norm of the mean meta-gradient";
-            let (step, episodes) = (step + 1, report.episodes.clone());
+            let (step, episodes) = (step + 1, report.episodes());
             non_finite.push(NonFinite { step, episodes, domain: None, quantity, value: norm });
             gradient = None;
         }

@@ -78,9 +78,9 @@ impl<'a> Recorder<'a> {
             gradient_norm,
             lr,
             elapsed_s: state.progress.elapsed_s,
-            episodes_per_min: report.episodes.len() as f64 / elapsed.as_secs_f64() * 60.0,
-            domains: report.domains,
-            episodes: report.episodes,
+            episodes_per_min: report.episodes().len() as f64 / elapsed.as_secs_f64() * 60.0,
+            domains: report.domains(),
+            episodes: report.episodes(),
         })
     }
 

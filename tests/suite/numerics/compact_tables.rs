@@ -18,7 +18,7 @@ use metabert::tasks::builder::Touched;
 use metabert::tasks::{Source, TaskBuilder, TextTasks};
 use tch::{Device, Kind, Tensor};
 
-use crate::support::fixtures;
+use crate::support::fixtures::{self, max_abs_difference};
 use crate::support::run::repository;
 
 const RULES: [Rule; 3] = [Rule::Adam, Rule::AdamW, Rule::Sgd];
@@ -140,7 +140,7 @@ struct Case {
 
 impl Case {
     fn compare(&self, found: &ParamSet, expected: &ParamSet) {
-        let (worst, slot) = found.max_abs_difference(expected).unwrap();
+        let (worst, slot) = max_abs_difference(found, expected);
         let Self { name, bound } = self;
         assert!(worst <= *bound, "{name}: {slot} differs by {worst:e}, of {bound:e} at most");
     }

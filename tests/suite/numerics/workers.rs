@@ -11,6 +11,7 @@ use metabert::seed;
 use serde_json::Value;
 use tch::Device;
 
+use crate::support::fixtures::max_abs_difference;
 use crate::support::run::{
     SMALL, assert_same_bytes, command, events, finish, json_lines, tiny_records, work_dir,
 };
@@ -213,7 +214,7 @@ fn outcomes(config: &BertConfig, threads: &[i32]) -> Vec<EpisodeOutcome> {
 }
 
 fn assert_equal(found: &ParamSet, expected: &ParamSet, case: &str) {
-    let (worst, slot) = found.max_abs_difference(expected).unwrap();
+    let (worst, slot) = max_abs_difference(found, expected);
     assert!(worst == 0.0, "{case}: the gradient of {slot} differs by {worst:e}");
 }
 
