@@ -8,12 +8,14 @@ use tch::Device;
 use super::{InputError, print_result};
 use crate::cli::SharedArgs;
 use crate::config::{Layer, PrecisionChoice, RunConfig};
+use crate::device::DeviceError;
 use crate::model::Precision;
 use crate::run::RunDirectory;
 use crate::run::checkpoint::SETTINGS_FILE;
 use crate::run::console::Console;
 use crate::run::manifest::{self, MANIFEST_FILE};
 use crate::run::recovery;
+use crate::torch_ext::NoCuda;
 use crate::train::Workers;
 
 /// Adds up `base`, `--config`, `--set` and flags, and validates the sum. `None` where
@@ -81,7 +83,7 @@ pub fn ensure_unaltered(model: &Path) -> Result<(), InputError> {
     })
 }
 
-/// Sets the number of threads and picks the device; says once why `auto` is not CUDA.
+/// Sets the number of threads and picks the device; says why `auto` is not CUDA.
 pub fn select_device(config: &RunConfig, console: &Console) -> Result<Device> {
     if config.threads > 0 {
         // More threads than cores only wait for each other, and thousands bring a machine down.
@@ -96,9 +98,15 @@ pub fn select_device(config: &RunConfig, console: &Console) -> Result<Device> {
         // The tokenizer's pool; it can only be set once, which is here.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     }
-    let (device, reason) = crate::device::select(&config.device)?;
+    let selected = crate::device::select(&config.device);
+    if let Ok((_, Some(NoCuda::NoGpu { detail })))
+    | Err(DeviceError::NoCuda { reason: NoCuda::NoGpu { detail }, .. }) = &selected
+    {
+        console.detail(detail);
+    }
+    let (device, reason) = selected?;
     if let Some(reason) = reason {
-        console.line(&format!("computing on the CPU; CUDA is not usable: {reason}"));
+        console.line(&format!("computing on the CPU: {reason}"));
     }
     console.detail(&format!("device {device:?}, {} CPU threads", tch::get_num_threads()));
     Ok(device)

@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 
 use tch::{Device, TchError};
 
+use super::cuda::compute_capability;
+
 unsafe extern "C" {
     fn metabert_cpu_multiplies_bf16(out: *mut bool) -> *mut c_char;
     fn metabert_use_stream_of_own(device_index: c_int) -> *mut c_char;
@@ -27,31 +29,6 @@ pub fn multiplies_bf16(device: Device) -> bool {
             })
         }
         _ => false,
-    }
-}
-
-/// The compute capability of a GPU, from its driver; `None` where there is none to ask.
-fn compute_capability(index: usize) -> Option<(i32, i32)> {
-    type Init = unsafe extern "C" fn(u32) -> c_int;
-    type Get = unsafe extern "C" fn(*mut c_int, c_int) -> c_int;
-    type Attribute = unsafe extern "C" fn(*mut c_int, c_int, c_int) -> c_int;
-    const MAJOR: c_int = 75;
-    const MINOR: c_int = 76;
-    // SAFETY: these are the signatures of the CUDA driver's functions of these names, which have not changed since CUDA 5;
-    // each writes one int where it returns 0, and nothing of the library is used once it is closed.
-    unsafe {
-        let driver = libloading::Library::new("libcuda.so.1").ok()?;
-        let init = driver.get::<Init>(b"cuInit").ok()?;
-        let get = driver.get::<Get>(b"cuDeviceGet").ok()?;
-        let attribute = driver.get::<Attribute>(b"cuDeviceGetAttribute").ok()?;
-        let (mut device, mut major, mut minor) = (0, 0, 0);
-        let is_told = init(0) == 0
-            && get(&mut device, index as c_int) == 0
-            && attribute(&mut major, MAJOR, device) == 0
-            && attribute(&mut minor, MINOR, device) == 0;
-        // The driver stays loaded: libtorch uses it too.
-        std::mem::forget(driver);
-        is_told.then_some((major, minor))
     }
 }
 

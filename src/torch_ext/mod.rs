@@ -4,7 +4,7 @@
 
 mod attention;
 mod autograd;
-mod cuda_library;
+mod cuda;
 mod device;
 mod dropout;
 mod fused_adam;
@@ -13,7 +13,7 @@ mod layer_norm;
 
 pub use attention::packed_attention;
 pub use autograd::gradients;
-pub use cuda_library::load_cuda_library;
+pub use cuda::{NoCuda, load_cuda_library};
 pub use device::{multiplies_bf16, peak_device_bytes, synchronize, use_stream_of_own};
 pub use dropout::{DropoutMask, dropout};
 pub use fused_adam::{AdamHyper, fused_adam};
