@@ -22,19 +22,20 @@ pub enum NoCuda {
 
 /// Makes CUDA usable by loading `libtorch_cuda.so` where a GPU is.
 ///
-/// Nothing in the binary refers to that library, so the linker leaves it out: one binary serves machines with and without a
-/// GPU, and this call, before the first tensor is made, decides. The library is searched where the binary's run path and
-/// `LD_LIBRARY_PATH` point.
+/// Nothing in the binary refers to that library, so the linker leaves it out: one binary serves machines with and
+/// without a GPU, and this call, before the first tensor is made, decides. The library is searched where the binary's
+/// run path and `LD_LIBRARY_PATH` point.
 ///
 /// # Errors
-/// A machine without a GPU; else the dynamic loader's own words, such as `libcublas.so.13: cannot open shared object file`.
+/// A machine without a GPU; a driver that does not start; a library that cannot be loaded, in the dynamic loader's own
+/// words, such as `libcublas.so.13: cannot open shared object file`.
 pub fn load_cuda_library() -> Result<(), NoCuda> {
     static LOADED: OnceLock<Result<(), NoCuda>> = OnceLock::new();
     LOADED
         .get_or_init(|| {
             driver()?;
-            // SAFETY: loading runs the initialisers of libtorch's own CUDA library, which only register kernels; it is never
-            // unloaded, so no pointer into it can dangle.
+            // SAFETY: loading runs the initialisers of libtorch's own CUDA library, which only register kernels; it
+            // is never unloaded, so no pointer into it can dangle.
             let library =
                 unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) };
             std::mem::forget(library.map_err(|error| {
@@ -63,7 +64,7 @@ pub(super) fn compute_capability(index: usize) -> Option<(c_int, c_int)> {
 }
 
 const SUCCESS: c_int = 0;
-/// What `cuInit` returns where the driver finds no GPU.
+/// The answer of `cuInit` where the driver finds no GPU.
 const NO_DEVICE: c_int = 100;
 
 /// Functions of the CUDA driver, by the signatures that they have had since CUDA 5.
