@@ -60,6 +60,7 @@
 //! (<https://arxiv.org/abs/1810.04805>).
 
 #![warn(missing_docs)]
+#![deny(unsafe_code)]
 
 pub mod atomic;
 pub mod bounded;
@@ -73,5 +74,6 @@ pub mod model;
 pub mod optim;
 pub mod run;
 pub mod seed;
+#[allow(unsafe_code)]
 pub mod torch_ext;
 pub mod train;
