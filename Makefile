@@ -16,7 +16,7 @@ COMPARE  :=
 .DELETE_ON_ERROR:
 # Training, evaluating and building each want every core.
 .NOTPARALLEL:
-.PHONY: help setup demo test soak fuzz lint audit bench bench-reference clean libtorch encoder sample python build
+.PHONY: help setup demo test soak fuzz sanitize lint audit bench bench-reference clean libtorch encoder sample python build
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
@@ -44,6 +44,9 @@ soak: libtorch python ## 201 kills, a fault in every call that changes a run, 2,
 fuzz: libtorch encoder ## run the property tests on 100,000 inputs each (CASES=N, SEED=N for others)
 	ulimit -v 16777216; METABERT_CASES=$(or $(CASES),100000) METABERT_SEED=$(or $(SEED),$(shell date +%s)) OMP_NUM_THREADS=1 \
 		cargo test --release --test suite bad_input
+
+sanitize: ## run the kernels under the address and undefined-behaviour sanitizers (half a minute)
+	tests/sanitize/run
 
 lint: libtorch ## check formatting and lints
 	cargo fmt --check
