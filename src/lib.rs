@@ -70,6 +70,7 @@
 //! (<https://arxiv.org/abs/1810.04805>).
 
 #![warn(missing_docs)]
+#![deny(unsafe_code)]
 
 pub mod checks;
 pub mod cli;
@@ -88,5 +89,6 @@ pub mod run;
 pub mod seed;
 pub mod table;
 pub mod tasks;
+#[allow(unsafe_code)]
 pub mod torch_ext;
 pub mod train;

@@ -6,7 +6,9 @@ use metabert::model::{Classifier, Mode, ModelDirectory, Precision};
 use metabert::params::ParamSet;
 use tch::{Device, Kind, Tensor};
 
-use crate::support::fixtures::{max_abs_difference, self, distance, integers, json, numbers, param_set, path, tensors};
+use crate::support::fixtures::{
+    self, distance, integers, json, max_abs_difference, numbers, param_set, path, tensors,
+};
 
 const LAYOUTS: [AttentionLayout; 2] = [AttentionLayout::PerText, AttentionLayout::Padded];
 

@@ -14,7 +14,9 @@ use metabert::params::{ParamSet, TaskView};
 use serde_json::Value;
 use tch::Kind;
 
-use crate::support::fixtures::{max_abs_difference, self, integers, json, numbers, param_set, path, tensors};
+use crate::support::fixtures::{
+    self, integers, json, max_abs_difference, numbers, param_set, path, tensors,
+};
 
 struct Replay {
     /// Parameters after each outer step.
