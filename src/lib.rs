@@ -54,14 +54,16 @@
 //! # The algorithm
 //!
 //! ```text
-//! repeat                                           train::Trainer::run
-//!   for each episode of the meta-batch             data::EpisodeSampler; several at once: train::Workers
-//!     phi <- theta, the episode's rows of it       model::CompactTable, ParamSet::to_fast_weights
-//!     for each minibatch of the support set        meta::InnerLoop::adapt
+//! repeat                                           train::Training::run
+//!   for each task of the meta-batch                train::OuterLoop; several at once: machine::Workers
+//!     S <- the rows that the task touches          tasks::TextTasks, params::TaskView
+//!     phi <- S theta
+//!     for each minibatch of the support set        meta::StepRule::adapt
 //!       phi <- step(phi, gradient of the loss)     optim::Optimizer
 //!     fomaml:   g <- gradient of the query loss at phi
-//!     reptile:  g <- theta - phi                   meta::MetaAlgorithm
-//!   theta <- step(theta, mean of g)                optim::Optimizer
+//!     reptile:  g <- S theta - phi                 meta::Recipe
+//!   G <- mean of S'g, clipped                      train::MetaBatch
+//!   theta <- step(theta, G)                        optim::Optimizer
 //! ```
 //!
 //! Finn et al. 2017, "Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks"
