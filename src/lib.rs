@@ -6,6 +6,8 @@
 //! torch_ext  what tch lacks, and the loops of the CPU path in C++
 //! files      writes files and directories completely or not at all; reads files up to a size
 //! seed       derives every random stream
+//! names      the known name that a mistyped one is nearest to
+//! table      cells in aligned columns
 //! machine    device, memory, threads; where the time goes
 //! params     named tensors over a shared layout, views of them, safetensors files
 //! data       a labelled file becomes examples, a split, token ids, episodes, packed batches
@@ -27,9 +29,11 @@
 //! torch_ext  -
 //! files      -
 //! seed       -
+//! names      -
+//! table      -
 //! machine    torch_ext
 //! params     seed torch_ext
-//! data       files seed
+//! data       files names seed table
 //! model      data files params seed torch_ext
 //! optim      params torch_ext
 //! meta       data model optim params
@@ -74,10 +78,12 @@ pub mod files;
 pub mod machine;
 pub mod meta;
 pub mod model;
+pub mod names;
 pub mod optim;
 pub mod params;
 pub mod run;
 pub mod seed;
+pub mod table;
 pub mod tasks;
 pub mod torch_ext;
 pub mod train;
