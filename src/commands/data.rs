@@ -4,8 +4,7 @@ use anyhow::{Context, Result};
 
 use super::{print_result, settings, texts};
 use crate::cli::{SplitArgs, StatsArgs, ValidateArgs};
-use crate::data::split::check_sizes;
-use crate::data::{Corpus, Side, Split, TextTokenizer, render_table, write_sides};
+use crate::data::{Corpus, Side, Split, TextTokenizer, check_sizes, render_table, write_sides};
 use crate::run::console::Console;
 use crate::run::directory::ensure_free;
 

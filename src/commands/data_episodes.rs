@@ -11,8 +11,7 @@ use super::loading::OpenedModel;
 use super::{end_of_stdout, settings, texts};
 use crate::cli::EpisodesArgs;
 use crate::config::{ConfigError, RunConfig};
-use crate::data::split::check_sizes;
-use crate::data::{Dataset, Episode, ExampleId, Side};
+use crate::data::{Dataset, Episode, ExampleId, Side, check_sizes};
 use crate::run::console::Console;
 
 /// One line of output.

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tch::Device;
 
-use super::{resume, settings, texts};
+use super::{resume, settings};
 use crate::config::RunConfig;
 use crate::data::{Dataset, Side, Split};
 use crate::files::atomic::write_file;
@@ -18,7 +18,7 @@ use crate::train::trainer::Part;
 
 /// Where the knowledge of a run comes from.
 pub fn provenance(dataset: &Dataset, split: &Split) -> Provenance {
-    let names = |side| texts::names(dataset, split.domains(side));
+    let names = |side| dataset.names_of(split.domains(side));
     Provenance {
         metabert: env!("CARGO_PKG_VERSION").to_owned(),
         dataset_sha256: dataset.sha256.clone(),

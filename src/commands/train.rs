@@ -187,7 +187,7 @@ impl Materials<'_> {
         }
         let domains = split.domains(Side::MetaTrain);
         let examples = domains.iter().flat_map(|&domain| corpus.examples_of(domain));
-        TaskSource::Pooled(examples.copied().collect())
+        TaskSource::pooled(examples.copied().collect(), &config.inner, config.seed)
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::{Learner, Part, gradient};
-use crate::data::minibatch::num_minibatches;
+use crate::data::num_minibatches;
 use crate::model::Mode;
 use crate::optim::{Optimizer, OptimizerConfig, Rule};
 use crate::params::ParamSet;

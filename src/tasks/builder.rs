@@ -4,9 +4,7 @@ use tch::{Device, TchError};
 
 use super::learner::TextLearner;
 use crate::data::batch::{AttentionLayout, Batch};
-use crate::data::corpus::Corpus;
-use crate::data::minibatch::minibatch;
-use crate::data::{DomainId, EpisodeSampler, ExampleId, TokenSubset};
+use crate::data::{Corpus, DomainId, EpisodeSampler, ExampleId, Minibatches, TokenSubset};
 use crate::meta::{EpisodeOutcome, InnerConfig, MetaAlgorithm, Task};
 use crate::model::Classifier;
 use crate::params::{CompactTable, ParamSet};
@@ -64,9 +62,9 @@ impl TaskBuilder<'_> {
         tokens: Option<&TokenSubset>,
         order_seed: u64,
     ) -> Result<Vec<Batch>, TchError> {
-        let batch_size = self.inner.batch;
+        let minibatches = Minibatches::new(support.to_vec(), self.inner.batch, order_seed);
         (0..self.inner.num_steps(support.len()))
-            .map(|step| self.batch(&minibatch(support, batch_size, order_seed, step), tokens))
+            .map(|step| self.batch(&minibatches.minibatch(step), tokens))
             .collect()
     }
 
@@ -89,7 +87,7 @@ pub enum TaskSource {
     /// Episodes of the meta-train domains.
     Episodes(EpisodeSampler),
     /// Minibatches of all meta-train examples pooled.
-    Pooled(Vec<ExampleId>),
+    Pooled(Minibatches),
 }
 
 /// A task and where it comes from.
@@ -105,6 +103,12 @@ pub struct SourcedTask {
 }
 
 impl TaskSource {
+    /// Minibatches of `examples` for the run with this seed.
+    pub fn pooled(examples: Vec<ExampleId>, inner: &InnerConfig, run_seed: u64) -> Self {
+        let order_seed = seed::derive(run_seed, "pooled order", 0);
+        Self::Pooled(Minibatches::new(examples, inner.batch, order_seed))
+    }
+
     /// Adaptation steps of a task.
     pub fn num_support_steps(&self, builder: &TaskBuilder) -> usize {
         match self {
@@ -129,11 +133,7 @@ impl TaskSource {
                 let episode = sampler.episode(index);
                 (Some(episode.domain), episode.support, episode.query)
             }
-            Self::Pooled(examples) => {
-                let order_seed = seed::derive(run_seed, "pooled order", 0);
-                let batch = minibatch(examples, builder.inner.batch, order_seed, index as usize);
-                (None, Vec::new(), batch)
-            }
+            Self::Pooled(minibatches) => (None, Vec::new(), minibatches.minibatch(index as usize)),
         };
         let tokens = builder.tokens(&[support.as_slice(), &query].concat());
         let support = match self {

@@ -4,7 +4,7 @@ use anyhow::Result;
 use tch::{Device, Kind};
 
 use super::non_finite::NonFinite;
-use crate::data::corpus::Corpus;
+use crate::data::Corpus;
 use crate::eval::metrics::mean;
 use crate::eval::predict;
 use crate::tasks::Contribution;

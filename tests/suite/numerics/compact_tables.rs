@@ -68,10 +68,12 @@ impl Setting {
         TaskBuilder { corpus: &self.corpus, inner, device: Device::Cpu }
     }
 
-    fn source(&self, algorithm: Algorithm) -> TaskSource {
+    fn source(&self, algorithm: Algorithm, inner: &InnerConfig) -> TaskSource {
         match algorithm.is_episodic() {
             true => TaskSource::Episodes(self.sampler.clone()),
-            false => TaskSource::Pooled((0..self.corpus.len() as ExampleId).collect()),
+            false => {
+                TaskSource::pooled((0..self.corpus.len() as ExampleId).collect(), inner, RUN_SEED)
+            }
         }
     }
 
@@ -160,7 +162,7 @@ fn a_compact_meta_gradient_scattered_is_that_of_the_whole_table() {
             let case = Case { name: format!("{algorithm:?}, {}", case.name), ..case };
             let name = &case.name;
             let episodic = algorithm.is_episodic();
-            let source = setting.source(algorithm);
+            let source = setting.source(algorithm, inner);
             let algorithm = algorithm.build::<TextLearner>(inner).unwrap();
             for index in 0..3 {
                 let task = source.task(&builder, RUN_SEED, index).unwrap();
