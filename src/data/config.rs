@@ -46,7 +46,7 @@ impl Default for DataConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CrossSideDuplicates {
-    /// Refuse the file, unless the seed chose the sides: meta-train gives way to meta-dev domains that it chose.
+    /// Refuse the file. Only to meta-dev domains that the seed chose does meta-train give way all the same.
     #[default]
     Error,
     /// Keep the copies on one side: meta-train gives way to meta-dev, and both to low-resource.

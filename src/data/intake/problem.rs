@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// How many problems are kept and shown; all are counted.
-pub const MAX_SHOWN: usize = 20;
+const MAX_SHOWN: usize = 20;
 
 /// Everything that is wrong with one file.
 ///
@@ -16,7 +16,7 @@ pub const MAX_SHOWN: usize = 20;
 pub struct DataError {
     /// The file that was checked.
     pub path: PathBuf,
-    /// The first problems in file order, at most [`MAX_SHOWN`].
+    /// The first problems in file order, at most 20.
     pub problems: Vec<Problem>,
     /// How many problems there are in all.
     pub count: usize,

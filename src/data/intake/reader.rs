@@ -116,7 +116,8 @@ impl<'l> Reader<'l> {
         self.num_records += 1;
         let Some(record) = Record::read(place, json, &mut self.problems) else { return };
         if !self.given_labels.is_empty() && !self.labels.0.contains_key(&record.label) {
-            let expected = format!("one of {}", names(self.given_labels));
+            let known = self.given_labels.iter().map(String::as_str);
+            let expected = format!("one of {}", quote_list(known));
             let found = quote(&record.label);
             return self.problems.push(Problem::expected(place, subject("label"), expected, found));
         }
@@ -162,10 +163,6 @@ impl<'l> Reader<'l> {
         };
         self.problems.push(Problem::expected(Place::File, about, expected, found));
     }
-}
-
-fn names(labels: &[String]) -> String {
-    quote_list(labels.iter().map(String::as_str))
 }
 
 /// Names with their ids in order of appearance; they iterate in byte order.
