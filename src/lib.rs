@@ -35,7 +35,7 @@
 //! table      -
 //! machine    torch_ext
 //! params     seed torch_ext
-//! data       checks files seed
+//! data       checks files names seed table
 //! model      data files params seed torch_ext
 //! optim      params torch_ext
 //! meta       checks data model optim params

@@ -6,8 +6,7 @@ use super::output::{print_json, print_result};
 use super::session::Session;
 use super::texts;
 use crate::cli::{SplitArgs, StatsArgs, ValidateArgs};
-use crate::data::split::check_sizes;
-use crate::data::{Corpus, Side, Split, TextTokenizer, render_table, write_sides};
+use crate::data::{Corpus, Side, Split, TextTokenizer, check_sizes, render_table, write_sides};
 use crate::run::output::ensure_free;
 
 /// Runs `data stats`.

@@ -14,8 +14,7 @@ use super::texts;
 use crate::checks::Invalid;
 use crate::cli::EpisodesArgs;
 use crate::config::RunConfig;
-use crate::data::split::check_sizes;
-use crate::data::{Dataset, Episode, ExampleId, Side};
+use crate::data::{Dataset, Episode, ExampleId, Side, check_sizes};
 use crate::meta::Tasks;
 
 /// One line of output.

@@ -1,16 +1,13 @@
 //! From the configuration to a dataset, split and tokenised.
 
-use std::collections::BTreeSet;
-
 use anyhow::Result;
 
-use super::error::InputError;
 use super::loading::LoadedModel;
 use crate::checks::Invalid;
 use crate::config::RunConfig;
 use crate::data::{
-    Corpus, CrossSideDuplicates, Dataset, DomainId, EpisodeSampler, ExampleId, Side, Split,
-    check_leaks, drop_leaks, settle_single_label_domains,
+    self, Corpus, DataError, Dataset, DomainId, EpisodeSampler, Settled, Side, Split,
+    keep_sides_apart, settle, settle_domains,
 };
 use crate::run::console::Console;
 
@@ -25,100 +22,55 @@ pub fn read(config: &RunConfig, labels: Option<&[String]>) -> Result<Dataset> {
     Ok(Dataset::read(&config.data.path, labels.unwrap_or(&config.data.labels))?)
 }
 
-/// Reads the dataset without its repeated texts, and does about domains of one label what the configuration says.
+/// Reads the dataset and settles its domains, for what needs no split.
 pub fn read_settled(
     config: &RunConfig,
     labels: Option<&[String]>,
     console: &Console,
 ) -> Result<Dataset> {
-    let dataset = without_repeats(read(config, labels)?, console);
-    let policy = config.data.single_label_domains;
-    let (dataset, warnings) = settle_single_label_domains(dataset, policy)?;
-    warnings.iter().for_each(|warning| console.line(&format!("warning: {warning}")));
+    let mut warnings = Vec::new();
+    let dataset = settle_domains(read(config, labels)?, &config.data, &mut warnings)?;
+    show(&warnings, console);
     Ok(dataset)
 }
 
-/// Leaves out of every domain the reviews that repeat an earlier text of it, and says so: a text
-/// that is drawn into a support and a query set would be scored from memory.
-fn without_repeats(dataset: Dataset, console: &Console) -> Dataset {
-    let mut repeats: BTreeSet<ExampleId> = BTreeSet::new();
-    for group in dataset.duplicates() {
-        let mut domains = BTreeSet::new();
-        let domain_of = |&id: &ExampleId| dataset.reviews[id as usize].domain;
-        repeats.extend(group.iter().filter(|id| !domains.insert(domain_of(id))));
+/// Reads the dataset, settles it and splits it, and writes what was chosen into the configuration: a run stores and
+/// repeats the split itself.
+pub fn read_split(
+    config: &mut RunConfig,
+    labels: Option<&[String]>,
+    console: &Console,
+) -> Result<(Dataset, Split)> {
+    let settled = settle(read(config, labels)?, &config.data, config.seed)?;
+    settled.pin(&mut config.data);
+    let Settled { dataset, split, warnings, .. } = settled;
+    show(&warnings, console);
+    for side in Side::ALL {
+        console.detail(&format!("{side}: {}", dataset.names_of(split.domains(side)).join(", ")));
     }
-    if repeats.is_empty() {
-        return dataset;
-    }
-    console.line(&format!(
-        "warning: {}: left out {} reviews that repeat a text of their domain",
-        dataset.path.display(),
-        repeats.len()
-    ));
-    dataset.without(&repeats)
+    Ok((dataset, split))
 }
 
-/// Refuses texts that stand on two sides, or drops them where the configuration says so.
+/// Refuses texts on two sides of a split, or leaves them out where the configuration says so.
 pub fn settle_leaks(
     dataset: Dataset,
     split: &Split,
     config: &RunConfig,
     console: &Console,
 ) -> Result<Dataset> {
-    let mut dataset = dataset;
-    if config.data.cross_side_duplicates == CrossSideDuplicates::Drop {
-        let (kept, dropped) = drop_leaks(&dataset, split);
-        if dropped > 0 {
-            console.line(&format!(
-                "warning: {}: left out {dropped} reviews whose text stands on a lower-resource side",
-                dataset.path.display()
-            ));
-        }
-        dataset = kept;
-    }
-    for warning in check_leaks(&dataset, split)? {
-        console.line(&format!("warning: {warning}"));
-    }
+    let mut warnings = Vec::new();
+    let dataset = keep_sides_apart(dataset, split, &config.data, &mut warnings)?;
+    show(&warnings, console);
     Ok(dataset)
 }
 
-/// Reads the dataset and splits it as the configuration says, which is given the names of the
-/// chosen domains: what is stored and repeated is the split itself.
-pub fn read_split(
-    config: &mut RunConfig,
-    labels: Option<&[String]>,
-    console: &Console,
-) -> Result<(Dataset, Split)> {
-    let dataset = read_settled(config, labels, console)?;
-    let split = Split::new(&dataset, &config.data, config.seed)?;
-    let dataset = settle_leaks(dataset, &split, config, console)?;
-    config.data.low_resource = names(&dataset, split.domains(Side::LowResource));
-    config.data.meta_dev = names(&dataset, split.domains(Side::MetaDev));
-    if config.data.meta_dev.is_empty() {
-        config.data.meta_dev_count = 0;
-    }
-    for side in Side::ALL {
-        console.detail(&format!("{side}: {}", names(&dataset, split.domains(side)).join(", ")));
-    }
-    Ok((dataset, split))
-}
-
-/// The names of some domains.
-pub fn names(dataset: &Dataset, domains: &[DomainId]) -> Vec<String> {
-    domains.iter().map(|&domain| dataset.domain_name(domain).to_owned()).collect()
+fn show(warnings: &[String], console: &Console) {
+    warnings.iter().for_each(|warning| console.line(&format!("warning: {warning}")));
 }
 
 /// The domain of this name.
-pub fn named_domain(dataset: &Dataset, name: &str) -> Result<DomainId, InputError> {
-    dataset.domain_id(name).ok_or_else(|| {
-        let distance = |known: &&String| strsim::osa_distance(known, name);
-        let nearest = dataset.domains.iter().min_by_key(distance);
-        let nearest = nearest
-            .map(|known| format!("; the nearest known domain is \"{known}\""))
-            .unwrap_or_default();
-        let path = dataset.path.display();
-        InputError(format!("{path}: expected a domain \"{name}\", found none{nearest}"))
-    })
+pub fn named_domain(dataset: &Dataset, name: &str) -> Result<DomainId, DataError> {
+    data::named_domain(dataset, name).map_err(|problem| DataError::single(&dataset.path, problem))
 }
 
 /// Tokenises a dataset for a model, and says how many texts were truncated.

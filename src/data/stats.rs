@@ -2,13 +2,16 @@
 
 use serde::Serialize;
 
+use super::ids::ExampleId;
+use super::intake::Dataset;
 use super::split::{Side, Split};
-use super::{Corpus, Dataset, ExampleId};
+use super::tokens::Corpus;
+use crate::table::{Align, Table};
 
 /// The numbers of all domains and of the dataset as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DataStats {
-    /// The label names, in the order of the shares.
+    /// The label names, in the order of the counts.
     pub labels: Vec<String>,
     /// A row a domain, in the order of the names.
     pub domains: Vec<DomainStats>,
@@ -25,6 +28,8 @@ pub struct DomainStats {
     pub side: Option<Side>,
     /// The number of examples.
     pub examples: usize,
+    /// The number of examples of each label.
+    pub label_counts: Vec<usize>,
     /// The share of each label, 0 to 1.
     pub label_shares: Vec<f64>,
     /// Its text lengths, where the dataset is tokenised and the domain has examples.
@@ -50,56 +55,18 @@ pub struct LengthStats {
 
 /// Counts and measures every domain; lengths need the corpus, sides the split.
 pub fn stats(dataset: &Dataset, corpus: Option<&Corpus>, split: Option<&Split>) -> DataStats {
-    let mut examples_of = vec![Vec::new(); dataset.domains.len()];
-    for (id, review) in (0..).zip(&dataset.reviews) {
-        examples_of[review.domain as usize].push(id);
-    }
-    let rows = (0..).zip(&dataset.domains).zip(&examples_of).map(|((domain, name), examples)| {
+    let examples_by_domain = dataset.examples_by_domain();
+    let rows = (0..).zip(&dataset.domains).zip(&examples_by_domain);
+    let rows = rows.map(|((domain, name), examples)| {
         let side = split.map(|split| split.side_of(domain));
         measure(name, side, examples, dataset, corpus)
     });
-    let domains = rows.collect();
     let all: Vec<ExampleId> = (0..dataset.reviews.len() as ExampleId).collect();
     DataStats {
         labels: dataset.labels.clone(),
-        domains,
+        domains: rows.collect(),
         total: measure("total", None, &all, dataset, corpus),
     }
-}
-
-/// The numbers as a table with a line a domain and a last line for the total.
-pub fn render_table(stats: &DataStats) -> String {
-    let mut header = vec!["domain".to_owned()];
-    let has_sides = stats.domains.iter().any(|row| row.side.is_some());
-    let has_lengths = stats.total.lengths.is_some();
-    if has_sides {
-        header.push("side".to_owned());
-    }
-    header.push("examples".to_owned());
-    header.extend(stats.labels.iter().map(|label| format!("{} %", label.escape_debug())));
-    if has_lengths {
-        header.extend(["min", "p5", "p50", "p95", "max", "truncated %"].map(String::from));
-    }
-    let mut rows = vec![header];
-    for row in stats.domains.iter().chain([&stats.total]) {
-        let mut cells = vec![row.domain.escape_debug().to_string()];
-        if has_sides {
-            cells.push(row.side.map_or_else(String::new, |side| side.to_string()));
-        }
-        cells.push(row.examples.to_string());
-        cells.extend(row.label_shares.iter().map(|share| format!("{:.1}", 100.0 * share)));
-        match &row.lengths {
-            Some(lengths) => {
-                let LengthStats { min, p5, p50, p95, max, share_truncated } = lengths;
-                cells.extend([min, p5, p50, p95, max].map(ToString::to_string));
-                cells.push(format!("{:.1}", 100.0 * share_truncated));
-            }
-            None if has_lengths => cells.extend(std::iter::repeat_n("-".to_owned(), 6)),
-            None => {}
-        }
-        rows.push(cells);
-    }
-    align(&rows, if has_sides { 2 } else { 1 })
 }
 
 fn measure(
@@ -109,9 +76,9 @@ fn measure(
     dataset: &Dataset,
     corpus: Option<&Corpus>,
 ) -> DomainStats {
-    let mut counts = vec![0_usize; dataset.labels.len()];
+    let mut label_counts = vec![0_usize; dataset.labels.len()];
     for &id in examples {
-        counts[dataset.reviews[id as usize].label as usize] += 1;
+        label_counts[dataset.reviews[id as usize].label as usize] += 1;
     }
     // A domain can lose all its reviews to the other sides.
     let num_examples = examples.len().max(1) as f64;
@@ -119,7 +86,8 @@ fn measure(
         domain: name.to_owned(),
         side,
         examples: examples.len(),
-        label_shares: counts.iter().map(|&count| count as f64 / num_examples).collect(),
+        label_shares: label_counts.iter().map(|&count| count as f64 / num_examples).collect(),
+        label_counts,
         lengths: corpus
             .filter(|_| !examples.is_empty())
             .map(|corpus| measure_lengths(examples, corpus)),
@@ -141,35 +109,102 @@ fn measure_lengths(examples: &[ExampleId], corpus: &Corpus) -> LengthStats {
     }
 }
 
-/// Lines of cells under each other: the first `num_left` columns to the left, the numbers to the right.
-fn align(rows: &[Vec<String>], num_left: usize) -> String {
-    let width =
-        |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells =
-            row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
-                match column < num_left {
-                    true => format!("{cell:<width$}"),
-                    false => format!("{cell:>width$}"),
-                }
-            });
-        let line = cells.collect::<Vec<_>>().join("  ");
-        text.push_str(line.trim_end());
-        text.push('\n');
+/// The most labels that get a column each.
+const MAX_LABEL_COLUMNS: usize = 4;
+/// How much of the names of a domain and of a label a table shows.
+const MAX_DOMAIN_CHARS: usize = 20;
+const MAX_LABEL_CHARS: usize = 14;
+/// The lengths of a table that has no room for the first two.
+const LENGTHS: [&str; 6] = ["min", "p5", "p50", "p95", "max", "cut %"];
+
+/// The numbers as a table with a line a domain and a last line for the total.
+pub fn render_table(stats: &DataStats) -> String {
+    let has_sides = stats.domains.iter().any(|row| row.side.is_some());
+    let has_label_columns = stats.labels.len() <= MAX_LABEL_COLUMNS;
+    let lengths = match (&stats.total.lengths, has_label_columns) {
+        (None, _) => 0..0,
+        (Some(_), true) => 0..LENGTHS.len(),
+        (Some(_), false) => 2..LENGTHS.len(),
+    };
+
+    let mut columns = vec![(Align::Left, "domain".to_owned())];
+    columns.extend(has_sides.then(|| (Align::Left, "side".to_owned())));
+    columns.push((Align::Right, "examples".to_owned()));
+    if has_label_columns {
+        let labels = stats.labels.iter();
+        columns.extend(
+            labels.map(|label| (Align::Right, format!("{} %", shown(label, MAX_LABEL_CHARS)))),
+        );
+    } else {
+        columns.push((Align::Right, "labels".to_owned()));
+        for title in ["rarest", "most frequent"] {
+            columns.extend([(Align::Right, "%".to_owned()), (Align::Left, title.to_owned())]);
+        }
     }
-    text
+    columns.extend(LENGTHS[lengths.clone()].iter().map(|title| (Align::Right, title.to_string())));
+
+    let mut table = Table::new(columns);
+    for row in stats.domains.iter().chain([&stats.total]) {
+        let mut cells = vec![shown(&row.domain, MAX_DOMAIN_CHARS)];
+        cells.extend(has_sides.then(|| row.side.map_or_else(String::new, |side| side.to_string())));
+        cells.push(row.examples.to_string());
+        match has_label_columns {
+            true => cells.extend(row.label_shares.iter().map(|&share| percent(share))),
+            false => cells.extend(label_cells(row, &stats.labels)),
+        }
+        cells.extend_from_slice(&length_cells(row.lengths.as_ref())[lengths.clone()]);
+        table.push(cells);
+    }
+    table.to_string()
+}
+
+/// How many labels a domain has, and its rarest and its most frequent one, each after its share.
+fn label_cells(row: &DomainStats, labels: &[String]) -> Vec<String> {
+    let used = (0..labels.len()).filter(|&label| row.label_counts[label] > 0);
+    let used: Vec<usize> = used.collect();
+    let count = |label: &&usize| row.label_counts[**label];
+    let [rarest, largest] = [used.iter().min_by_key(count), used.iter().rev().max_by_key(count)];
+    let mut cells = vec![used.len().to_string()];
+    for label in [rarest, largest] {
+        let share = label.map_or_else(String::new, |&label| percent(row.label_shares[label]));
+        cells.extend([
+            share,
+            label.map_or_else(String::new, |&label| shown(&labels[label], MAX_LABEL_CHARS)),
+        ]);
+    }
+    cells
+}
+
+/// The cells of [`LENGTHS`].
+fn length_cells(lengths: Option<&LengthStats>) -> [String; 6] {
+    let Some(lengths) = lengths else { return LENGTHS.map(|_| "-".to_owned()) };
+    let LengthStats { min, p5, p50, p95, max, share_truncated } = lengths;
+    let [min, p5, p50, p95, max] = [min, p5, p50, p95, max].map(ToString::to_string);
+    [min, p5, p50, p95, max, percent(*share_truncated)]
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1}", 100.0 * share)
+}
+
+/// A name without control characters, in at most `most` characters.
+fn shown(name: &str, most: usize) -> String {
+    let name = name.escape_debug().to_string();
+    match name.char_indices().nth(most) {
+        Some(_) => name.chars().take(most - 1).chain(['\u{2026}']).collect(),
+        None => name,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::split::tests::dataset;
+    use super::super::intake::tests::{dataset, dataset_of_sizes};
+    use super::super::tokens::TextTokenizer;
     use super::*;
 
     #[test]
     fn the_table_has_a_row_a_domain_and_a_total() {
-        let dataset = dataset(&[("b\u{e9}b\u{e9}", 4), ("music", 3)]);
+        let dataset = dataset_of_sizes(&[("b\u{e9}b\u{e9}", 4), ("music", 3)]);
         let split = Split { meta_train: vec![0], meta_dev: vec![], low_resource: vec![1] };
         let table = render_table(&stats(&dataset, None, Some(&split)));
         let expected = "\
@@ -183,10 +218,68 @@ total                        7  57.1   42.9
 
     #[test]
     fn a_split_is_not_needed() {
-        let table = render_table(&stats(&dataset(&[("a", 2)]), None, None));
+        let table = render_table(&stats(&dataset_of_sizes(&[("a", 2)]), None, None));
         assert_eq!(
             table,
             "domain  examples  no %  yes %\na              2  50.0   50.0\ntotal          2  50.0   50.0\n"
         );
+    }
+
+    #[test]
+    fn many_labels_are_counted_and_not_spread_over_columns() {
+        let records = [
+            ["bank", "transfer", "1"],
+            ["bank", "balance", "2"],
+            ["bank", "transfer", "3"],
+            ["travel", "visa", "4"],
+            ["travel", "flight", "5"],
+            ["travel", "a_label_whose_name_is_long", "6"],
+            ["travel", "flight", "7"],
+        ];
+        let stats = stats(&dataset(&records), None, None);
+        let table = render_table(&stats);
+        let expected = "\
+domain  examples  labels     %  rarest             %  most frequent
+bank           3       2  33.3  balance         66.7  transfer
+travel         4       3  25.0  a_label_whose\u{2026}  50.0  flight
+total          7       5  14.3  a_label_whose\u{2026}  28.6  flight
+";
+        assert_eq!(table, expected, "\n{table}");
+        assert_eq!(stats.total.label_counts, [1, 1, 2, 2, 1]);
+    }
+
+    #[test]
+    fn lengths_are_measured_before_truncation() {
+        let directory = tempfile::tempdir().unwrap();
+        let vocab = "[PAD]\n[UNK]\n[CLS]\n[SEP]\ngood\nbad\n";
+        std::fs::write(directory.path().join("vocab.txt"), vocab).unwrap();
+        let tokenizer = TextTokenizer::open(directory.path()).unwrap();
+        let records =
+            [["d", "pos", "good bad good"], ["d", "neg", "bad"], ["books", "pos", "good"]];
+        let dataset = dataset(&records);
+        let corpus = Corpus::new(&dataset, &tokenizer, 4).unwrap();
+        let lengths = stats(&dataset, Some(&corpus), None).total.lengths.unwrap();
+        assert_eq!((lengths.min, lengths.p50, lengths.max), (3, 3, 5));
+        assert!((lengths.share_truncated - 1.0 / 3.0).abs() < 1e-12);
+    }
+
+    /// Names of any length and wide numbers: still no wider than a wide terminal.
+    #[test]
+    fn a_line_stays_within_120_columns() {
+        let name = "a".repeat(900);
+        let lengths =
+            LengthStats { min: 9, p5: 9, p50: 99, p95: 999, max: 999, share_truncated: 1.0 };
+        let total = DomainStats {
+            domain: name.clone(),
+            side: Some(Side::LowResource),
+            examples: 99_999_999,
+            label_counts: vec![1; 150],
+            label_shares: vec![1.0; 150],
+            lengths: Some(lengths),
+        };
+        let stats = DataStats { labels: vec![name; 150], domains: vec![total.clone()], total };
+        let table = render_table(&stats);
+        let width = table.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(width <= 120, "{width} columns:\n{table}");
     }
 }

@@ -7,9 +7,7 @@ use thiserror::Error;
 
 use super::metrics::{Estimate, Scores};
 use super::predict;
-use crate::data::corpus::Corpus;
-use crate::data::episode::EpisodeSampler;
-use crate::data::{DomainId, ExampleId};
+use crate::data::{Corpus, DomainId, EpisodeSampler, ExampleId};
 use crate::machine::workers::Workers;
 use crate::params::ParamSet;
 use crate::seed;

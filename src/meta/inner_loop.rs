@@ -5,7 +5,7 @@ use tch::{Kind, TchError, Tensor};
 
 use super::Learner;
 use crate::checks::{self, Invalid};
-use crate::data::minibatch::num_minibatches;
+use crate::data::num_minibatches;
 use crate::model::Mode;
 use crate::optim::{Optimizer, OptimizerConfig, Rule};
 use crate::params::set::{ParamSet, Region};

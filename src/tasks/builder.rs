@@ -3,9 +3,7 @@
 use tch::{Device, TchError};
 
 use crate::data::batch::{AttentionLayout, Batch};
-use crate::data::corpus::Corpus;
-use crate::data::minibatch::minibatch;
-use crate::data::{ExampleId, TokenSubset};
+use crate::data::{Corpus, ExampleId, Minibatches, TokenSubset};
 use crate::meta::Recipe;
 use crate::model::Classifier;
 use crate::params::{ParamSet, TaskView};
@@ -82,8 +80,9 @@ impl TaskBuilder<'_> {
         order_seed: u64,
     ) -> Result<Vec<Batch>, TchError> {
         let visit = self.recipe.visit;
+        let minibatches = Minibatches::new(support.to_vec(), visit.batch, order_seed);
         (0..visit.num_steps(support.len()))
-            .map(|step| self.batch(&minibatch(support, visit.batch, order_seed, step), wordpieces))
+            .map(|step| self.batch(&minibatches.minibatch(step), wordpieces))
             .collect()
     }
 

@@ -4,8 +4,7 @@ use tch::TchError;
 
 use super::builder::{TaskBuilder, Touched};
 use crate::data::batch::Batch;
-use crate::data::minibatch::minibatch;
-use crate::data::{EpisodeSampler, ExampleId};
+use crate::data::{EpisodeSampler, ExampleId, Minibatches};
 use crate::meta::Task;
 use crate::seed;
 
@@ -14,7 +13,14 @@ pub enum Source {
     /// Episodes of the meta-train domains.
     Episodes(EpisodeSampler),
     /// Minibatches of all meta-train examples pooled.
-    Pooled(Vec<ExampleId>),
+    Pooled(Minibatches),
+}
+
+impl Source {
+    /// Minibatches of `batch` of `examples`, in the order of the run with this seed.
+    pub fn pooled(examples: Vec<ExampleId>, batch: usize, run_seed: u64) -> Self {
+        Self::Pooled(Minibatches::new(examples, batch, seed::derive(run_seed, "pooled order", 0)))
+    }
 }
 
 /// The tasks of a run.
@@ -62,10 +68,8 @@ impl TextTasks<'_> {
                     dropout_seed,
                 })
             }
-            Source::Pooled(examples) => {
-                let order_seed = seed::derive(run_seed, "pooled order", 0);
-                let batch_size = builder.recipe.visit.batch;
-                let query = minibatch(examples, batch_size, order_seed, index as usize);
+            Source::Pooled(minibatches) => {
+                let query = minibatches.minibatch(index as usize);
                 let Touched { view, wordpieces } = builder.touched(&query)?;
                 let query = builder.batch(&query, wordpieces.as_ref())?;
                 Ok(Task { index, domain: None, view, support: Vec::new(), query, dropout_seed })

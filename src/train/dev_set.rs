@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::Result;
 use thiserror::Error;
 
-use crate::data::episode::EpisodeSampler;
+use crate::data::EpisodeSampler;
 use crate::eval::evaluator::{Evaluation, Evaluator};
 use crate::eval::metrics::Scores;
 use crate::params::ParamSet;

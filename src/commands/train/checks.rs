@@ -6,8 +6,7 @@ use anyhow::Result;
 
 use super::super::error::InputError;
 use crate::config::RunConfig;
-use crate::data::split::check_sizes;
-use crate::data::{Dataset, Side, Split};
+use crate::data::{Dataset, Side, Split, check_sizes};
 use crate::files::atomic::ensure_writable;
 use crate::meta::Tasks;
 use crate::run::RunDirectory;

@@ -5,7 +5,6 @@ use std::io;
 use tch::Device;
 
 use super::super::loading::{LoadedModel, precision};
-use super::super::texts;
 use crate::config::RunConfig;
 use crate::data::{Dataset, Side, Split};
 use crate::files::atomic::write_file;
@@ -23,7 +22,7 @@ pub fn environment(
     model: &ModelDirectory,
     device: Device,
 ) -> io::Result<Environment> {
-    let names = |side| texts::names(dataset, split.domains(side));
+    let names = |side| dataset.names_of(split.domains(side));
     Ok(Environment {
         provenance: Provenance {
             metabert: env!("CARGO_PKG_VERSION").to_owned(),

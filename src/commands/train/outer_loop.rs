@@ -94,5 +94,5 @@ fn source(config: &RunConfig, texts: TrainingTexts) -> Source {
     }
     let domains = split.domains(Side::MetaTrain);
     let examples = domains.iter().flat_map(|&domain| corpus.examples_of(domain));
-    Source::Pooled(examples.copied().collect())
+    Source::pooled(examples.copied().collect(), config.inner.batch, config.seed)
 }

@@ -73,7 +73,10 @@ impl Setting {
     fn tasks<'a>(&'a self, recipe: &'a Recipe) -> TextTasks<'a> {
         let source = match recipe.trains_on(Tasks::Episodes) {
             true => Source::Episodes(self.sampler.clone()),
-            false => Source::Pooled((0..self.corpus.len() as ExampleId).collect()),
+            false => {
+                let examples = (0..self.corpus.len() as ExampleId).collect();
+                Source::pooled(examples, recipe.visit.batch, RUN_SEED)
+            },
         };
         let builder = self.builder(recipe);
         TextTasks { builder, source, domain_names: &self.domain_names, run_seed: RUN_SEED }

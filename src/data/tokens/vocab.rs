@@ -3,6 +3,7 @@
 //! The result equals Hugging Face's `BertTokenizerFast` on the same files.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -13,6 +14,10 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, Model, Tokenizer};
 
+use super::error::{TokenizerError, read};
+
+pub(super) const VOCAB_TXT: &str = "vocab.txt";
+pub(super) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const UNKNOWN: &str = "[UNK]";
 
 /// The settings of `tokenizer_config.json` that change the tokens.
@@ -28,6 +33,25 @@ impl Default for VocabOptions {
     fn default() -> Self {
         Self { do_lower_case: true, tokenize_chinese_chars: true, strip_accents: None }
     }
+}
+
+/// The tokenizer of a directory with `vocab.txt`, and perhaps `tokenizer_config.json`.
+///
+/// # Errors
+/// A file that cannot be read, or does not hold what it should.
+pub(super) fn from_vocab(model_dir: &Path) -> Result<Tokenizer, TokenizerError> {
+    let [vocab, config] = [VOCAB_TXT, TOKENIZER_CONFIG].map(|name| model_dir.join(name));
+    let options = if config.is_file() {
+        serde_json::from_slice(&read(&config)?)
+            .map_err(|error| TokenizerError::file(&config, error))?
+    } else {
+        VocabOptions::default()
+    };
+    let content = String::from_utf8(read(&vocab)?).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        TokenizerError::file(&vocab, format!("invalid UTF-8 at byte offset {at}"))
+    })?;
+    wordpiece_tokenizer(&content, &options).map_err(|reason| TokenizerError::file(&vocab, reason))
 }
 
 /// Builds the tokenizer from the content of `vocab.txt`: a wordpiece a line, the line number is its id.
@@ -92,8 +116,8 @@ fn wordpiece(ids: impl IntoIterator<Item = (String, u32)>) -> tokenizers::Result
 
 /// A tokenizer of [`wordpiece_tokenizer`] as `tokenizer.json` holds it.
 ///
-/// A line that stands twice in `vocab.txt` leaves an id without a wordpiece. Where there is one, the tokenizers crate prints
-/// a warning, on stdout, among the results: it is given consecutive ids to write, which then make way for the right ones.
+/// A line that occurs twice in `vocab.txt` leaves an id without a wordpiece. Where there is one, the tokenizers crate prints
+/// a warning, on stdout, among the results: it is given consecutive ids to write, which are then replaced by the right ones.
 ///
 /// # Errors
 /// The reason, in words.

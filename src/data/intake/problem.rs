@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// How many problems are kept and shown; all are counted.
-pub const MAX_SHOWN: usize = 20;
+const MAX_SHOWN: usize = 20;
 
 /// Everything that is wrong with one file.
 ///
@@ -16,7 +16,7 @@ pub const MAX_SHOWN: usize = 20;
 pub struct DataError {
     /// The file that was checked.
     pub path: PathBuf,
-    /// The first problems in file order, at most [`MAX_SHOWN`].
+    /// The first problems in file order, at most 20.
     pub problems: Vec<Problem>,
     /// How many problems there are in all.
     pub count: usize,
@@ -44,7 +44,7 @@ impl DataError {
     }
 }
 
-/// Where in a file a problem stands.
+/// The place of a problem in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
     /// The file as a whole.
@@ -68,7 +68,7 @@ impl fmt::Display for Place {
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where it stands.
+    /// Its place.
     pub place: Place,
     /// The field, domain or setting it is about, such as `field "label"`; may be empty.
     pub subject: String,
@@ -79,12 +79,12 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem told by its message alone.
+    /// A problem whose message says it all.
     pub fn new(place: Place, subject: impl Into<String>, message: impl Into<String>) -> Self {
         Self { place, subject: subject.into(), message: message.into(), fix: String::new() }
     }
 
-    /// A problem told as "expected ..., found ...".
+    /// A problem with the message "expected ..., found ...".
     pub fn expected(
         place: Place,
         subject: impl Into<String>,

@@ -2,15 +2,19 @@
 //!
 //! Splits domains, never the texts of a domain, and reads no text.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::problem::{DataError, Place, Problem, Problems, quote, quote_list};
-use super::{DataConfig, Dataset, DomainId};
+use super::domains::named_domain;
+use crate::data::config::DataConfig;
+use crate::data::ids::DomainId;
+use crate::data::intake::Dataset;
+use crate::data::intake::problem::{DataError, Place, Problem, Problems, quote};
 use crate::seed;
 
-/// The three sides of a split; every domain of the dataset stands on exactly one.
+/// The three sides of a split; every domain of the dataset is on exactly one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
     /// Domains the initialisation is learned from, ascending.
@@ -92,7 +96,7 @@ impl Split {
         Ok(Self { meta_train, meta_dev, low_resource })
     }
 
-    /// The side on which a domain of the dataset stands.
+    /// The side of a domain of the dataset.
     pub fn side_of(&self, domain: DomainId) -> Side {
         if self.low_resource.binary_search(&domain).is_ok() {
             Side::LowResource
@@ -113,40 +117,6 @@ impl Split {
     }
 }
 
-/// Checks that every one of `domains` has the examples of an episode.
-///
-/// # Errors
-/// Every domain that has fewer than `support + query` examples, with its count.
-pub fn check_sizes(
-    dataset: &Dataset,
-    domains: &[DomainId],
-    support: usize,
-    query: usize,
-) -> Result<(), DataError> {
-    let sizes = dataset.domain_sizes();
-    let mut problems = Problems::default();
-    for &domain in domains {
-        let size = sizes[domain as usize];
-        if size < support.saturating_add(query) {
-            let expected = format!("at least {support} + {query} examples (support + query)");
-            let fix = if size > support {
-                format!("lower --query to {} or add examples", size - support)
-            } else {
-                "lower --support or --query, or add examples".to_owned()
-            };
-            problems.push(
-                Problem::expected(Place::File, subject(dataset, domain), expected, size)
-                    .with_fix(fix),
-            );
-        }
-    }
-    problems.into_result(&dataset.path)
-}
-
-fn subject(dataset: &Dataset, domain: DomainId) -> String {
-    format!("domain {}", quote(dataset.domain_name(domain)))
-}
-
 /// The ids of named domains, ascending and without repetition; reports names that are no domain.
 fn ids_of(
     dataset: &Dataset,
@@ -154,38 +124,12 @@ fn ids_of(
     names: &[String],
     problems: &mut Problems,
 ) -> Vec<DomainId> {
-    let mut ids = Vec::with_capacity(names.len());
-    for name in names {
-        match dataset.domain_id(name) {
-            Some(id) => ids.push(id),
-            None => problems.push(unknown_domain(dataset, setting, name)),
-        }
-    }
-    ids.sort_unstable();
-    ids.dedup();
-    ids
-}
-
-fn unknown_domain(dataset: &Dataset, setting: &str, name: &str) -> Problem {
-    let similarity =
-        |known: &str| strsim::jaro_winkler(&known.to_lowercase(), &name.to_lowercase());
-    let nearest = dataset
-        .domains
-        .iter()
-        .map(|known| (similarity(known), known))
-        .filter(|(similarity, _)| *similarity > 0.7)
-        .max_by(|left, right| left.0.total_cmp(&right.0));
-    let problem = Problem::new(
-        Place::File,
-        format!("setting {setting}"),
-        format!("there is no domain {}", quote(name)),
-    );
-    problem.with_fix(match nearest {
-        Some((_, known)) => format!("did you mean {}?", quote(known)),
-        None => {
-            format!("the domains are {}", quote_list(dataset.domains.iter().map(String::as_str)))
-        }
-    })
+    let named = names.iter().map(|name| named_domain(dataset, name));
+    let ids = named.filter_map(|domain| {
+        let about = |problem| Problem { subject: format!("setting {setting}"), ..problem };
+        domain.map_err(|problem| problems.push(about(problem))).ok()
+    });
+    BTreeSet::from_iter(ids).into_iter().collect()
 }
 
 fn check_resources(
@@ -271,33 +215,16 @@ fn choose_meta_dev(
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::path::Path;
-
+mod tests {
     use super::*;
-
-    /// A dataset with the given number of examples in each domain, texts all different.
-    pub(in crate::data) fn dataset(sizes: &[(&str, usize)]) -> Dataset {
-        let mut lines = String::new();
-        for (domain, size) in sizes {
-            for number in 0..*size {
-                let label = ["no", "yes"][number % 2];
-                let line = format!(
-                    r#"{{"text":"{domain} {number}","label":"{label}","domain":"{domain}"}}"#
-                );
-                lines.push_str(&line);
-                lines.push('\n');
-            }
-        }
-        Dataset::parse(Path::new("d.jsonl"), lines.as_bytes(), &[]).unwrap()
-    }
+    use crate::data::intake::tests::dataset_of_sizes;
 
     fn names(list: &[&str]) -> Vec<String> {
         list.iter().map(ToString::to_string).collect()
     }
 
     fn five() -> Dataset {
-        dataset(&[("books", 9), ("dvd", 8), ("music", 7), ("office", 3), ("cars", 2)])
+        dataset_of_sizes(&[("books", 9), ("dvd", 8), ("music", 7), ("office", 3), ("cars", 2)])
     }
 
     fn config() -> DataConfig {
@@ -328,7 +255,8 @@ pub(super) mod tests {
 
     #[test]
     fn another_domain_changes_at_most_one_choice_of_meta_dev() {
-        let larger = dataset(&[("books", 9), ("dvd", 8), ("music", 7), ("zoo", 9), ("office", 3)]);
+        let larger =
+            dataset_of_sizes(&[("books", 9), ("dvd", 8), ("music", 7), ("zoo", 9), ("office", 3)]);
         let config = DataConfig { meta_dev_count: 2, ..config() };
         for seed in 0..20 {
             let chosen = |dataset: &Dataset| -> Vec<String> {
@@ -346,7 +274,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn named_domains_stand_where_they_are_named() {
+    fn named_domains_are_where_they_are_named() {
         let config = DataConfig {
             low_resource: names(&["dvd"]),
             meta_dev: names(&["office", "cars"]),
@@ -366,21 +294,21 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_unknown_domain_names_the_nearest() {
-        let config = DataConfig { low_resource: names(&["offices", "xyz"]), ..config() };
-        let text = error(&config);
-        assert!(
-            text.contains("there is no domain \"offices\"; did you mean \"office\"?"),
-            "{text}"
-        );
-        assert!(
-            text.contains("there is no domain \"xyz\"; the domains are \"books\", \"cars\""),
-            "{text}"
-        );
+    fn every_unknown_domain_is_named_with_its_setting() {
+        let (low_resource, meta_dev) = (names(&["offices", "xyz"]), names(&["musik"]));
+        let text = error(&DataConfig { low_resource, meta_dev, ..config() });
+        for part in [
+            "3 problems",
+            "setting low_resource: there is no domain \"offices\"; did you mean \"office\"?",
+            "setting low_resource: there is no domain \"xyz\"; ",
+            "setting meta_dev: there is no domain \"musik\"; did you mean \"music\"?",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
     }
 
     #[test]
-    fn a_domain_stands_on_one_side_only() {
+    fn a_domain_is_on_one_side_only() {
         let both =
             DataConfig { low_resource: names(&["dvd"]), meta_dev: names(&["dvd"]), ..config() };
         assert_eq!(
@@ -408,20 +336,5 @@ pub(super) mod tests {
         assert!(text.contains("set meta_dev_count to at most 2"), "{text}");
         let text = error(&DataConfig { meta_dev: names(&["books", "dvd", "music"]), ..config() });
         assert!(text.contains("name fewer meta-dev domains"), "{text}");
-    }
-
-    #[test]
-    fn domains_too_small_for_an_episode_are_named_with_their_count() {
-        let dataset = five();
-        assert_eq!(check_sizes(&dataset, &[0, 2], 6, 2), Ok(()));
-        let text = check_sizes(&dataset, &[0, 1, 4], 2, 2).unwrap_err().to_string();
-        assert_eq!(
-            text.lines().collect::<Vec<_>>(),
-            [
-                "d.jsonl: 2 problems",
-                "  d.jsonl: domain \"cars\": expected at least 2 + 2 examples (support + query), found 2; lower --support or --query, or add examples",
-                "  d.jsonl: domain \"office\": expected at least 2 + 2 examples (support + query), found 3; lower --query to 1 or add examples",
-            ]
-        );
     }
 }

@@ -1,10 +1,10 @@
 //! Takes samples in which every label keeps its share.
 //!
-//! Knows groups of ids, not what the groups stand for.
+//! Knows groups of ids, not what a group has in common.
 
 use rand_chacha::ChaCha8Rng;
 
-use super::ExampleId;
+use crate::data::ids::ExampleId;
 use crate::seed;
 
 /// Moves a stratified sample of `count` examples out of `groups`, and returns it in random order.

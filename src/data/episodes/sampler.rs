@@ -3,88 +3,12 @@
 //! Knows ids only: no text, no token, no state that a resumed run would have to restore.
 
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 
+use super::config::{EpisodeConfig, ExampleLaw};
+use super::pool::DomainPool;
 use super::stratify::take;
-use crate::checks::{self, Invalid};
+use crate::data::ids::{DomainId, ExampleId};
 use crate::seed;
-
-/// A review's position in [`super::Dataset::reviews`].
-pub type ExampleId = u32;
-/// A domain's position in [`super::Dataset::domains`].
-pub type DomainId = u32;
-/// A label's position in [`super::Dataset::labels`].
-pub type LabelId = u32;
-
-/// How episodes are drawn: the `[episode]` section of a configuration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EpisodeConfig {
-    /// Examples to adapt on.
-    pub support: usize,
-    /// Examples to score the adapted model on.
-    pub query: usize,
-    /// How likely each domain is.
-    pub domain_law: DomainLaw,
-    /// How the examples of a domain are drawn.
-    pub example_law: ExampleLaw,
-}
-
-impl Default for EpisodeConfig {
-    fn default() -> Self {
-        Self {
-            support: 80,
-            query: 20,
-            domain_law: DomainLaw::default(),
-            example_law: ExampleLaw::default(),
-        }
-    }
-}
-
-impl EpisodeConfig {
-    /// Checks the values, each by itself.
-    ///
-    /// # Errors
-    /// The first impossible value, by its key.
-    pub fn validate(&self) -> Result<(), Invalid> {
-        checks::within("episode.support", self.support as u64, 1..=u64::MAX)?;
-        checks::within("episode.query", self.query as u64, 1..=u64::MAX)
-    }
-}
-
-/// How likely each domain is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DomainLaw {
-    /// All domains alike.
-    Uniform,
-    /// In proportion to the number of examples.
-    Size,
-    /// In proportion to the square root of the number of examples.
-    #[default]
-    Sqrt,
-}
-
-impl DomainLaw {
-    fn weight(self, num_examples: usize) -> f64 {
-        match self {
-            Self::Uniform => 1.0,
-            Self::Size => num_examples as f64,
-            Self::Sqrt => (num_examples as f64).sqrt(),
-        }
-    }
-}
-
-/// How the examples of a domain are drawn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ExampleLaw {
-    /// Every label in its share of the domain, as nearly as whole examples allow.
-    #[default]
-    Stratified,
-    /// Without regard to labels.
-    Uniform,
-}
 
 /// One task: adapt on the support set, score on the query set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,47 +21,6 @@ pub struct Episode {
     pub support: Vec<ExampleId>,
     /// Examples to score on, in random order; none of them is in the support set.
     pub query: Vec<ExampleId>,
-}
-
-/// The examples of one domain, by label.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DomainPool {
-    /// The domain.
-    pub domain: DomainId,
-    /// Its name, from which its random streams derive.
-    pub name: String,
-    /// The examples of every label, ascending; a position is a [`LabelId`].
-    pub examples_by_label: Vec<Vec<ExampleId>>,
-}
-
-impl DomainPool {
-    /// Sorts examples by their labels.
-    pub fn new(
-        domain: DomainId,
-        name: &str,
-        examples: impl IntoIterator<Item = (ExampleId, LabelId)>,
-    ) -> Self {
-        let mut examples_by_label: Vec<Vec<ExampleId>> = Vec::new();
-        for (example, label) in examples {
-            let label = label as usize;
-            if examples_by_label.len() <= label {
-                examples_by_label.resize(label + 1, Vec::new());
-            }
-            examples_by_label[label].push(example);
-        }
-        examples_by_label.iter_mut().for_each(|examples| examples.sort_unstable());
-        Self { domain, name: name.to_owned(), examples_by_label }
-    }
-
-    /// The number of examples.
-    pub fn len(&self) -> usize {
-        self.examples_by_label.iter().map(Vec::len).sum()
-    }
-
-    /// Whether there is no example.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 /// Draws episodes out of the domains of one side of a split.
@@ -157,7 +40,7 @@ impl EpisodeSampler {
     /// A sampler over `pools`, in whatever order they come; `purpose` keeps the streams of two samplers apart.
     ///
     /// # Panics
-    /// If there is no pool, or one has fewer than `support + query` examples: [`super::check_sizes`] tells the user.
+    /// If there is no pool, or one has fewer than `support + query` examples: [`crate::data::check_sizes`] reports it to the user.
     pub fn new(
         config: &EpisodeConfig,
         mut pools: Vec<DomainPool>,
@@ -245,6 +128,7 @@ impl EpisodeSampler {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::config::DomainLaw;
     use super::*;
 
     /// A pool whose labels have the given sizes; ids begin at `first`.
@@ -439,16 +323,5 @@ mod tests {
     #[should_panic(expected = "domain \"d\" has 9 examples of 10")]
     fn a_pool_that_is_too_small_is_refused() {
         EpisodeSampler::new(&config(5, 5), vec![pool(0, "d", 0, &[9])], 1, "small");
-    }
-
-    #[test]
-    fn configuration_keys_have_their_defaults() {
-        let config: EpisodeConfig = serde_json::from_str(r#"{"domain_law": "size"}"#).unwrap();
-        assert_eq!(
-            config,
-            EpisodeConfig { domain_law: DomainLaw::Size, ..EpisodeConfig::default() }
-        );
-        assert_eq!((config.support, config.query), (80, 20));
-        assert!(serde_json::from_str::<EpisodeConfig>(r#"{"suport": 1}"#).is_err());
     }
 }

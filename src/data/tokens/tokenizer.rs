@@ -1,6 +1,6 @@
 //! Turns texts into BERT's wordpiece ids, truncated so that `[SEP]` stays.
 //!
-//! Knows no label and no batch: padding is the collation's business.
+//! Knows no label and no batch: padding is the business of batches.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -8,46 +8,13 @@ use std::{fs, io};
 use rayon::prelude::*;
 use tokenizers::Tokenizer;
 
+use super::error::{MIN_LENGTH, TokenizerError, read};
 use super::foreign;
-use super::vocab::{VocabOptions, to_json, wordpiece_tokenizer};
+use super::vocab::{TOKENIZER_CONFIG, VOCAB_TXT, from_vocab, to_json};
 use super::words::{WordCache, check_longest_word, is_word_local};
-use crate::files::limited;
+use crate::data::intake::problem::quote;
 
 const TOKENIZER_JSON: &str = "tokenizer.json";
-const VOCAB_TXT: &str = "vocab.txt";
-const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
-
-/// Shortest allowed input: `[CLS]`, one wordpiece, `[SEP]`.
-pub const MIN_LENGTH: usize = 3;
-
-/// Why a tokenizer does not open or does not encode.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenizerError {
-    /// The directory holds neither file.
-    #[error("{}: expected tokenizer.json or vocab.txt, found neither; name a directory in Hugging Face form", .0.display())]
-    Missing(PathBuf),
-    /// A file does not read or does not hold what it should.
-    #[error("{}: {reason}", file.display())]
-    File {
-        /// The file.
-        file: PathBuf,
-        /// What was expected and found.
-        reason: String,
-    },
-    /// A length that leaves no room for a wordpiece.
-    #[error("max_length: expected at least {MIN_LENGTH} ([CLS], a wordpiece, [SEP]), found {0}")]
-    MaxLength(usize),
-    /// The tokenizer refused a text.
-    #[error("{}: the tokenizer refused the text {text}: {reason}", file.display())]
-    Encode {
-        /// The file that the tokenizer was read from.
-        file: PathBuf,
-        /// The beginning of the text, quoted.
-        text: String,
-        /// What the tokenizer said.
-        reason: String,
-    },
-}
 
 /// The wordpiece ids of one text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +31,8 @@ pub struct TextTokenizer {
     tokenizer: Tokenizer,
     /// What it was read from.
     file: PathBuf,
-    /// Names and bytes of the tokenizer's files: a checkpoint hours from now must not depend on their staying where
-    /// they are.
+    /// Names and bytes of the tokenizer's files: a checkpoint hours from now must not depend on their being there
+    /// still.
     files: Vec<(String, Vec<u8>)>,
     max_id: u32,
     is_word_local: bool,
@@ -87,7 +54,7 @@ impl TextTokenizer {
     /// Padding and truncation configured in the file are switched off: both are metabert's own.
     ///
     /// # Errors
-    /// Neither file is there, one is malformed, or the tokenizer does not put `[CLS]` before and `[SEP]` behind a
+    /// Neither file is there, one is malformed, or the tokenizer does not put `[CLS]` before and `[SEP]` after a
     /// text.
     pub fn open(model_dir: impl AsRef<Path>) -> Result<Self, TokenizerError> {
         let model_dir = model_dir.as_ref();
@@ -95,16 +62,16 @@ impl TextTokenizer {
         let (mut tokenizer, file) = if json.is_file() {
             let bytes = read(&json)?;
             let tokenizer = foreign::call(|| Tokenizer::from_bytes(bytes));
-            (tokenizer.map_err(|reason| malformed(&json, reason))?, &json)
+            (tokenizer.map_err(|reason| TokenizerError::file(&json, reason))?, &json)
         } else if vocab.is_file() {
-            (from_vocab(model_dir, &vocab)?, &vocab)
+            (from_vocab(model_dir)?, &vocab)
         } else {
             return Err(TokenizerError::Missing(model_dir.to_owned()));
         };
         tokenizer.with_padding(None);
-        tokenizer.with_truncation(None).map_err(|error| malformed(file, error))?;
+        tokenizer.with_truncation(None).map_err(|error| TokenizerError::file(file, error))?;
 
-        check_longest_word(&tokenizer).map_err(|reason| malformed(file, reason))?;
+        check_longest_word(&tokenizer).map_err(|reason| TokenizerError::file(file, reason))?;
         let (cls_id, sep_id) = frame_of(&tokenizer, file)?;
         let names = [TOKENIZER_JSON, VOCAB_TXT, TOKENIZER_CONFIG, "special_tokens_map.json"];
         let mut files = Vec::new();
@@ -115,7 +82,7 @@ impl TextTokenizer {
             }
         }
         if file == &vocab {
-            let json = to_json(&tokenizer).map_err(|error| malformed(file, error))?;
+            let json = to_json(&tokenizer).map_err(|error| TokenizerError::file(file, error))?;
             files.push((TOKENIZER_JSON.to_owned(), json.into_bytes()));
         }
         // The file states the ids of [CLS] and [SEP] a second time, apart from the vocabulary.
@@ -181,7 +148,7 @@ impl TextTokenizer {
         words: &mut WordCache<'_>,
     ) -> Result<Encoding, TokenizerError> {
         let refused = |reason| {
-            let (file, text) = (self.file.clone(), super::problem::quote(text));
+            let (file, text) = (self.file.clone(), quote(text));
             TokenizerError::Encode { file, text, reason }
         };
         let mut ids = vec![self.cls_id];
@@ -199,33 +166,10 @@ impl TextTokenizer {
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, TokenizerError> {
-    // The largest in use, of a quarter of a million wordpieces, have some thirty.
-    limited::read(file, 128).map_err(|error| malformed(file, error))
-}
-
-fn malformed(file: &Path, reason: impl ToString) -> TokenizerError {
-    TokenizerError::File { file: file.to_owned(), reason: reason.to_string() }
-}
-
-fn from_vocab(model_dir: &Path, vocab: &Path) -> Result<Tokenizer, TokenizerError> {
-    let config = model_dir.join(TOKENIZER_CONFIG);
-    let options = if config.is_file() {
-        serde_json::from_slice(&read(&config)?).map_err(|error| malformed(&config, error))?
-    } else {
-        VocabOptions::default()
-    };
-    let content = String::from_utf8(read(vocab)?).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        malformed(vocab, format!("invalid UTF-8 at byte offset {at}"))
-    })?;
-    wordpiece_tokenizer(&content, &options).map_err(|reason| malformed(vocab, reason))
-}
-
-/// The ids that the tokenizer puts before and behind a text.
+/// The ids that the tokenizer puts before and after a text.
 fn frame_of(tokenizer: &Tokenizer, file: &Path) -> Result<(u32, u32), TokenizerError> {
     let frame = foreign::call(|| tokenizer.encode_fast("", true));
-    let frame = frame.map_err(|reason| malformed(file, reason))?;
+    let frame = frame.map_err(|reason| TokenizerError::file(file, reason))?;
     match frame.get_ids() {
         &[cls_id, sep_id] => Ok((cls_id, sep_id)),
         ids => {
@@ -233,7 +177,7 @@ fn frame_of(tokenizer: &Tokenizer, file: &Path) -> Result<(u32, u32), TokenizerE
                 "expected a BERT tokenizer that adds [CLS] and [SEP] to a text, found {} added tokens",
                 ids.len()
             );
-            Err(malformed(file, reason))
+            Err(TokenizerError::file(file, reason))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The wordpieces that some texts consist of, numbered from 0.
 //!
-//! Knows token ids, not the embedding rows they stand for.
+//! Knows token ids, not the embedding rows of them.
 
 /// Distinct token ids, ascending.
 #[derive(Clone, Debug, PartialEq, Eq)]

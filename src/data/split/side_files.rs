@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::split::{Side, Split};
-use super::{Dataset, Review};
+use super::sides::{Side, Split};
+use crate::data::intake::{Dataset, Review};
 use crate::files::atomic::AtomicFile;
 
 /// Writes `meta_train.json`, `meta_dev.json` and `low_resource.json` into `out_dir`, and returns their paths.
 ///
 /// Labels are written as their names. A side without domains gets an empty array, so that no file of an earlier
-/// split stays behind.
+/// split is left.
 ///
 /// # Errors
 /// Any error of the file system.
@@ -58,13 +58,13 @@ fn write_reviews<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::split::tests::dataset;
     use super::*;
+    use crate::data::intake::tests::dataset_of_sizes;
 
     #[test]
     fn the_sides_hold_every_review_once_and_read_back() {
         let directory = tempfile::tempdir().unwrap();
-        let dataset = dataset(&[("a & \\u00e9", 4), ("b", 3), ("c", 2)]);
+        let dataset = dataset_of_sizes(&[("a & \\u00e9", 4), ("b", 3), ("c", 2)]);
         let split = Split { meta_train: vec![0], meta_dev: vec![1], low_resource: vec![2] };
         let out_dir = directory.path().join("new/sides");
         let paths = write_sides(&dataset, &split, &out_dir).unwrap();
@@ -88,7 +88,8 @@ mod tests {
     fn a_side_without_domains_is_an_empty_array() {
         let directory = tempfile::tempdir().unwrap();
         let split = Split { meta_train: vec![0], meta_dev: vec![], low_resource: vec![1] };
-        let paths = write_sides(&dataset(&[("a", 4), ("b", 3)]), &split, directory.path()).unwrap();
+        let paths = write_sides(&dataset_of_sizes(&[("a", 4), ("b", 3)]), &split, directory.path())
+            .unwrap();
         assert_eq!(fs::read_to_string(&paths[1]).unwrap(), "[\n]\n");
     }
 }

@@ -1,6 +1,7 @@
 //! Stratified folds for cross-validation within one domain.
 
-use super::{DomainPool, ExampleId};
+use super::pool::DomainPool;
+use crate::data::ids::ExampleId;
 use crate::seed;
 
 /// Divides a domain into `k` folds, and returns for each one the examples outside it (to train on) and in it (to

@@ -1,6 +1,6 @@
 //! Encodes texts word by word and remembers the words: the ids of whole texts in a fraction of the time.
 //!
-//! Holds only for tokenizers that never look across a space; [`is_word_local`] tells.
+//! Holds only for tokenizers that never look across a space; [`is_word_local`] finds out.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use tokenizers::{ModelWrapper, NormalizerWrapper, PreTokenizerWrapper, Tokenizer
 
 use super::foreign;
 
-/// Longer words hardly come twice.
+/// Longer words hardly occur twice.
 const MAX_WORD_BYTES: usize = 32;
 /// Bounds the memory of a thread to some ten megabytes, whatever the texts hold.
 const MAX_WORDS: usize = 100_000;
@@ -146,12 +146,13 @@ mod tests {
         model.max_input_chars_per_word = 1_001;
         tokenizer.with_model(model);
         let reason = check_longest_word(&tokenizer).unwrap_err();
-        let told = "expected `max_input_chars_per_word` of at most 1000, found 1001; BERT's is 100";
-        assert_eq!(reason, told);
+        let expected =
+            "expected `max_input_chars_per_word` of at most 1000, found 1001; BERT's is 100";
+        assert_eq!(reason, expected);
     }
 
     #[test]
-    fn a_tokenizer_that_looks_across_spaces_is_told() {
+    fn a_tokenizer_that_looks_across_spaces_is_recognised() {
         for token in [AddedToken::from("a b", false), AddedToken::from("ab", false).lstrip(true)] {
             let mut tokenizer = tokenizer("{}");
             tokenizer.add_tokens(&[token]);

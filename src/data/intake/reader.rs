@@ -1,0 +1,269 @@
+//! Reads a [`Dataset`]: every record checked, labels and domains numbered.
+//!
+//! Knows the label set that the user gave; how records are laid out and decoded, its neighbours know.
+
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::dataset::{Dataset, Review};
+use super::encoding::{InvalidByte, decoded, decompressed};
+use super::form::for_each_record;
+use super::problem::{DataError, Place, Problem, Problems, quote, quote_list};
+use super::record::{Record, subject};
+use crate::data::ids::{ExampleId, LabelId};
+
+impl Dataset {
+    /// Reads and checks a file: a JSON array, `{"data": [...]}`, JSONL, or gzip of one of these, by its content.
+    ///
+    /// `labels` is the label set in id order. Where it is empty, the labels of the file are taken in byte order, or
+    /// by value where all are integers; the integer 1 and the string "1" are the same label. Unknown fields are
+    /// ignored; a field that occurs twice in a record is an error.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file, in one [`DataError`].
+    pub fn read(path: impl AsRef<Path>, labels: &[String]) -> Result<Self, DataError> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|error| {
+            let message =
+                format!("expected a readable file, found: {}", error.to_string().to_lowercase());
+            DataError::single(path, Problem::new(Place::File, "", message))
+        })?;
+        Self::parse(path, &bytes, labels)
+    }
+
+    /// Checks the content of a file that is already in memory; `path` only names it.
+    ///
+    /// # Errors
+    /// As [`Dataset::read`].
+    pub fn parse(path: &Path, bytes: &[u8], labels: &[String]) -> Result<Self, DataError> {
+        let mut reader = Reader::new(labels);
+        match decompressed(bytes) {
+            Err(problem) => reader.problems.push(problem),
+            Ok(content) => {
+                let (text, invalid) = decoded(&content);
+                let mut invalid = invalid.peekable();
+                let outcome = for_each_record(&text, |place, json| {
+                    let end = json.as_ptr() as usize - text.as_ptr() as usize + json.len();
+                    report_invalid(&mut invalid, end, place, &mut reader.problems);
+                    reader.take(place, json);
+                });
+                report_invalid(&mut invalid, text.len(), Place::File, &mut reader.problems);
+                outcome.unwrap_or_else(|problem| reader.problems.push(problem));
+            }
+        }
+        reader.finish(path, bytes)
+    }
+}
+
+/// Reports the bytes that are not UTF-8 in the text before `end`, all of them in `place`.
+fn report_invalid(
+    invalid: &mut Peekable<impl Iterator<Item = InvalidByte>>,
+    end: usize,
+    place: Place,
+    problems: &mut Problems,
+) {
+    while let Some(InvalidByte { offset, byte, .. }) =
+        invalid.next_if(|invalid| invalid.text_offset < end)
+    {
+        problems.push_with(|| {
+            let message = format!("invalid UTF-8 at byte offset {offset}: 0x{byte:02x}");
+            Problem::new(place, "", message).with_fix("save the file as UTF-8")
+        });
+    }
+}
+
+/// Checks records one by one, with label and domain ids in order of appearance.
+struct Reader<'l> {
+    given_labels: &'l [String],
+    labels: Names,
+    domains: Names,
+    reviews: Vec<Review>,
+    num_records: usize,
+    problems: Problems,
+}
+
+impl<'l> Reader<'l> {
+    /// A reader for the given label set, or for all labels where it is empty.
+    fn new(given_labels: &'l [String]) -> Self {
+        let mut labels = Names::default();
+        let mut problems = Problems::default();
+        let setting = "setting labels";
+        for label in given_labels {
+            let num_before = labels.0.len();
+            labels.id(label.clone());
+            if label.trim().is_empty() {
+                let expected = "label names";
+                problems.push(Problem::expected(Place::File, setting, expected, "an empty name"));
+            } else if labels.0.len() == num_before {
+                let message = format!("the label {} is named twice", quote(label));
+                problems.push(Problem::new(Place::File, setting, message));
+            }
+        }
+        if let [only] = given_labels {
+            let found = format!("only {}", quote(only));
+            problems.push(Problem::expected(Place::File, setting, "at least two labels", found));
+        }
+        let (domains, reviews) = (Names::default(), Vec::new());
+        Self { given_labels, labels, domains, reviews, num_records: 0, problems }
+    }
+
+    /// Checks one record, and keeps it where it is right.
+    fn take(&mut self, place: Place, json: &str) {
+        let position = self.num_records;
+        self.num_records += 1;
+        let Some(record) = Record::read(place, json, &mut self.problems) else { return };
+        if !self.given_labels.is_empty() && !self.labels.0.contains_key(&record.label) {
+            let known = self.given_labels.iter().map(String::as_str);
+            let expected = format!("one of {}", quote_list(known));
+            let found = quote(&record.label);
+            return self.problems.push(Problem::expected(place, subject("label"), expected, found));
+        }
+        let (label, domain) = (self.labels.id(record.label), self.domains.id(record.domain));
+        self.reviews.push(Review { text: record.text, label, domain, place, position });
+    }
+
+    /// The dataset, with label and domain ids in their final order, or everything that was wrong.
+    fn finish(mut self, path: &Path, bytes: &[u8]) -> Result<Dataset, DataError> {
+        self.check_whole();
+        self.problems.into_result(path)?;
+        let (domains, new_domain) = renumbered(self.domains.0.into_iter().collect());
+        let mut labels: Vec<(String, LabelId)> = self.labels.0.into_iter().collect();
+        let value = |name: &str| name.parse::<i128>().ok();
+        if !self.given_labels.is_empty() {
+            labels.sort_by_key(|(_, id)| *id);
+        } else if labels.iter().all(|(name, _)| value(name).is_some()) {
+            labels.sort_by_key(|(name, _)| value(name));
+        }
+        let (labels, new_label) = renumbered(labels);
+        let mut reviews = self.reviews;
+        for review in &mut reviews {
+            review.label = new_label[review.label as usize];
+            review.domain = new_domain[review.domain as usize];
+        }
+        let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Dataset { reviews, labels, domains, sha256, path: path.to_owned() })
+    }
+
+    /// Checks what the records are together.
+    fn check_whole(&mut self) {
+        if !self.problems.is_empty() {
+            return;
+        }
+        let (about, expected, found) = if self.num_records == 0 {
+            (String::new(), "at least one record", "an empty array".to_owned())
+        } else if let [label] = Vec::from_iter(self.labels.0.keys())[..] {
+            (subject("label"), "at least two labels in all", format!("only {}", quote(label)))
+        } else if self.reviews.len() > ExampleId::MAX as usize {
+            (String::new(), "fewer records than 2^32", self.reviews.len().to_string())
+        } else {
+            return;
+        };
+        self.problems.push(Problem::expected(Place::File, about, expected, found));
+    }
+}
+
+/// Names with their ids in order of appearance; they iterate in byte order.
+#[derive(Default)]
+struct Names(BTreeMap<String, u32>);
+
+impl Names {
+    fn id(&mut self, name: String) -> u32 {
+        let next = self.0.len() as u32;
+        *self.0.entry(name).or_insert(next)
+    }
+}
+
+/// The names in the order given, and the place there of every old id.
+fn renumbered(names: Vec<(String, u32)>) -> (Vec<String>, Vec<u32>) {
+    let mut new_ids = vec![0; names.len()];
+    for (new_id, (_, old_id)) in (0..).zip(&names) {
+        new_ids[*old_id as usize] = new_id;
+    }
+    (names.into_iter().map(|(name, _)| name).collect(), new_ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::dataset::tests::parse;
+    use super::*;
+
+    const TWO: &str = r#"[{"text":"good","label":"pos","domain":"b & c"},{"text":"bad","label":"neg","domain":"a","id":[1,{"x":2}]}]"#;
+
+    #[test]
+    fn ids_follow_the_sorted_names() {
+        let dataset = parse(TWO).unwrap();
+        assert_eq!(dataset.labels, ["neg", "pos"]);
+        assert_eq!(dataset.domains, ["a", "b & c"]);
+        let place = Place::Record(1);
+        let first = Review { text: "good".into(), label: 1, domain: 1, place, position: 0 };
+        assert_eq!(dataset.reviews[0], first);
+        assert_eq!(dataset.domain_id("b & c"), Some(1));
+        assert_eq!(dataset.domain_sizes(), [1, 1]);
+    }
+
+    #[test]
+    fn integer_labels_sort_by_value() {
+        let records = [10, 9, -1]
+            .map(|label| format!(r#"{{"text":"t{label}","label":{label},"domain":"d"}}"#));
+        assert_eq!(parse(records.join("\n")).unwrap().labels, ["-1", "9", "10"]);
+    }
+
+    #[test]
+    fn a_given_label_set_keeps_its_order_and_need_not_be_used_up() {
+        let labels = ["pos", "neg", "mixed"].map(String::from);
+        let dataset = Dataset::parse(Path::new("d"), TWO.as_bytes(), &labels).unwrap();
+        assert_eq!(dataset.labels, labels);
+        assert_eq!((dataset.reviews[0].label, dataset.reviews[1].label), (0, 1));
+
+        let labels = ["pos", "other"].map(String::from);
+        let error = Dataset::parse(Path::new("d"), TWO.as_bytes(), &labels).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "d: record 2, field \"label\": expected one of \"pos\", \"other\", found \"neg\""
+        );
+
+        let labels = ["pos", "pos", " "].map(String::from);
+        let error = Dataset::parse(Path::new("d"), TWO.as_bytes(), &labels).unwrap_err();
+        assert_eq!(error.count, 3, "{error}");
+    }
+
+    #[test]
+    fn invalid_utf8_is_found_with_its_record_beside_other_problems() {
+        let mut bytes = br#"[{"text":"{[\"","label":"x","domain":"d"},{"text":"a"#.to_vec();
+        let offset = bytes.len();
+        bytes.extend(b"\xe9b\",\"label\":null,\"domain\":\"d\"}]");
+        let error = parse(&bytes).unwrap_err();
+        let expected = format!(
+            "record 2: invalid UTF-8 at byte offset {offset}: 0xe9; save the file as UTF-8"
+        );
+        assert_eq!(error.problems[0].to_string(), expected);
+        assert_eq!(error.count, 2, "{error}");
+
+        let error = parse(b"{\"text\":\"a\"}\n{\"text\":\"\xff\"}").unwrap_err();
+        let places = error.problems.iter().filter(|problem| problem.message.contains("UTF-8"));
+        assert_eq!(places.map(|problem| problem.place).collect::<Vec<_>>(), [Place::Line(2)]);
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = Dataset::read("no/such/file.json", &[]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("no/such/file.json: expected a readable file, found: no such file"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_hash_is_that_of_the_file() {
+        // printf '[{"text":"a","label":0,"domain":"d"},{"text":"b","label":1,"domain":"d"}]' | sha256sum
+        let content =
+            r#"[{"text":"a","label":0,"domain":"d"},{"text":"b","label":1,"domain":"d"}]"#;
+        assert_eq!(
+            parse(content).unwrap().sha256,
+            "6f10805c6783ec8696e0231a1051cd283353e07741d156022f792f1dc0e82c93"
+        );
+    }
+}

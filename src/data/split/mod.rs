@@ -1,0 +1,17 @@
+//! Which domains are learned from, which choose the checkpoint, which are only tested on; and no text on two sides.
+//!
+//! Knows no token and no episode. [`settle`] does all of it to a dataset as it was read.
+
+mod domains;
+mod duplicates;
+mod leaks;
+mod settle;
+mod side_files;
+mod sides;
+mod single_label;
+
+pub use domains::{check_sizes, named_domain};
+pub use leaks::keep_sides_apart;
+pub use settle::{Settled, settle, settle_domains};
+pub use side_files::write_sides;
+pub use sides::{Side, Split};

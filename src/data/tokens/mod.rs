@@ -1,0 +1,17 @@
+//! Texts become wordpiece ids, once, and ids become packed batches.
+//!
+//! Knows no split and no episode; only `batch` knows what a tensor is.
+
+pub mod batch;
+mod corpus;
+mod error;
+mod foreign;
+mod token_subset;
+mod tokenizer;
+mod vocab;
+mod words;
+
+pub use corpus::Corpus;
+pub use error::TokenizerError;
+pub use token_subset::TokenSubset;
+pub use tokenizer::{Encoding, TextTokenizer};
