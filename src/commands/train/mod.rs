@@ -24,6 +24,7 @@ use crate::cli::TrainArgs;
 use crate::config::RunConfig;
 use crate::machine::Profile;
 use crate::machine::profile::Phase;
+use crate::run::lock::RunLock;
 use crate::run::{RunDirectory, StartingPoint};
 use crate::train::Outcome;
 
@@ -33,7 +34,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let mut lock = None;
     if args.resume && !args.shared.print_config {
         resume::ensure_resumable(&run)?;
-        lock = Some(locking::lock(&run)?);
+        lock = Some(RunLock::acquire(&run)?);
     }
     let before = args.resume.then(|| resume::stored_config(&run)).transpose()?;
     let Some(mut session) = Session::begin(&args.shared, before.clone())? else { return Ok(()) };
@@ -42,7 +43,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     } else {
         run.ensure_free(args.force)?;
         checks::ensure_replaceable(&run, &session.config)?;
-        lock = run.is_in_use().then(|| locking::lock(&run)).transpose()?;
+        lock = run.is_in_use().then(|| RunLock::acquire(&run)).transpose()?;
         StartingPoint::Beginning
     };
     let opened = OpenedModel::open(model_path(&session.config)?)?;

@@ -1,12 +1,9 @@
 //! `metabert finetune`.
 
-mod model_card;
-
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use self::model_card::ModelCard;
 use super::error::InputError;
 use super::loading::{LoadedModel, OpenedModel};
 use super::output::{ensure_model_fits, print_result};
@@ -16,6 +13,7 @@ use crate::cli::FinetuneArgs;
 use crate::config::RunConfig;
 use crate::data::{Corpus, Dataset, DomainId, DomainPool, EpisodeSampler, ExampleId};
 use crate::eval::cross_validation::{CrossValidation, adapt, cross_validate};
+use crate::eval::model_card::ModelCard;
 use crate::files::atomic::write_directory;
 use crate::meta::InnerConfig;
 use crate::params::ParamSet;

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::cross_validation::CrossValidation;
 use crate::data::Dataset;
-use crate::eval::cross_validation::CrossValidation;
 use crate::meta::InnerConfig;
 
-/// The facts on a model self.
+/// The facts on a model card.
 pub struct ModelCard<'a> {
     /// The domain adapted to.
     pub domain: &'a str,
