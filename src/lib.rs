@@ -16,12 +16,12 @@
 //! optim      optimizer steps, schedules and clipping of a ParamSet
 //! meta       the table of algorithms: how weights adapt, and the meta-gradient that follows
 //! tasks      an episode's examples become the batches and weights that are computed on
-//! eval       adapts to seeded draws and folds, scores, predicts
+//! eval       adapts to seeded draws and folds, scores, predicts, reports
 //! run        run directories, checkpoints, events, progress
 //! train      the outer loop
 //! config     the sections above as one layered configuration
 //! cli        the command line as types
-//! commands   one file a subcommand: the only place that wires the parts together
+//! commands   one file or folder per subcommand: the only place that wires the parts together
 //! ```
 //!
 //! # Who may import whom
@@ -40,12 +40,12 @@
 //! optim      params torch_ext
 //! meta       checks data model optim params
 //! tasks      data machine meta model params seed
-//! eval       data machine meta model params seed tasks
+//! eval       data machine meta model params seed table tasks
 //! run        data files model optim params
 //! train      checks data eval machine meta model optim params run tasks
 //! config     checks data files meta names train
 //! cli        config meta
-//! commands   checks cli config data eval files machine meta model optim params run table tasks torch_ext train
+//! commands   checks cli config data eval files machine meta model optim params run tasks torch_ext train
 //! ```
 //!
 //! `data` knows no model, `model` knows no task, `meta` and `optim` know no file, clock or log: so
