@@ -70,27 +70,30 @@
 //! (<https://arxiv.org/abs/1703.03400>); Nichol et al. 2018, "On First-Order Meta-Learning
 //! Algorithms" (<https://arxiv.org/abs/1803.02999>); Devlin et al. 2019, "BERT"
 //! (<https://arxiv.org/abs/1810.04805>).
+//!
+//! The library serves the program, its tests and its benchmarks, and promises nothing to other crates: what these do not
+//! need is `pub(crate)`.
 
 #![warn(missing_docs)]
 #![deny(unsafe_code)]
 
-pub mod checks;
+pub(crate) mod checks;
 pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod data;
 pub mod eval;
-pub mod files;
+pub(crate) mod files;
 pub mod machine;
 pub mod meta;
 pub mod model;
-pub mod names;
+pub(crate) mod names;
 pub mod optim;
 pub mod params;
-pub mod run;
+pub(crate) mod run;
 pub mod seed;
-pub mod table;
+pub(crate) mod table;
 pub mod tasks;
 #[allow(unsafe_code)]
-pub mod torch_ext;
-pub mod train;
+pub(crate) mod torch_ext;
+pub(crate) mod train;

@@ -10,7 +10,7 @@ use crate::checks::Invalid;
 use crate::config::ConfigError;
 use crate::data::{DataError, TokenizerError};
 use crate::machine::device::DeviceError;
-use crate::model::PretrainedError;
+use crate::params::ModelFileError;
 use crate::run::OutputExists;
 use crate::run::lock::LockError;
 
@@ -48,7 +48,7 @@ pub fn exit_code(error: &Error) -> u8 {
             || cause.is::<ConfigError>()
             || cause.is::<DataError>()
             || cause.is::<TokenizerError>()
-            || cause.is::<PretrainedError>()
+            || cause.is::<ModelFileError>()
             || cause.is::<DeviceError>()
             || cause.is::<OutputExists>()
             || matches!(cause.downcast_ref(), Some(LockError::Held { .. }))

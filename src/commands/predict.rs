@@ -15,7 +15,7 @@ use crate::data::unlabelled::Source;
 use crate::eval::predict::{argmax, logits, probabilities};
 use crate::files::atomic::AtomicFile;
 use crate::machine::Workers;
-use crate::model::PretrainedError;
+use crate::params::ModelFileError;
 use crate::run::OutputExists;
 
 /// Runs the command.
@@ -28,10 +28,9 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let positions = opened.directory().config().max_position_embeddings as usize;
     let max_length = session.config.data.max_length.min(positions);
     session.config.data.max_length = max_length;
-    let labels = opened.labels(&session.config)?.ok_or_else(|| PretrainedError::Malformed {
-        path: checkpoint.join("model.safetensors"),
-        reason: "the model has no classification head; adapt it with `metabert finetune` first"
-            .into(),
+    let labels = opened.labels(&session.config)?.ok_or_else(|| {
+        let reason = "the model has no classification head; adapt it with `metabert finetune` first";
+        ModelFileError::new(&checkpoint.join("model.safetensors"), reason)
     })?;
     let source = Source::open(&args.input)?;
     let file = (args.output != Path::new("-")).then(|| output_file(args)).transpose()?;

@@ -14,4 +14,4 @@ pub use classifier::Classifier;
 pub use config::BertConfig;
 pub use mode::Mode;
 pub use precision::Precision;
-pub use pretrained::{ModelDirectory, PretrainedError};
+pub use pretrained::ModelDirectory;

@@ -8,49 +8,16 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::SafeTensors;
 use serde_json::{Map, Value};
-use thiserror::Error;
 
 use super::classifier::Classifier;
 use super::config::{BertConfig, classifier_json, labels_of};
 use crate::files::limited;
-use crate::params::file::{WeightsError, kind_of, tensor_of, write_safetensors};
+use crate::params::file::{ModelFileError, kind_of, tensor_of, write_safetensors};
 use crate::params::init::draw_slot;
 use crate::params::{ParamSet, Region};
 
 /// The largest `config.json`; one that names 100,000 labels takes 5 MiB.
 pub(crate) const MAX_CONFIG_MIB: u64 = 16;
-
-/// A model directory that cannot be used.
-#[derive(Debug, Error)]
-pub enum PretrainedError {
-    /// No such directory.
-    #[error("{path}: expected a model directory, found {found}")]
-    NotADirectory {
-        /// The path asked for.
-        path: PathBuf,
-        /// What is there.
-        found: &'static str,
-    },
-    /// A file of the directory can't be read.
-    #[error("{path}: {reason}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The system's words, or what to do.
-        reason: String,
-    },
-    /// A file of the directory is not what it should be.
-    #[error("{path}: {reason}")]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What was expected and found.
-        reason: String,
-    },
-    /// The weights do not fit.
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
-}
 
 /// What loading found beside the tensors it used.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -75,17 +42,16 @@ impl ModelDirectory {
     ///
     /// # Errors
     /// A missing directory or file, and a `config.json` that describes no BERT.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, PretrainedError> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, ModelFileError> {
         let path = path.as_ref();
         if !path.is_dir() {
             let found = if path.exists() { "a file" } else { "nothing" };
-            return Err(PretrainedError::NotADirectory { path: path.into(), found });
+            return Err(ModelFileError::new(path, format!("expected a model directory, found {found}")));
         }
         let file = path.join("config.json");
         let config_json = read_json_object(&file)?;
-        let malformed = |reason| PretrainedError::Malformed { path: file.clone(), reason };
-        let config = BertConfig::from_json(&config_json).map_err(malformed)?;
-        let labels = labels_of(&config_json).map_err(malformed)?;
+        let config = BertConfig::from_json(&config_json).map_err(|reason| ModelFileError::new(&file, reason))?;
+        let labels = labels_of(&config_json).map_err(|reason| ModelFileError::new(&file, reason))?;
         Ok(Self { path: path.into(), config_json, config, labels })
     }
 
@@ -122,32 +88,24 @@ impl ModelDirectory {
     ///
     /// # Errors
     /// A missing, unreadable or malformed file.
-    pub fn read_weights(&self) -> Result<Weights, PretrainedError> {
+    pub fn read_weights(&self) -> Result<Weights, ModelFileError> {
         let file = self.path.join("model.safetensors");
         if !file.exists() && self.path.join("pytorch_model.bin").exists() {
-            return Err(PretrainedError::Unreadable {
-                path: file,
-                reason: "not found; pytorch_model.bin is a pickle, which metabert does not open: \
-                         save the model with safe_serialization=True"
-                    .into(),
-            });
+            return Err(ModelFileError::new(&file, 
+                "not found; pytorch_model.bin is a pickle, which metabert does not open: save the \
+                 model with safe_serialization=True",
+            ));
         }
-        let bytes = fs::read(&file).map_err(|error| PretrainedError::Unreadable {
-            path: file.clone(),
-            reason: error.to_string(),
-        })?;
+        let bytes = fs::read(&file).map_err(|reason| ModelFileError::new(&file, reason))?;
         Weights::parse(file, bytes)
     }
 }
 
-fn read_json_object(path: &Path) -> Result<Map<String, Value>, PretrainedError> {
-    let text = limited::read(path, MAX_CONFIG_MIB).map_err(|error| {
-        PretrainedError::Unreadable { path: path.into(), reason: error.to_string() }
-    })?;
-    serde_json::from_slice(&text).map_err(|error| PretrainedError::Malformed {
-        path: path.into(),
-        reason: format!("expected a JSON object: {error}"),
-    })
+fn read_json_object(path: &Path) -> Result<Map<String, Value>, ModelFileError> {
+    let text = limited::read(path, MAX_CONFIG_MIB).map_err(|reason| ModelFileError::new(path, reason))?;
+    serde_json::from_slice(&text)
+        .map_err(|error| format!("expected a JSON object: {error}"))
+        .map_err(|reason| ModelFileError::new(path, reason))
 }
 
 /// The tensors of a weights file under canonical names.
@@ -160,20 +118,20 @@ pub struct Weights {
 }
 
 impl Weights {
-    fn parse(path: PathBuf, bytes: Vec<u8>) -> Result<Self, PretrainedError> {
-        let malformed = |reason: String| PretrainedError::Malformed { path: path.clone(), reason };
+    fn parse(path: PathBuf, bytes: Vec<u8>) -> Result<Self, ModelFileError> {
         let file = SafeTensors::deserialize(&bytes)
-            .map_err(|error| malformed(format!("not a complete safetensors file: {error}")))?;
+            .map_err(|error| format!("not a complete safetensors file: {error}"))
+            .map_err(|reason| ModelFileError::new(&path, reason))?;
         let mut names = BTreeMap::new();
         for name in file.names() {
             if let Some(other) = names.insert(canonical(name), name.to_owned()) {
-                return Err(malformed(format!("`{name}` and `{other}` are the same tensor")));
+                return Err(ModelFileError::new(&path, format!("`{name}` and `{other}` are the same tensor")));
             }
         }
         let weights = Self { path, bytes, names };
         if weights.num_head_labels() == Some(0) {
             let reason = "`classifier.weight`: expected a row for each label, found none";
-            return Err(PretrainedError::Malformed { path: weights.path, reason: reason.into() });
+            return Err(ModelFileError::new(&weights.path, reason));
         }
         Ok(weights)
     }
@@ -190,7 +148,7 @@ impl Weights {
     ///
     /// # Errors
     /// All that are missing or wrong, in one error.
-    pub fn check(&self, classifier: &Classifier) -> Result<(), PretrainedError> {
+    pub fn check(&self, classifier: &Classifier) -> Result<(), ModelFileError> {
         let file = self.file();
         let problems: Vec<String> = classifier
             .layout()
@@ -209,7 +167,7 @@ impl Weights {
         if problems.is_empty() {
             return Ok(());
         }
-        Err(WeightsError::Tensors { path: self.path.clone(), problems }.into())
+        Err(ModelFileError::Tensors { path: self.path.clone(), problems })
     }
 
     /// The parameters of `classifier`, float32 on the CPU. What the file lacks of the pooler and
@@ -221,7 +179,7 @@ impl Weights {
         &self,
         classifier: &Classifier,
         seed: u64,
-    ) -> Result<(ParamSet, LoadReport), PretrainedError> {
+    ) -> Result<(ParamSet, LoadReport), ModelFileError> {
         self.check(classifier)?;
         let file = self.file();
         let mut report = LoadReport::default();
@@ -240,7 +198,7 @@ impl Weights {
             };
             tensors.push(tensor.map_err(|problem| {
                 let problems = vec![format!("`{}`: {problem}", slot.name)];
-                WeightsError::Tensors { path: self.path.clone(), problems }
+                ModelFileError::Tensors { path: self.path.clone(), problems }
             })?);
         }
         report.unexpected = unused.into_values().collect();

@@ -14,23 +14,15 @@ use thiserror::Error;
 
 use super::set::{Layout, ParamSet};
 
-/// A safetensors file that cannot be used.
+/// A file of a model that cannot be used.
 #[derive(Debug, Error)]
-pub enum WeightsError {
-    /// The file can't be read.
+pub enum ModelFileError {
+    /// It cannot be read, or holds something else.
     #[error("{path}: {reason}")]
-    Unreadable {
-        /// The file.
+    Unusable {
+        /// The file, or the directory that should hold it.
         path: PathBuf,
-        /// The system's words.
-        reason: String,
-    },
-    /// Not a complete safetensors file.
-    #[error("{path}: {reason}")]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What was expected and found.
+        /// The system's words, or what was expected and found.
         reason: String,
     },
     /// Tensors are missing or have another shape than the architecture in `config.json` asks for.
@@ -41,6 +33,13 @@ pub enum WeightsError {
         /// One line a tensor.
         problems: Vec<String>,
     },
+}
+
+impl ModelFileError {
+    /// `path` cannot be used, for this reason.
+    pub fn new(path: &Path, reason: impl ToString) -> Self {
+        Self::Unusable { path: path.into(), reason: reason.to_string() }
+    }
 }
 
 fn summarise(problems: &[String]) -> String {
@@ -88,15 +87,11 @@ pub fn read_safetensors(
     path: &Path,
     prefix: &str,
     layout: &Arc<Layout>,
-) -> Result<ParamSet, WeightsError> {
-    let bytes = fs::read(path).map_err(|error| WeightsError::Unreadable {
-        path: path.into(),
-        reason: error.to_string(),
-    })?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| WeightsError::Malformed {
-        path: path.into(),
-        reason: format!("not a complete safetensors file: {error}"),
-    })?;
+) -> Result<ParamSet, ModelFileError> {
+    let bytes = fs::read(path).map_err(|reason| ModelFileError::new(path, reason))?;
+    let file = SafeTensors::deserialize(&bytes)
+        .map_err(|error| format!("not a complete safetensors file: {error}"))
+        .map_err(|reason| ModelFileError::new(path, reason))?;
     let mut problems = Vec::new();
     let mut tensors = Vec::new();
     for slot in layout.slots() {
@@ -111,7 +106,7 @@ pub fn read_safetensors(
         }
     }
     if !problems.is_empty() {
-        return Err(WeightsError::Tensors { path: path.into(), problems });
+        return Err(ModelFileError::Tensors { path: path.into(), problems });
     }
     Ok(ParamSet::new(layout.clone(), tensors))
 }

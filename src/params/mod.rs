@@ -7,6 +7,6 @@ pub mod init;
 pub mod set;
 pub mod view;
 
-pub use file::WeightsError;
+pub use file::ModelFileError;
 pub use set::{Init, Layout, ParamSet, Region, Slot, SlotId};
 pub use view::TaskView;

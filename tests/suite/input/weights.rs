@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use metabert::model::{Classifier, ModelDirectory, Precision, PretrainedError};
-use metabert::params::file::read_safetensors;
+use metabert::model::{Classifier, ModelDirectory, Precision};
+use metabert::params::file::{ModelFileError, read_safetensors};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -142,7 +142,7 @@ fn broken_files() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// Reads the weights of a directory as commands do, for a head of as many labels as there are.
-fn read(dir: &Path) -> Result<(), PretrainedError> {
+fn read(dir: &Path) -> Result<(), ModelFileError> {
     let directory = ModelDirectory::open(dir)?;
     let weights = directory.read_weights()?;
     let num_labels = directory.num_labels().or(weights.num_head_labels()).unwrap_or(2);
