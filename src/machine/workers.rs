@@ -220,7 +220,7 @@ mod tests {
                 Workers::new(workers, Device::Cpu).run(1_000, || Ok(()), work, |_, _| Ok(()));
             assert_eq!(found.unwrap_err().to_string(), "job 2", "{workers} workers");
         }
-        assert!(begun.load(Ordering::Relaxed) < 30, "the series went on behind its error");
+        assert!(begun.load(Ordering::Relaxed) < 30, "the series continued after its error");
     }
 
     #[test]

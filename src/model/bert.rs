@@ -108,7 +108,7 @@ struct Layer {
 
 /// Each layer has three dropout sites: attention weights, attention output, block output.
 const SITES_PER_LAYER: u64 = 3;
-/// The dropout site behind the embeddings comes before those of the layers.
+/// The dropout site after the embeddings comes before those of the layers.
 const EMBEDDING_SITE: u64 = 0;
 
 /// A BERT encoder with pooler.
@@ -166,7 +166,7 @@ impl Bert {
         self.word_embeddings
     }
 
-    /// The hidden states behind the last layer: `[tokens, hidden]` for [`Rows::All`], `[batch,
+    /// The hidden states after the last layer: `[tokens, hidden]` for [`Rows::All`], `[batch,
     /// hidden]` for [`Rows::First`], whose last layer computes only the rows asked for.
     ///
     /// # Errors
