@@ -1,23 +1,24 @@
-//! Derives every random stream of a run from (run seed, purpose, index).
+//! Derives every random stream of a run from (run seed, purpose, index), without any state.
 //!
-//! Nothing here keeps state, and nothing depends on how another crate turns random bits into numbers:
-//! the same three values give the same stream in every later version.
+//! The bits are those of ChaCha8, a published cipher. The ways from bits to integers, unit numbers
+//! and shuffles are written out here, because those of the `rand` crates may change with their
+//! version. Normal numbers, the first values of weights, do come from `rand_distr`. Tests pin every
+//! stream (`tests/suite/numerics/random_streams.rs`), so that no upgrade changes one unnoticed.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
 
-/// The seed of one purpose: the first eight bytes (little-endian) of a SHA-256 over the three values.
+/// The seed of one purpose: the first eight bytes (little-endian) of a SHA-256 of the three values.
 ///
-/// `purpose` says what the numbers are for (`"dropout"`, `"meta-train episodes"`), `index` which one of a series.
+/// `purpose` names the use of the numbers (`"dropout"`, `"meta-train episodes"`), `index` one of a series.
 pub fn derive(run_seed: u64, purpose: &str, index: u64) -> u64 {
     let digest = digest(run_seed, purpose, index);
     u64::from_le_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
 }
 
-/// A seed for the `index`-th use of a derived seed: a bijection of `index`, and far cheaper than [`derive()`].
-///
-/// For streams inside a step, where a digest a use would show: one SplitMix64 output (Steele et al. 2014).
+/// A seed for the `index`-th use of a derived seed, different for each index: one output of SplitMix64
+/// (Steele et al. 2014). It is for the inside of a step, where a digest for each use would cost time.
 pub fn mix(seed: u64, index: u64) -> u64 {
     let state = seed.wrapping_add(index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -25,19 +26,17 @@ pub fn mix(seed: u64, index: u64) -> u64 {
     state ^ (state >> 31)
 }
 
-/// The random stream of one purpose, keyed by the whole digest of which [`derive()`] returns the first eight bytes.
+/// The random stream of one purpose. Its key is the whole digest that [`derive()`] takes eight bytes of.
 pub fn rng(run_seed: u64, purpose: &str, index: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(digest(run_seed, purpose, index))
 }
 
 /// A uniform integer in `0..bound`, without bias.
 ///
-/// Written out here because the sampling of the `rand` crate may change its values between minor versions.
-///
 /// # Panics
 /// If `bound` is zero.
 pub fn below(rng: &mut ChaCha8Rng, bound: usize) -> usize {
-    assert!(bound > 0, "a random number below zero was asked for");
+    assert!(bound > 0, "there is no random number below zero");
     let bound = bound as u64;
     // Lemire 2019, algorithm 5: the high half of a 128-bit product, rejecting the short first interval.
     let threshold = bound.wrapping_neg() % bound;
@@ -59,7 +58,7 @@ pub fn unit(rng: &mut ChaCha8Rng) -> f64 {
 /// # Panics
 /// If there are fewer than `count` items.
 pub fn shuffle_front<T>(rng: &mut ChaCha8Rng, items: &mut [T], count: usize) {
-    assert!(count <= items.len(), "{count} items asked for out of {}", items.len());
+    assert!(count <= items.len(), "cannot take {count} items of {}", items.len());
     for position in 0..count {
         let chosen = position + below(rng, items.len() - position);
         items.swap(position, chosen);
@@ -75,7 +74,7 @@ fn digest(run_seed: u64, purpose: &str, index: u64) -> [u8; 32] {
     let mut hasher = Sha256::new();
     hasher.update(b"metabert seed 1");
     hasher.update(run_seed.to_le_bytes());
-    // The length keeps two purposes apart of which one begins with the other.
+    // The length separates two purposes of which one begins with the other.
     hasher.update((purpose.len() as u64).to_le_bytes());
     hasher.update(purpose.as_bytes());
     hasher.update(index.to_le_bytes());
@@ -86,11 +85,8 @@ fn digest(run_seed: u64, purpose: &str, index: u64) -> [u8; 32] {
 mod tests {
     use super::*;
 
-    // import hashlib, struct
-    // def derive(seed, purpose, index):
-    //     p = purpose.encode()
-    //     m = b"metabert seed 1" + struct.pack("<QQ", seed, len(p)) + p + struct.pack("<Q", index)
-    //     return struct.unpack("<Q", hashlib.sha256(m).digest()[:8])[0]
+    // The expected numbers of the next four tests: python3 tests/fixtures/make_random_streams.py
+
     #[test]
     fn derived_seeds_never_change() {
         assert_eq!(derive(0, "", 0), 4_559_066_054_064_858_367);
@@ -98,13 +94,30 @@ mod tests {
         assert_eq!(derive(u64::MAX, "dropout/\u{e9}", u64::MAX), 3_020_825_915_870_763_116);
     }
 
-    // The first 64-bit words of the ChaCha8 block whose key is that digest, counter and nonce 0, times 1000 >> 64:
-    // the same from a ChaCha8 written in Python after RFC 8439 with four double rounds.
+    // 20 numbers take more than the eight 64-bit words of a first block.
     #[test]
-    fn random_streams_never_change() {
+    fn bounded_numbers_never_change() {
         let mut rng = rng(42, "episodes", 7);
-        let drawn: Vec<usize> = (0..8).map(|_| below(&mut rng, 1000)).collect();
-        assert_eq!(drawn, [171, 580, 709, 957, 824, 178, 945, 780]);
+        let drawn: Vec<usize> = (0..20).map(|_| below(&mut rng, 1000)).collect();
+        let expected = [
+            171, 580, 709, 957, 824, 178, 945, 780, 699, 605, 339, 579, 880, 416, 756, 553, 100,
+            543, 72, 925,
+        ];
+        assert_eq!(drawn, expected);
+    }
+
+    #[test]
+    fn unit_numbers_never_change() {
+        let mut rng = rng(42, "episodes", 7);
+        let drawn = [(); 3].map(|()| unit(&mut rng));
+        assert_eq!(drawn, [0.17182748551421823, 0.5803227388033609, 0.7093310527289507]);
+    }
+
+    #[test]
+    fn shuffles_never_change() {
+        let mut items: Vec<u32> = (0..12).collect();
+        shuffle(&mut rng(42, "episodes", 7), &mut items);
+        assert_eq!(items, [2, 7, 9, 11, 10, 6, 3, 4, 1, 8, 0, 5]);
     }
 
     // The first outputs of SplitMix64 from state 1234567, as published with the reference implementation.
@@ -132,7 +145,7 @@ mod tests {
         for _ in 0..70_000 {
             counts[below(&mut rng, 7)] += 1;
         }
-        // Binomial standard deviation is 93; five of them fail a right generator once in millions of seeds.
+        // Five binomial standard deviations of 93: a sound generator fails with one seed in millions.
         assert!(counts.iter().all(|count| count.abs_diff(10_000) < 465), "{counts:?}");
     }
 

@@ -1,4 +1,4 @@
-//! That something is learned, and that what is measured is what was asked for.
+//! Adapting learns something, and an evaluation measures the domains and draws that were asked for.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -29,7 +29,7 @@ fn adapting_drives_the_loss_on_the_support_set_down() {
     let step = events(&path.join("r"), "outer_step").remove(0);
     let [first, last] =
         ["support_loss_first", "support_loss_last"].map(|key| step[key].as_f64().unwrap());
-    // Two labels that the random model cannot tell apart.
+    // The random model cannot distinguish two labels.
     assert!((first - 2f64.ln()).abs() < 0.05, "the first loss is {first}");
     // Over six seeds it ended below 0.001.
     assert!(last < first / 3.0, "the support loss went from {first} to {last} only");
@@ -81,7 +81,7 @@ fn evaluation_reports_each_domain_and_repeats_to_the_digit() {
     assert!(table.contains("all domains"), "{table}");
 }
 
-/// The query set of training is of no concern to an evaluation that draws its own.
+/// The query set of training does not matter to an evaluation, which draws its own.
 #[test]
 fn a_domain_needs_only_the_query_texts_that_an_evaluation_draws() {
     let dir = work_dir();
@@ -175,7 +175,7 @@ fn zero_step_scores_are_those_of_the_predictions() {
         texts.iter().zip(&answers).map(|(text, answer)| (label(text), label(answer))).collect();
     assert_eq!(pairs.len(), 23);
     let (accuracy, macro_f1) = scores(&pairs);
-    assert!(accuracy < 1.0 && macro_f1 != accuracy, "{accuracy}, {macro_f1}: nothing to tell");
+    assert!(accuracy < 1.0 && macro_f1 != accuracy, "{accuracy}, {macro_f1}: too easy a test");
 
     let report = evaluate_as_json(path, "--domain gardening --test-data test.json");
     let result = &report["domains"][0];
@@ -195,7 +195,7 @@ fn the_draws_of_a_domain_do_not_depend_on_its_company() {
     let accompanied = evaluate_as_json(dir.path(), chosen);
     assert_eq!(alone["domains"][0], accompanied["domains"][1]);
     let [boots, gardening] = [0, 1].map(|place| &accompanied["domains"][place]["draws"]);
-    assert_ne!(boots, gardening, "every domain scores alike: the test tells nothing");
+    assert_ne!(boots, gardening, "every domain scores alike: the test proves nothing");
 }
 
 #[test]

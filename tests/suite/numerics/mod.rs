@@ -7,6 +7,7 @@ mod dropout_in_bert;
 mod golden_curves;
 mod learning;
 mod optimizers;
+mod random_streams;
 mod reference_trace;
 mod tokenizer_parity;
 mod workers;

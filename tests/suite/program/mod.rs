@@ -4,4 +4,6 @@ mod command_line;
 pub mod command_line_errors;
 mod data_episodes;
 mod interop;
+mod label_sets;
+mod model_errors;
 mod readme;

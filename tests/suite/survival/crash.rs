@@ -1,4 +1,4 @@
-//! A run that is killed again and again ends where the run that was never killed ends: to the byte.
+//! A run that is killed again and again ends exactly where an uninterrupted one does.
 //!
 //! `METABERT_KILLS` sets how many kills there are for each algorithm; `make soak` asks for 200 in all.
 
@@ -18,12 +18,12 @@ use crate::support::run::{
 const STEPS: u64 = 60;
 const DEFAULT_KILLS: usize = 13;
 
-/// When a life of the run ends.
+/// The moment of a kill.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
-    /// So long behind its start.
+    /// After this time.
     After(Duration),
-    /// So long behind the first sight of an unfinished checkpoint.
+    /// This time after the first sight of an unfinished checkpoint.
     InAWrite(Duration),
 }
 
@@ -40,8 +40,8 @@ fn has_unfinished_checkpoint(run_dir: &Path) -> bool {
     entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with(".tmp-"))
 }
 
-/// Lets the run live until `moment`, and kills it; `false` where it ended by itself before.
-fn live(mut child: Child, run_dir: &Path, moment: Moment) -> bool {
+/// Kills the run at `moment`; `false` if it ended before.
+fn kill(mut child: Child, run_dir: &Path, moment: Moment) -> bool {
     let wait = |child: &mut Child, is_time: &dyn Fn() -> bool| {
         while !is_time() {
             if child.try_wait().expect("the program can be waited for").is_some() {
@@ -69,7 +69,7 @@ fn live(mut child: Child, run_dir: &Path, moment: Moment) -> bool {
         return true;
     }
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{moment:?}: a life ended with an error: {stderr}");
+    assert_eq!(output.status.code(), Some(0), "{moment:?}: the run ended with an error: {stderr}");
     false
 }
 
@@ -78,8 +78,8 @@ fn last_checkpoint(run_dir: &Path) -> PathBuf {
     run_dir.join("checkpoints").join(latest["checkpoint"].as_str().expect("a name"))
 }
 
-/// What a kill has left can be read: pointers name checkpoints that are complete, and all lines of the log but a last one
-/// that was cut are events.
+/// Asserts that the files after a kill can be read: pointers name complete checkpoints, and every complete line of the log is
+/// an event.
 fn assert_intact(run_dir: &Path) {
     if run_dir.join("latest.json").exists() {
         let checkpoint = last_checkpoint(run_dir);
@@ -95,7 +95,7 @@ fn assert_intact(run_dir: &Path) {
     }
 }
 
-/// TensorBoard shows every step once, as the log has it, whatever the lives that were killed have written.
+/// Asserts that TensorBoard shows every step once and as in the log, whatever the killed processes have written.
 fn assert_tensorboard_shows_the_log(run_dir: &Path) {
     let shown = python(run_dir, "check_tensorboard.py", &["."]);
     let shown: Value = serde_json::from_str(&shown).expect("scalars as JSON");
@@ -130,18 +130,17 @@ fn survive(algo: &str) {
     let mut run_dir = path.join("run-0");
     while kills < num_kills() || finished == 0 {
         let name = run_dir.file_name().expect("a name").to_str().expect("in UTF-8");
-        // A kill before the configuration is written leaves nothing to go on with, and nothing in
-        // the way.
+        // A kill before the configuration is written leaves nothing to resume and an empty place.
         let resume = if run_dir.join("config.toml").exists() { "--resume" } else { "" };
         let train = format!("train --run-dir {name} {settings} {resume}");
         let child = command(path, &train).spawn().expect("the program starts");
         let moment = match (kills >= num_kills(), kills % 2) {
             (true, _) => Moment::After(Duration::from_secs(600)),
             (_, 0) => Moment::After(Duration::from_millis(seed::below(&mut rng, 700) as u64)),
-            // How long a write takes is the disk's to say: short delays are the likelier ones.
+            // The disk decides how long a write takes: short delays are the likelier ones.
             _ => Moment::InAWrite(Duration::from_secs_f64(6e-3 * seed::unit(&mut rng).powi(3))),
         };
-        if live(child, &run_dir, moment) {
+        if kill(child, &run_dir, moment) {
             kills += 1;
             in_writes += usize::from(has_unfinished_checkpoint(&run_dir));
             assert_intact(&run_dir);

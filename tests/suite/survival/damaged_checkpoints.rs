@@ -1,5 +1,5 @@
-//! A checkpoint that is not what was written is found out: training goes back to one that is, and
-//! everything else refuses it.
+//! A damaged checkpoint is found: training goes back to an intact one, and every other command
+//! refuses it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,8 +20,8 @@ const AS_A_PLAIN_MODEL: &str =
     "delete metabert.toml and metabert_manifest.json there to use the rest";
 const PREDICT: &str = "predict --input texts.txt --output o --device cpu --checkpoint";
 
-/// A directory with a finished run of six steps, and checkpoints of each second one. Its scores move,
-/// and the last is the best: a step back takes both pointers along.
+/// A directory with a finished run of six steps and checkpoints of every second step. Its last score
+/// is the best: a step back moves both pointers.
 fn trained() -> &'static Path {
     static RUN: OnceLock<TempDir> = OnceLock::new();
     let dir = RUN.get_or_init(|| {
@@ -36,7 +36,7 @@ fn trained() -> &'static Path {
     dir.path()
 }
 
-/// A copy of it to be spoiled.
+/// A copy of it for a test to damage.
 fn copy() -> TempDir {
     let (dir, from) = (work_dir(), trained());
     for (path, bytes) in snapshot(from) {
@@ -84,7 +84,7 @@ fn every_file_of_a_checkpoint_is_verified_before_it_is_used() {
         let (name, whole) = (name_of(&file), fs::read(&file).unwrap());
         let size = whole.len();
         flip(&file);
-        // A manifest that is changed may tell something wrong of other files.
+        // A changed manifest can blame another file.
         let in_file = if name == MANIFEST { "" } else { name };
         let told = format!("{shown}: damaged: |{in_file}: expected ");
         refuses(path, &format!("{PREDICT} r"), &told);
@@ -149,17 +149,17 @@ fn every_command_refuses_a_damaged_best_checkpoint_and_names_those_that_are_inta
     refuses(path, "model info r", &format!("{shown}: damaged: |found no file"));
 }
 
-/// Goes on with the run in `dir`, and checks that it starts behind step `from`, having told every
-/// part of `told`, and ends in all that the uninterrupted run has ended in.
-fn resumes(dir: &Path, from: u64, told: &[&str]) {
+/// Resumes the run in `dir`, and checks that it starts after step `from`, with every part of `warned`
+/// in its warnings, and ends like the uninterrupted run in everything.
+fn resumes(dir: &Path, from: u64, warned: &[&str]) {
     let answer = run(dir, "train --run-dir r --resume");
     let stderr = answer.stderr.clone();
     answer.success();
     let start = format!("going on from r/checkpoints/step-{from:06}");
-    for part in told.iter().copied().chain([start.as_str()]) {
-        let is_told =
+    for part in warned.iter().copied().chain([start.as_str()]) {
+        let is_warned =
             stderr.lines().any(|line| line.starts_with("warning: ") && line.contains(part));
-        assert!(is_told, "{part:?} in {stderr}");
+        assert!(is_warned, "{part:?} in {stderr}");
     }
     let whole = trained();
     let steps = stderr.lines().filter(|line| line.contains(" episodes/min")).count() as u64;
@@ -189,7 +189,7 @@ fn resumes(dir: &Path, from: u64, told: &[&str]) {
 fn tensorboard_start(dir: &Path) -> u64 {
     let bytes = snapshot(&dir.join("r/tensorboard")).into_values().last().expect("an event file");
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    // Behind the first record's frame, the second's length and its checksum: a wall time of nine
+    // After the first record's frame, the second's length and its checksum: a wall time of nine
     // bytes, the tag of a step, and a step below 128.
     let message = &bytes[16 + length + 12..];
     assert_eq!(message[9], 2 << 3, "no step in {message:?}");
@@ -197,7 +197,7 @@ fn tensorboard_start(dir: &Path) -> u64 {
 }
 
 #[test]
-fn training_goes_on_from_before_a_damaged_checkpoint_and_ends_in_the_same_bytes() {
+fn training_resumes_before_a_damaged_checkpoint_and_ends_in_the_same_bytes() {
     let names: Vec<String> =
         files(&checkpoint(trained(), "r", 6)).iter().map(|file| name_of(file).to_owned()).collect();
     for name in names {
@@ -241,7 +241,7 @@ fn pointers_that_are_lost_or_unreadable_lose_no_checkpoint() {
 
 #[test]
 fn a_best_pointer_that_a_kill_left_ahead_is_taken_back() {
-    // As behind a kill between the two pointers of step 6, which is the best.
+    // As after a kill between the two pointers of step 6, which is the best.
     let dir = copy();
     let path = dir.path();
     assert_eq!(best(path).0, "r/checkpoints/step-000006");
@@ -258,7 +258,7 @@ fn a_best_pointer_that_a_kill_left_ahead_is_taken_back() {
 }
 
 #[test]
-fn without_an_intact_checkpoint_every_damage_is_told_and_nothing_is_written() {
+fn without_an_intact_checkpoint_every_damage_is_named_and_nothing_is_written() {
     let dir = copy();
     let path = dir.path();
     flip(&checkpoint(path, "r", 6).join("model.safetensors"));
@@ -272,10 +272,10 @@ fn without_an_intact_checkpoint_every_damage_is_told_and_nothing_is_written() {
 }
 
 #[test]
-fn a_lost_best_checkpoint_is_told_of_on_resuming_and_not_replaced_by_another() {
+fn resuming_warns_of_a_lost_best_checkpoint_and_keeps_its_pointer() {
     let dir = copy();
     let path = dir.path();
-    // The run as it is where the second step was its best.
+    // The run as if its second step were the best.
     let best = json!({"checkpoint": "step-000002", "step": 2, "macro_f1": 1.5});
     fs::write(path.join("r/best.json"), best.to_string()).unwrap();
     let last = checkpoint(path, "r", 6);

@@ -1,4 +1,4 @@
-//! One process at a time trains in a run directory; a process that is gone keeps nobody out.
+//! One process at a time trains in a run directory; one that was killed keeps nobody out.
 
 use std::fs;
 
@@ -39,7 +39,7 @@ fn a_second_process_is_refused_and_the_first_does_not_notice() {
     assert_eq!(first.wait().unwrap().code(), None, "the run ended before it was killed");
     let steps = logged_steps(&path.join("r"));
     assert_eq!(steps, (1..=steps.len() as u64).collect::<Vec<_>>());
-    assert!(lock.exists(), "the kill has left no lock to be in the way");
+    assert!(lock.exists(), "the kill has left no lock file to test with");
     run(path, &train("--steps 3 --resume")).success();
     assert!(checkpoint(path, "r", 3).is_dir());
     assert!(!lock.exists(), "a run that has ended leaves its lock");

@@ -41,7 +41,7 @@ fn write_model(dir: &Path) -> u64 {
     (weights - (VOCABULARY * HIDDEN * 4) as u64) >> 20
 }
 
-/// The peak of the resident memory of a run, in MiB, as `--profile` tells it.
+/// The peak of the resident memory of a run, in MiB, as `--profile` reports it.
 fn peak_mib(dir: &Path, steps: u64, workers: usize) -> u64 {
     let arguments = format!(
         "train --model model --run-dir {workers}-{steps} --steps {steps} --workers {workers} \
@@ -50,8 +50,8 @@ fn peak_mib(dir: &Path, steps: u64, workers: usize) -> u64 {
     );
     let answer = finish(&mut command(dir, &arguments), b"");
     assert_eq!(answer.code, Some(0), "{}", answer.stderr);
-    let (_, behind) = answer.stderr.rsplit_once("peak memory ").expect("the profile tells a peak");
-    behind.split(' ').next().and_then(|mib| mib.parse().ok()).expect("a number of MiB")
+    let (_, peak) = answer.stderr.rsplit_once("peak memory ").expect("the profile has a peak");
+    peak.split(' ').next().and_then(|mib| mib.parse().ok()).expect("a number of MiB")
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn holdings(pid: u32) -> (u64, usize) {
 /// With everything that happens in a run: evaluations, checkpoints, both logs, two workers.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_long_run_holds_as_much_at_its_end_as_behind_its_beginning() {
+fn a_long_run_holds_no_more_at_its_end_than_after_its_beginning() {
     let steps: u64 = match std::env::var("METABERT_LONG_STEPS") {
         Ok(steps) => steps.parse().expect("METABERT_LONG_STEPS is a number"),
         Err(_) => 200,

@@ -7,3 +7,4 @@ mod lock;
 mod memory;
 mod non_finite;
 pub mod resume;
+mod resume_state;

@@ -1,4 +1,4 @@
-//! Numbers that are not finite end a run that can go on, or are left out, as configured.
+//! Numbers that are not finite stop a run, which can resume, or are left out, as configured.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::support::run::{
     tiny, tiny_records, work_dir,
 };
 
-/// A wordpiece that stands in no text of data/tiny.json.
+/// A wordpiece that no text of data/tiny.json has.
 const RARE: &str = "中";
 
 /// Writes `data.json`, where every text of one domain holds [`RARE`], and `model`, whose embedding of it is infinite: what
@@ -57,7 +57,7 @@ fn episodes_of(event: &Value) -> Vec<u64> {
 }
 
 #[test]
-fn a_run_that_stops_tells_where_and_goes_on_where_it_stood() {
+fn a_run_that_stops_names_the_episode_and_resumes_before_it() {
     let dir = work_dir();
     let path = dir.path();
     poison(path, "kettles");
@@ -87,9 +87,9 @@ fn a_run_that_stops_tells_where_and_goes_on_where_it_stood() {
     assert_eq!(events(&path.join("stopping"), "finished").last().unwrap()["reason"], "failed");
     assert_eq!(read_json(&path.join("stopping/latest.json"))["step"], step - 1);
 
-    // What it tells to do brings it to where the other run is.
-    let (_, behind) = stopped.stderr.split_once("`metabert ").expect("a command");
-    let (command, _) = behind.split_once('`').expect("a command in backquotes");
+    // The command in its message brings it to the end of the other run.
+    let (_, rest) = stopped.stderr.split_once("`metabert ").expect("a command");
+    let (command, _) = rest.split_once('`').expect("a command in backquotes");
     run(path, command).success();
     for file in ["model.safetensors", "training_state.safetensors"] {
         let last = format!("checkpoints/step-000012/{file}");
@@ -100,7 +100,7 @@ fn a_run_that_stops_tells_where_and_goes_on_where_it_stood() {
 }
 
 #[test]
-fn steps_of_which_nothing_is_left_move_nothing_across_a_resume() {
+fn steps_without_a_finite_episode_move_nothing_across_a_resume() {
     let dir = work_dir();
     let path = dir.path();
     poison(path, "kettles");
@@ -158,7 +158,7 @@ fn an_evaluation_that_diverges_stops_the_run_or_is_left_out() {
 }
 
 #[test]
-fn a_domain_of_one_label_is_told_of_refused_or_left_out() {
+fn a_domain_of_one_label_is_warned_of_refused_or_left_out() {
     let dir = work_dir();
     let path = dir.path();
     let mut records = tiny_records();

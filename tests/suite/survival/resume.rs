@@ -1,4 +1,4 @@
-//! A run that was stopped, and goes on, ends where the run that was never stopped ends: to the bit.
+//! A resumed run ends exactly where an uninterrupted one does.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -119,16 +119,16 @@ pub fn send(signal: &str, child: &Child) {
 }
 
 #[test]
-fn a_run_that_sigint_stops_says_how_to_go_on_and_does() {
-    stops_and_goes_on("-INT", 130);
+fn a_run_that_sigint_stops_names_the_command_that_resumes_it() {
+    stops_and_resumes("-INT", 130);
 }
 
 #[test]
-fn a_run_that_sigterm_stops_says_how_to_go_on_and_does() {
-    stops_and_goes_on("-TERM", 143);
+fn a_run_that_sigterm_stops_names_the_command_that_resumes_it() {
+    stops_and_resumes("-TERM", 143);
 }
 
-fn stops_and_goes_on(signal: &str, code: i32) {
+fn stops_and_resumes(signal: &str, code: i32) {
     let expected = uninterrupted();
     let dir = work_dir();
     let path = dir.path();
@@ -150,7 +150,7 @@ fn stops_and_goes_on(signal: &str, code: i32) {
     let reasons = events(&path.join("stopped"), "finished");
     assert_eq!(reasons.last().unwrap()["reason"], "interrupted", "{reasons:?}");
 
-    // The line that tells how to go on is a command that does.
+    // The command in its message resumes it.
     let line = stderr.lines().find(|line| line.contains("--resume")).expect("a line with --resume");
     let (_, resume) = line.split_once("metabert ").expect("a command line");
     run(path, resume).success();
@@ -183,7 +183,7 @@ fn a_second_signal_stops_at_once_and_leaves_the_last_checkpoint() {
                 .is_ok_and(|text| text.matches("\"started\"").count() >= 2)
         });
         send(first, &child);
-        // Nearer to the first, it would be taken for the same one.
+        // Sooner after the first, it would count as the same one.
         std::thread::sleep(Duration::from_millis(1_500));
         assert_eq!(child.try_wait().unwrap(), None, "{first} has not waited for the step");
         let started = Instant::now();
@@ -243,12 +243,12 @@ fn settings_that_change_no_result_may_change_and_are_recorded() {
         assert!(config.contains(&format!("{name} = {is}\n")), "{name} = {is} in {config}");
     }
     assert_eq!(starts[1]["machine"]["device"], "Cpu", "{}", starts[1]);
-    // They were right to be allowed.
+    // These changes have not changed the result.
     assert_same_state(&checkpoint(path, "whole", 4), &checkpoint(path, "r", 4));
 }
 
 #[test]
-fn a_killed_run_goes_on_from_its_last_checkpoint() {
+fn a_killed_run_resumes_from_its_last_checkpoint() {
     let expected = uninterrupted();
     let dir = work_dir();
     let path = dir.path();
@@ -264,8 +264,8 @@ fn a_killed_run_goes_on_from_its_last_checkpoint() {
     send("-KILL", &child);
     assert_eq!(child.wait().unwrap().code(), None, "the run ended before it was killed");
     let at_kill = fs::read_to_string(&log).unwrap().matches("\"outer_step\"").count() as u64;
-    assert!((13..MANY_STEPS).contains(&at_kill), "killed behind step {at_kill}");
-    // What a kill in the middle of writing leaves.
+    assert!((13..MANY_STEPS).contains(&at_kill), "killed after step {at_kill}");
+    // The remains of a kill in the middle of writing.
     fs::write(&log, fs::read_to_string(&log).unwrap() + "{\"event\":\"outer_st").unwrap();
     let partial = path.join("killed/checkpoints/.tmp-cut");
     fs::create_dir(&partial).unwrap();
@@ -274,5 +274,5 @@ fn a_killed_run_goes_on_from_its_last_checkpoint() {
     run(path, &format!("{train} --resume")).success();
     assert_same_state(&expected, &checkpoint(path, "killed", MANY_STEPS));
     assert_eq!(logged_steps(&path.join("killed")), (1..=MANY_STEPS).collect::<Vec<_>>());
-    assert!(!partial.exists(), "what a kill has left is never removed");
+    assert!(!partial.exists(), "the remains of a kill are never removed");
 }

@@ -1,17 +1,20 @@
-// Loaded before the C library (LD_PRELOAD): lets the calls fail that change files below one directory.
+// Loaded before the C library (LD_PRELOAD): faults in the calls that change files below one directory.
 //
 //   FAULT_DIR   the directory, absolute
 //   FAULT_KIND  full    call FAULT_AT writes half of its bytes, or fails, and every later one fails: no space
 //               denied  from call FAULT_AT on nothing can be made, renamed or removed: permission denied
 //               short   from call FAULT_AT on every write takes half of its bytes, as any write may
+//               kill    the process is killed before call FAULT_AT
 //   FAULT_AT    a number; calls are counted from 1
 //   FAULT_LOG   where calls are listed, one a line; optional
+//   FAULT_NO_EXCHANGE  if set, names cannot be exchanged, as on some file systems
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -23,7 +26,7 @@
 
 #define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
-enum kind { NONE, FULL, DENIED, SHORT };
+enum kind { NONE, FULL, DENIED, SHORT, KILL };
 enum effect { MAKES, WRITES, SYNCS };
 
 static enum kind kind;
@@ -36,7 +39,10 @@ __attribute__((constructor)) static void read_environment(void) {
   const char *name = getenv("FAULT_KIND"), *at = getenv("FAULT_AT"), *log = getenv("FAULT_LOG");
   directory = getenv("FAULT_DIR");
   first = at ? atol(at) : 1;
-  if (name) kind = !strcmp(name, "full") ? FULL : !strcmp(name, "denied") ? DENIED : !strcmp(name, "short") ? SHORT : NONE;
+  static const char *const names[] = {[FULL] = "full", [DENIED] = "denied", [SHORT] = "short", [KILL] = "kill"};
+  for (int each = FULL; name && each <= KILL; ++each) {
+    if (!strcmp(name, names[each])) kind = each;
+  }
   if (log) log_fd = NEXT(open)(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
 }
 
@@ -66,6 +72,7 @@ static long fails(const char *call, enum effect effect) {
   long number = atomic_fetch_add(&calls, 1) + 1;
   if (log_fd >= 0) dprintf(log_fd, "%s\n", call);
   if (number < first) return 0;
+  if (kind == KILL) raise(SIGKILL);
   if (kind == FULL) errno = ENOSPC;
   if (kind == DENIED) errno = EACCES;
   return kind == FULL || (kind == DENIED && effect == MAKES) ? number : 0;
@@ -128,9 +135,23 @@ int rename(const char *from, const char *to) {
   return is_below(to) && fails("rename", MAKES) ? -1 : NEXT(rename)(from, to);
 }
 
-int unlink(const char *path) { return is_below(path) && kind == DENIED && fails("unlink", MAKES) ? -1 : NEXT(unlink)(path); }
+int renameat2(int from_folder, const char *from, int to_folder, const char *to, unsigned flags) {
+  if (is_below(to)) {
+    if (fails("renameat2", MAKES)) return -1;
+    if (getenv("FAULT_NO_EXCHANGE")) {
+      errno = EINVAL;
+      return -1;
+    }
+  }
+  return NEXT(renameat2)(from_folder, from, to_folder, to, flags);
+}
+
+// A full disk does not hinder removing: these calls count only for the faults that hit them.
+static int unlink_fails(int is_ours) { return is_ours && (kind == DENIED || kind == KILL) && fails("unlink", MAKES); }
+
+int unlink(const char *path) { return unlink_fails(is_below(path)) ? -1 : NEXT(unlink)(path); }
 
 int unlinkat(int folder, const char *path, int flags) {
   int is_ours = path[0] == '/' || folder == AT_FDCWD ? is_below(path) : is_open_below(folder);
-  return is_ours && kind == DENIED && fails("unlink", MAKES) ? -1 : NEXT(unlinkat)(folder, path, flags);
+  return unlink_fails(is_ours) ? -1 : NEXT(unlinkat)(folder, path, flags);
 }

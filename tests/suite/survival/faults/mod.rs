@@ -1,9 +1,11 @@
-//! Disks that fill up, permissions that go away and writes that are cut short, at each call that changes a file of a run.
+//! Disks that fill up, permissions that go away, writes that are cut short and kills, at each call that changes a file.
 //!
-//! The calls fail below the program, in the C library it is linked to (`interpose.c`). `METABERT_FAULTS=all` lets each of them
-//! fail, as `make soak` does; otherwise it is every third.
+//! The calls fail below the program, in the C library that it is linked to (`interpose.c`). `METABERT_FAULTS=all` tries each
+//! of them, as `make soak` does; otherwise it is every third.
 
 #![cfg(target_os = "linux")]
+
+mod replacement;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,33 +36,41 @@ fn interposer() -> &'static Path {
     path
 }
 
-/// A fault, and the call from which on it is there.
+/// A fault, and the number of the call at which it begins.
 type Fault = (&'static str, usize);
 
-/// Takes a run in `dir` to step 2, where a checkpoint replaces that of step 1. Every change of a file of the run is listed in
-/// `calls`, where it is given.
-fn to_second_step(dir: &Path, fault: Option<Fault>, calls: Option<&Path>) -> Answer {
-    let arguments = "train --run-dir r --resume --steps 2 --quiet";
-    let mut command = command(dir, arguments);
-    if fault.is_some() || calls.is_some() {
-        // The temporary directory may be known by a link.
-        let run_dir = dir.canonicalize().unwrap().join("r");
-        command.env("LD_PRELOAD", interposer()).env("FAULT_DIR", run_dir).current_dir(dir);
-    }
+/// `command`, with faults in the calls that change files below `dir`, or with their list in `calls`.
+fn interpose(command: &mut Command, dir: &Path, fault: Option<Fault>, calls: Option<&Path>) {
+    // The path may lead through a link, such as that of a temporary directory.
+    command.env("LD_PRELOAD", interposer()).env("FAULT_DIR", dir.canonicalize().unwrap());
     if let Some((kind, at)) = fault {
         command.env("FAULT_KIND", kind).env("FAULT_AT", at.to_string());
     }
     if let Some(calls) = calls {
         command.env("FAULT_LOG", calls);
     }
+}
+
+/// The distance of the calls that are tried.
+fn stride() -> usize {
+    if std::env::var("METABERT_FAULTS").is_ok_and(|which| which == "all") { 1 } else { 3 }
+}
+
+/// Takes a run in `dir` to step 2, where a checkpoint replaces that of step 1. `calls` gets the list of the calls that change
+/// a file of the run.
+fn to_second_step(dir: &Path, fault: Option<Fault>, calls: Option<&Path>) -> Answer {
+    let mut command = command(dir, "train --run-dir r --resume --steps 2 --quiet");
+    if fault.is_some() || calls.is_some() {
+        interpose(&mut command, &dir.join("r"), fault, calls);
+    }
     finish(&mut command, b"")
 }
 
-/// A run behind its first step, in `r`, and what becomes of it where nothing fails.
+/// A run after its first step, in `r`, and the same after its second where nothing fails.
 struct Run {
     first: TempDir,
     second: TempDir,
-    /// The calls that led from the one to the other.
+    /// The calls between them.
     calls: Vec<String>,
 }
 
@@ -91,7 +101,7 @@ fn copy(from: &Path) -> TempDir {
     to
 }
 
-/// That the run in `dir` stands where the one that nothing befell stands.
+/// Asserts that the run in `dir` has ended like the one without a fault.
 fn assert_same_end(dir: &Path, what: &str) {
     let whole = the_run().second.path();
     for file in ["model.safetensors", "training_state.safetensors"] {
@@ -104,27 +114,25 @@ fn assert_same_end(dir: &Path, what: &str) {
     assert_eq!(logged_steps(&dir.join("r")), [1, 2], "{what}");
 }
 
-/// Lets the calls fail one after the other, of which `is_hit` says that the fault can hit them; then goes on without it.
+/// Tries a fault at one call after the other of those that it can hit; then resumes without it.
 fn survives(kind: &'static str, message: &str, is_hit: impl Fn(&str) -> bool) {
-    let stride =
-        if std::env::var("METABERT_FAULTS").is_ok_and(|which| which == "all") { 1 } else { 3 };
     let calls = (1..).zip(&the_run().calls).filter(|(_, call)| is_hit(call));
     let (mut faults, mut failures) = (0, 0);
-    for (at, call) in calls.step_by(stride) {
+    for (at, call) in calls.step_by(stride()) {
         let what = format!("{kind} from call {at} ({call}) on");
         let dir = copy(the_run().first.path());
         let answer = to_second_step(dir.path(), Some((kind, at)), None);
         faults += 1;
-        // Where only old checkpoints cannot be removed, the run is none the worse for it.
+        // A run does not stop because old checkpoints cannot be removed.
         if answer.code != Some(0) {
             failures += 1;
             assert_eq!(answer.code, Some(1), "{what}: {}", answer.stderr);
             assert_eq!(answer.stdout, "", "{what}");
             let lines: Vec<&str> = answer.stderr.lines().collect();
-            let told = lines.iter().filter(|line| line.starts_with("error: ")).collect::<Vec<_>>();
-            assert_eq!(told.len(), 1, "{what}: {}", answer.stderr);
-            assert!(told[0].contains(message), "{what}: {}", told[0]);
-            assert!(told[0].starts_with("error: r"), "{what}: names no file: {}", told[0]);
+            let errors: Vec<_> = lines.iter().filter(|line| line.starts_with("error: ")).collect();
+            assert_eq!(errors.len(), 1, "{what}: {}", answer.stderr);
+            assert!(errors[0].contains(message), "{what}: {}", errors[0]);
+            assert!(errors[0].starts_with("error: r"), "{what}: names no file: {}", errors[0]);
             let latest = json(&dir.path().join("r/latest.json"));
             let name = latest["checkpoint"].as_str().expect("a name");
             assert!(dir.path().join("r/checkpoints").join(name).join("config.json").exists());
@@ -136,7 +144,7 @@ fn survives(kind: &'static str, message: &str, is_hit: impl Fn(&str) -> bool) {
     }
     assert!(failures * 10 > faults * 7, "{kind}: {failures} of {faults} faults stopped a run");
     eprintln!(
-        "{kind}: {faults} faults, {failures} runs stopped by them, all went on to the same bytes"
+        "{kind}: {faults} faults, {failures} runs stopped by them, all resumed to the same bytes"
     );
 }
 
