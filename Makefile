@@ -1,59 +1,59 @@
-# Short names for what README.md spells out. Rules with a file on the left run only when that file is missing or older
-# than what it is made from: an interrupted `make demo` goes on where it stopped, a finished one takes seconds.
+# Short names for the commands in README.md. A rule that makes a file runs only when the file is missing or older than its
+# sources: an interrupted `make demo` continues where it stopped, and a finished one takes seconds.
 
 METABERT := $(or $(CARGO_TARGET_DIR),target)/release/metabert
 CONFIG   := configs/quickstart.toml
 RUN      := runs/quickstart
-# The low-resource domain that `make demo` adapts to: one of those that $(CONFIG) names.
+# The low-resource domain that `make demo` adapts to, one of those in $(CONFIG).
 DOMAIN   := phone
 ADAPTED  := $(RUN)-$(DOMAIN)
 ENCODER  := data/models/minilm-l6
-# What `make bench-reference` measures on, and what else it tells benches/reference/compare.py.
+# The dataset of `make bench-reference`, and further options for benches/reference/compare.py.
 DATA     := data/sample.json
 COMPARE  :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-# Training, evaluating and building each want every core.
+# Training, evaluating and building each use every core.
 .NOTPARALLEL:
 .PHONY: help setup demo test soak fuzz lint audit bench bench-reference clean libtorch encoder sample python build
 
-help: ## list these targets
+help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
 
-setup: libtorch encoder sample ## fetch libtorch, the encoder and the sample (about 620 MB, once)
+setup: libtorch encoder sample ## download libtorch, the encoder and the sample (about 620 MB, once)
 
-demo: $(ADAPTED)/predictions.jsonl $(RUN)/eval.txt ## train on the sample, adapt to a new domain, evaluate, predict (11 minutes, then seconds)
-	@printf '\n==== New domains: the meta-trained encoder, and below it the encoder alone\n\n'
+demo: $(ADAPTED)/predictions.jsonl $(RUN)/eval.txt ## train on the sample, adapt to a new domain, evaluate, predict (11 minutes the first time)
+	@printf '\n==== New domains: the meta-trained encoder, then the plain encoder\n\n'
 	@cat $(RUN)/eval.txt
-	@printf '\n==== Three texts that %s has never seen\n\n' $(ADAPTED)
+	@printf '\n==== Three texts that %s has not seen before\n\n' $(ADAPTED)
 	@cat $(ADAPTED)/predictions.jsonl
 	@printf '\n==== Files\n\n%s/            the run: configuration, events, checkpoints\n' $(RUN)
-	@printf '%s/eval.txt    the table above\n%s/      the adapted model, as Hugging Face lays one out\n' $(RUN) $(ADAPTED)
+	@printf '%s/eval.txt    the table above\n%s/      the adapted model, a Hugging Face directory\n' $(RUN) $(ADAPTED)
 
-# Tests run side by side already: more threads within each would wait for each other.
-test: libtorch encoder python ## run every test
+# Tests already run in parallel: with more threads in each they would wait for one another.
+test: libtorch encoder python ## run all tests
 	METABERT_PYTHONPATH="$$(.ci/setup python --path)" OMP_NUM_THREADS=1 cargo test --release
 
-# --release everywhere: libtorch does the heavy work in any profile, and each profile would compile torch-sys's C++ anew.
-soak: libtorch python ## 201 kills, a fault in every call that changes a run, 2,000 steps without growth (5 minutes)
+# Always --release: every further profile would compile torch-sys's C++ again.
+soak: libtorch python ## kill training 201 times, fail every call that changes a run, take 2,000 steps without growing (5 minutes)
 	METABERT_PYTHONPATH="$$(.ci/setup python --path)" METABERT_KILLS=67 METABERT_FAULTS=all METABERT_LONG_STEPS=2000 OMP_NUM_THREADS=1 \
 		cargo test --release --test suite -- --nocapture --test-threads 2 crash:: faults:: memory::
 
-# Other inputs every time, unless SEED says which; a failure names its seed. What takes memory without bound fails at 16 GiB.
-fuzz: libtorch encoder ## run the property tests on 100,000 inputs each (CASES=N, SEED=N for others)
+# New inputs every time, unless SEED is set; a failure names its seed. Unbounded use of memory fails at 16 GiB.
+fuzz: libtorch encoder ## run the property tests on 100,000 inputs each (CASES=N for another number, SEED=N to repeat)
 	ulimit -v 16777216; METABERT_CASES=$(or $(CASES),100000) METABERT_SEED=$(or $(SEED),$(shell date +%s)) OMP_NUM_THREADS=1 \
 		cargo test --release --test suite input::
 
-lint: libtorch ## check formatting and lints
+lint: libtorch ## check formatting and clippy's lints
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
 
-audit: ## check the licences, sources and known vulnerabilities of the packages, as far as they can be
-	@if ! cargo deny --version >/dev/null 2>&1; then echo 'cargo-deny is not installed (cargo install cargo-deny): not audited'; exit 0; fi; \
+audit: ## check the licences, sources and known vulnerabilities of the packages
+	@if ! cargo deny --version >/dev/null 2>&1; then echo 'audit skipped: cargo-deny is not installed (cargo install cargo-deny)'; exit 0; fi; \
 	cargo deny --offline --config .ci/deny.toml check licenses bans sources || exit 1; \
 	if cargo deny --config .ci/deny.toml fetch db >/dev/null 2>&1; then cargo deny --config .ci/deny.toml check advisories; \
-	else echo 'the advisory database cannot be reached: known vulnerabilities not looked up'; fi
+	else echo 'the advisory database cannot be reached: known vulnerabilities not checked'; fi
 
 bench: libtorch encoder ## run the benchmarks
 	cargo bench
@@ -62,7 +62,7 @@ bench-reference: $(DATA) build encoder python ## time metabert against Python (h
 	PYTHONPATH="$$(.ci/setup python --path)" $(or $(PYTHON),python3) benches/reference/compare.py \
 		--metabert $(METABERT) --data $(DATA) --model $(ENCODER) $(COMPARE)
 
-clean: ## remove build outputs and the demo's runs (the cache and other runs stay)
+clean: ## remove the build outputs and the demo's runs; keep the cache and other runs
 	cargo clean
 	rm -rf $(RUN) $(RUN)-*
 
@@ -77,8 +77,8 @@ build: libtorch
 data/sample.json: data/make_sample.py
 	@.ci/setup sample
 
-# The encoder and the program come after `|`: they must be there, but a newer one is no reason to train again. Training
-# that was interrupted resumes; a finished run whose configuration or data has changed since is made anew.
+# The encoder and the program come after `|`: they must exist, but a newer one is no reason to train again. Interrupted
+# training resumes; a finished run is made again if its configuration or data has changed since.
 $(RUN)/.trained: $(CONFIG) data/sample.json | build encoder
 	@if [ -e $@ ] || [ ! -e $(RUN)/latest.json ]; then rm -rf $(RUN); fi
 	$(METABERT) train --config $(CONFIG) --run-dir $(RUN) $$(test ! -e $(RUN)/latest.json || echo --resume)
@@ -92,6 +92,6 @@ $(ADAPTED)/model.safetensors: $(RUN)/.trained
 $(ADAPTED)/predictions.jsonl: .ci/demo_texts.txt $(ADAPTED)/model.safetensors
 	$(METABERT) predict --checkpoint $(ADAPTED) --input .ci/demo_texts.txt --output $@ --force
 
-# On the same draws the encoder without meta-training: what the training was worth.
+# The plain encoder on the same draws shows what the training is worth.
 $(RUN)/eval.txt: $(RUN)/.trained
 	$(METABERT) eval --checkpoint $(RUN) --data data/sample.json --episodes 6 --baselines $(ENCODER) > $@

@@ -6,15 +6,14 @@
 
 use std::hint::black_box;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use metabert::data::batch::{AttentionLayout, Batch};
 use metabert::eval::predict;
 use metabert::machine::Workers;
-use metabert::meta::{Algorithm, InnerConfig, InnerLoop, Task};
+use metabert::meta::{Algorithm, InnerConfig, Recipe, Task};
 use metabert::model::{BertConfig, Classifier, Precision};
 use metabert::optim::{Optimizer, OptimizerConfig, Rule};
-use metabert::params::{ParamSet, init};
-use metabert::tasks::TextLearner;
+use metabert::params::{ParamSet, TaskView, init};
 use tch::Device;
 
 /// Lengths of reviews in wordpieces: a long tail behind a median of about 60.
@@ -50,7 +49,6 @@ fn model() -> (Classifier, ParamSet) {
 
 fn adaptation(criterion: &mut Criterion) {
     let (classifier, params) = model();
-    let learner = TextLearner::new(&classifier, &|| {});
     let num_tokens = LENGTHS.iter().sum::<usize>() as u64;
     let mut group = criterion.benchmark_group("adaptation");
     group.sample_size(10).throughput(Throughput::Elements(num_tokens));
@@ -58,11 +56,12 @@ fn adaptation(criterion: &mut Criterion) {
     group.bench_function("collate", |bencher| {
         bencher.iter(|| black_box(batch(AttentionLayout::PerText)));
     });
-    let inner_loop = InnerLoop::new(&InnerConfig::default());
+    let recipe = |algorithm| Recipe::new(algorithm, &InnerConfig::default());
+    let fomaml = recipe(Algorithm::Fomaml);
     for layout in [AttentionLayout::PerText, AttentionLayout::Padded] {
         let support = [batch(layout)];
         group.bench_function(format!("gradient_step/{layout:?}"), |bencher| {
-            bencher.iter(|| inner_loop.adapt(&learner, &params, &support, 1).expect("a step"));
+            bencher.iter(|| fomaml.adapt(&classifier, &params, &support, 1).expect("a step"));
         });
     }
     let texts = texts();
@@ -73,13 +72,20 @@ fn adaptation(criterion: &mut Criterion) {
     });
 
     let steps = 4;
-    let support = || (0..steps).map(|_| batch(AttentionLayout::PerText)).collect();
-    let task = Task { support: support(), query: batch(AttentionLayout::PerText), dropout_seed: 1 };
+    let task = || Task {
+        index: 0,
+        domain: None,
+        view: TaskView::whole(classifier.layout()),
+        support: (0..steps).map(|_| batch(AttentionLayout::PerText)).collect(),
+        query: batch(AttentionLayout::PerText),
+        dropout_seed: 1,
+    };
     group.throughput(Throughput::Elements(num_tokens * (steps + 1)));
     for algorithm in [Algorithm::Fomaml, Algorithm::Reptile] {
-        let built = algorithm.build::<TextLearner>(&InnerConfig::default()).expect("it steps");
+        let recipe = recipe(algorithm);
+        let episode = |task| recipe.meta_gradient(&classifier, &params, task).expect("an episode");
         group.bench_function(format!("episode/{algorithm:?}"), |bencher| {
-            bencher.iter(|| built.meta_gradient(&learner, &params, &task).expect("an episode"));
+            bencher.iter_batched(task, episode, BatchSize::PerIteration);
         });
     }
     group.finish();

@@ -6,6 +6,7 @@
 //! torch_ext  what tch lacks, and the loops of the CPU path in C++
 //! files      writes files and directories completely or not at all; reads files up to a size
 //! seed       derives every random stream
+//! checks     reports a setting with an impossible value, alike in every section
 //! names      the known name that a mistyped one is nearest to
 //! table      cells in aligned columns
 //! machine    device, memory, threads; where the time goes
@@ -29,21 +30,22 @@
 //! torch_ext  -
 //! files      -
 //! seed       -
+//! checks     -
 //! names      -
 //! table      -
 //! machine    torch_ext
 //! params     seed torch_ext
-//! data       files names seed table
+//! data       checks files names seed table
 //! model      data files params seed torch_ext
 //! optim      params torch_ext
-//! meta       data model optim params
+//! meta       checks data model optim params
 //! tasks      data machine meta model params seed
 //! eval       data machine meta model params seed tasks
 //! run        data files model optim params
-//! train      data eval machine meta model optim params run tasks
-//! config     data files meta train
+//! train      checks data eval machine meta model optim params run tasks
+//! config     checks data files meta names train
 //! cli        config meta
-//! commands   cli config data eval files machine meta model optim params run tasks torch_ext train
+//! commands   checks cli config data eval files machine meta model optim params run table tasks torch_ext train
 //! ```
 //!
 //! `data` knows no model, `model` knows no task, `meta` and `optim` know no file, clock or log: so
@@ -69,6 +71,7 @@
 
 #![warn(missing_docs)]
 
+pub mod checks;
 pub mod cli;
 pub mod commands;
 pub mod config;

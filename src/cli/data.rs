@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{DatasetArgs, SharedArgs};
+use super::flags::DatasetFlags;
+use super::shared::SharedArgs;
 
 /// What to do with a dataset.
 #[derive(Debug, Subcommand)]
@@ -32,14 +33,14 @@ pub enum DataCommand {
 #[derive(Debug, Args)]
 pub struct StatsArgs {
     /// Measure lengths with this model directory's tokenizer; without it they are left out.
-    #[arg(long, value_name = "DIR")]
-    pub model: Option<String>,
+    #[arg(id = "model.path", long = "model", value_name = "DIR")]
+    pub model: (),
     /// Print JSON instead of a table.
     #[arg(long)]
     pub json: bool,
     /// How the dataset is read and split.
     #[command(flatten)]
-    pub dataset: DatasetArgs,
+    pub dataset: DatasetFlags,
     /// Shared settings.
     #[command(flatten)]
     pub shared: SharedArgs,
@@ -49,14 +50,14 @@ pub struct StatsArgs {
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
     /// Require domains to hold this many texts to adapt to [default: 80].
-    #[arg(long, value_name = "N")]
-    pub support: Option<usize>,
+    #[arg(id = "episode.support", long = "support", value_name = "N")]
+    pub support: (),
     /// Require domains to hold this many more to score on [default: 20].
-    #[arg(long, value_name = "N")]
-    pub query: Option<usize>,
+    #[arg(id = "episode.query", long = "query", value_name = "N")]
+    pub query: (),
     /// How the dataset is read and split.
     #[command(flatten)]
-    pub dataset: DatasetArgs,
+    pub dataset: DatasetFlags,
     /// Shared settings.
     #[command(flatten)]
     pub shared: SharedArgs,
@@ -73,7 +74,7 @@ pub struct SplitArgs {
     pub force: bool,
     /// How the dataset is read and split.
     #[command(flatten)]
-    pub dataset: DatasetArgs,
+    pub dataset: DatasetFlags,
     /// Shared settings.
     #[command(flatten)]
     pub shared: SharedArgs,
@@ -89,17 +90,17 @@ pub struct EpisodesArgs {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..1 << 63))]
     pub start: u64,
     /// Order labels as the head of this model directory does [default: as the file does].
-    #[arg(long, value_name = "DIR")]
-    pub model: Option<String>,
+    #[arg(id = "model.path", long = "model", value_name = "DIR")]
+    pub model: (),
     /// Draw this many texts to adapt to [default: 80].
-    #[arg(long, value_name = "N")]
-    pub support: Option<usize>,
+    #[arg(id = "episode.support", long = "support", value_name = "N")]
+    pub support: (),
     /// Draw this many more to score on [default: 20].
-    #[arg(long, value_name = "N")]
-    pub query: Option<usize>,
+    #[arg(id = "episode.query", long = "query", value_name = "N")]
+    pub query: (),
     /// How the dataset is read and split.
     #[command(flatten)]
-    pub dataset: DatasetArgs,
+    pub dataset: DatasetFlags,
     /// Shared settings.
     #[command(flatten)]
     pub shared: SharedArgs,

@@ -1,20 +1,19 @@
 //! The command line: types only, no effects.
 
 mod data;
+mod flags;
 mod model;
 mod shared;
 
 pub use data::{DataCommand, EpisodesArgs, SplitArgs, StatsArgs, ValidateArgs};
+pub use flags::{AdaptationFlags, DatasetFlags, Flags};
 pub use model::{InfoArgs, InitArgs, ModelCommand};
-pub use shared::{DatasetArgs, EpisodeArgs, SharedArgs};
+pub use shared::SharedArgs;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-
-use crate::config::PRESETS;
-use crate::meta::Algorithm;
 
 /// Meta-train BERT on many small text-classification domains, and adapt it to a new one.
 #[derive(Debug, Parser)]
@@ -60,53 +59,62 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct TrainArgs {
     /// Meta-train with this algorithm [default: fomaml].
-    #[arg(long, value_name = "NAME", value_enum)]
-    pub algo: Option<Algorithm>,
+    #[arg(id = "train.algo", long = "algo", value_name = "NAME")]
+    pub algo: (),
     /// Start from this model directory.
-    #[arg(long, value_name = "DIR")]
-    pub model: Option<String>,
+    #[arg(id = "model.path", long = "model", value_name = "DIR")]
+    pub model: (),
     /// Write configuration, events and checkpoints into this directory.
     #[arg(long, value_name = "DIR", required_unless_present = "print_config")]
     pub run_dir: Option<PathBuf>,
     /// Start from the settings of a published implementation.
-    #[arg(long, value_name = "NAME", value_parser = PRESETS)]
-    pub preset: Option<String>,
-    /// Go on from the latest checkpoint of the run directory, or the newest intact one before it.
+    #[arg(id = "preset", long = "preset", value_name = "NAME")]
+    pub preset: (),
+    /// Resume from the latest checkpoint of the run directory, or the newest intact one before it.
     #[arg(long, conflicts_with = "force")]
     pub resume: bool,
-    /// Replace what the run directory holds.
+    /// Replace the contents of the run directory.
     #[arg(long)]
     pub force: bool,
     /// Print where the time went, the speed reached and the peak memory, on stderr at the end.
     #[arg(long)]
     pub profile: bool,
-    /// Take this many outer steps [default: 500].
-    #[arg(long, value_name = "N", help_heading = "Outer loop")]
-    pub steps: Option<u64>,
-    /// Average the meta-gradients of this many episodes in an outer step [default: 2].
-    #[arg(long, value_name = "N", help_heading = "Outer loop")]
-    pub meta_batch: Option<u64>,
-    /// Take outer steps with this learning rate [default: 5e-5].
-    #[arg(long, value_name = "X", help_heading = "Outer loop")]
-    pub outer_lr: Option<f64>,
-    /// Evaluate on the meta-dev domains every N outer steps; 0 for the end only [default: 50].
-    #[arg(long, value_name = "N", help_heading = "Outer loop")]
-    pub eval_every: Option<u64>,
-    /// Write a checkpoint every N outer steps; 0 for only the best ones and the last [default: 50].
-    #[arg(long, value_name = "N", help_heading = "Outer loop")]
-    pub checkpoint_every: Option<u64>,
+    /// What an outer step is made of, and what happens between outer steps.
+    #[command(flatten)]
+    pub outer_loop: OuterLoopFlags,
     /// Score a meta-gradient on this many query texts [default: 20].
-    #[arg(long, value_name = "N", help_heading = "Adaptation")]
-    pub query: Option<usize>,
+    #[arg(id = "episode.query", long = "query", value_name = "N", help_heading = "Adaptation")]
+    pub query: (),
     /// How episodes are drawn and adapted to.
     #[command(flatten)]
-    pub episode: EpisodeArgs,
+    pub adaptation: AdaptationFlags,
     /// How the dataset is read and split.
     #[command(flatten)]
-    pub dataset: DatasetArgs,
+    pub dataset: DatasetFlags,
     /// Shared settings.
     #[command(flatten)]
     pub shared: SharedArgs,
+}
+
+/// The outer loop of `train`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Outer loop")]
+pub struct OuterLoopFlags {
+    /// Take this many outer steps [default: 500].
+    #[arg(id = "train.steps", long = "steps", value_name = "N")]
+    pub steps: (),
+    /// Average the meta-gradients of this many episodes in an outer step [default: 2].
+    #[arg(id = "train.meta_batch", long = "meta-batch", value_name = "N")]
+    pub meta_batch: (),
+    /// Take outer steps with this learning rate [default: 5e-5].
+    #[arg(id = "outer.lr", long = "outer-lr", value_name = "X")]
+    pub outer_lr: (),
+    /// Evaluate on the meta-dev domains every N outer steps; 0 for the end only [default: 50].
+    #[arg(id = "train.eval_every", long = "eval-every", value_name = "N")]
+    pub eval_every: (),
+    /// Write a checkpoint every N outer steps; 0 for only the best ones and the last [default: 50].
+    #[arg(id = "train.checkpoint_every", long = "checkpoint-every", value_name = "N")]
+    pub checkpoint_every: (),
 }
 
 /// Arguments of `finetune`.
@@ -115,7 +123,7 @@ pub struct FinetuneArgs {
     /// Adapt this model directory, or the best checkpoint of this run.
     #[arg(long, value_name = "DIR|RUN")]
     pub checkpoint: PathBuf,
-    /// Adapt to this domain.
+    /// Adapt to this domain, to all of its texts unless --support is given.
     #[arg(long, value_name = "NAME")]
     pub domain: String,
     /// Write the adapted model into this directory.
@@ -127,12 +135,12 @@ pub struct FinetuneArgs {
     /// Estimate the accuracy by cross-validation with this many folds; 0 for no estimate.
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub folds: usize,
-    /// How the domain's texts are adapted to; all of them unless --support is given.
+    /// How the domain's texts are adapted to.
     #[command(flatten)]
-    pub episode: EpisodeArgs,
+    pub adaptation: AdaptationFlags,
     /// Read labelled texts from this file.
-    #[arg(long, value_name = "FILE", help_heading = "Data")]
-    pub data: Option<String>,
+    #[arg(id = "data.path", long = "data", value_name = "FILE", help_heading = "Data")]
+    pub data: (),
     /// Shared settings.
     #[command(flatten)]
     pub shared: SharedArgs,
@@ -148,16 +156,17 @@ pub struct EvalArgs {
     #[arg(long, value_name = "NAME")]
     pub domain: Vec<String>,
     /// Draw this many support and query sets for each domain [default: 10].
-    #[arg(long, value_name = "N")]
-    pub episodes: Option<u64>,
+    #[arg(id = "evaluate.episodes", long = "episodes", value_name = "N")]
+    pub episodes: (),
     /// Score each draw on this many query texts [default: 20].
-    #[arg(long, value_name = "N")]
-    pub query: Option<usize>,
+    #[arg(id = "evaluate.query", long = "query", value_name = "N")]
+    pub query: (),
     /// Score each draw on the labelled texts of this file instead of a query set: on those of the
     /// draw's domain where the file has any of the evaluated domains, else on all.
     #[arg(long, value_name = "FILE")]
     pub test_data: Option<PathBuf>,
-    /// Score these model directories or runs, separated by commas, on the same draws.
+    /// Score these model directories or runs, separated by commas, on the same draws. Each adapts with
+    /// the settings that it was trained with, unless --config, --set or a flag says otherwise.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub baselines: Vec<PathBuf>,
     /// Print JSON instead of a table.
@@ -165,10 +174,10 @@ pub struct EvalArgs {
     pub json: bool,
     /// How support sets are drawn and adapted to.
     #[command(flatten)]
-    pub episode: EpisodeArgs,
+    pub adaptation: AdaptationFlags,
     /// How the dataset is read and split.
     #[command(flatten)]
-    pub dataset: DatasetArgs,
+    pub dataset: DatasetFlags,
     /// Shared settings.
     #[command(flatten)]
     pub shared: SharedArgs,
@@ -204,8 +213,15 @@ pub struct CompletionsArgs {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::any::TypeId;
+    use std::collections::BTreeSet;
+
     use clap::CommandFactory;
+    use toml::Value;
+
+    use super::*;
+    use crate::config::{Layer, PrecisionChoice, RunConfig};
+    use crate::meta::Algorithm;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -225,6 +241,86 @@ mod tests {
             command.get_subcommands().for_each(check);
         }
         check(&Cli::command());
+    }
+
+    /// A key that does not exist would make a flag without effect.
+    #[test]
+    fn every_flag_with_a_key_for_its_id_sets_that_key() {
+        fn check(command: &clap::Command, flags: &mut BTreeSet<String>) {
+            command.get_subcommands().for_each(|command| check(command, flags));
+            for argument in command.get_arguments() {
+                let id = argument.get_id().as_str();
+                let is_setting = argument.get_value_parser().type_id() == TypeId::of::<Value>();
+                assert!(is_setting || !id.contains('.'), "{}: {id} is no key", command.get_name());
+                if is_setting {
+                    flags.insert(id.to_owned());
+                }
+            }
+        }
+        let mut flags = BTreeSet::new();
+        check(&Cli::command(), &mut flags);
+        let entries = RunConfig::default().entries();
+        assert!(flags.iter().all(|flag| entries.contains_key(flag)), "{flags:?}");
+        assert_eq!(flags.len(), 25, "{flags:?}");
+    }
+
+    /// The configuration that `metabert` with these arguments has on top of `stored` settings.
+    fn config(arguments: &str, stored: &str) -> RunConfig {
+        let arguments = ["metabert"].into_iter().chain(arguments.split_whitespace());
+        let shared = match Cli::try_parse_from(arguments).unwrap().command {
+            Command::Train(args) => args.shared,
+            Command::Eval(args) => args.shared,
+            other => panic!("{other:?}"),
+        };
+        let stored = Layer { source_name: "stored".into(), table: stored.parse().unwrap() };
+        let layers: Vec<Layer> = [stored].into_iter().chain(shared.layers().unwrap()).collect();
+        RunConfig::from_layers(&layers).unwrap()
+    }
+
+    #[test]
+    fn flags_become_values_of_the_kind_that_their_keys_take() {
+        let config = config(
+            "train --run-dir r --algo reptile --precision bf16 --data 1 --inner-lr 1 --steps 7 \
+             --low-resource a,b --low-resource c --set train.steps=8 --set train.patience=3",
+            "",
+        );
+        assert_eq!(config.train.algo, Algorithm::Reptile);
+        assert_eq!(config.precision, PrecisionChoice::Bf16);
+        assert_eq!((config.data.path.as_str(), config.inner.lr), ("1", 1.0));
+        assert_eq!((config.train.steps, config.train.patience), (7, 3), "a flag wins over --set");
+        assert_eq!(config.data.low_resource, ["a", "b", "c"]);
+        assert_eq!(self::config("eval --checkpoint r --query 9", "").evaluate.query, 9);
+    }
+
+    #[test]
+    fn flags_return_what_would_overrule_them_to_its_default() {
+        let stored =
+            "[inner]\nsteps = 5\n[evaluate]\ninner_epochs = 40\n[data]\nlow_resource = [\"a\"]";
+        let epochs = config("eval --checkpoint r --inner-epochs 3", stored);
+        assert_eq!((epochs.inner.steps, epochs.evaluation_inner().epochs), (0, 3));
+        let steps = config("eval --checkpoint r --inner-steps 8", stored);
+        assert_eq!((steps.inner.steps, steps.evaluation_inner().steps), (8, 8));
+        let by_size = config("eval --checkpoint r --low-resource-max 9", stored);
+        assert!(by_size.data.low_resource.is_empty(), "{:?}", by_size.data.low_resource);
+        let both = config("eval --checkpoint r --low-resource-max 9 --low-resource b", stored);
+        assert_eq!(both.data.low_resource, ["b"]);
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_refused_by_flag() {
+        for (arguments, expected) in [
+            ("--steps many", "'--steps <N>': expected a whole number"),
+            ("--steps=-1", "'--steps <N>': expected a whole number"),
+            ("--inner-lr fast", "'--inner-lr <X>': expected a number"),
+            (
+                "--algo mamal",
+                "'--algo <NAME>'\n  [possible values: fomaml, reptile, transfer, none]",
+            ),
+        ] {
+            let arguments = format!("metabert train --run-dir r {arguments}");
+            let error = Cli::try_parse_from(arguments.split_whitespace()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{arguments}: {error}");
+        }
     }
 
     #[test]

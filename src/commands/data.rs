@@ -2,18 +2,18 @@
 
 use anyhow::{Context, Result};
 
-use super::{print_result, settings, texts};
+use super::output::{print_json, print_result};
+use super::session::Session;
+use super::texts;
 use crate::cli::{SplitArgs, StatsArgs, ValidateArgs};
 use crate::data::{Corpus, Side, Split, TextTokenizer, check_sizes, render_table, write_sides};
-use crate::run::console::Console;
-use crate::run::directory::ensure_free;
+use crate::run::output::ensure_free;
 
 /// Runs `data stats`.
 pub fn stats(args: &StatsArgs) -> Result<()> {
-    let Some(config) = settings::configure(&args.shared, None, args.flags())? else {
+    let Some(Session { config, console }) = Session::begin(&args.shared, None)? else {
         return Ok(());
     };
-    let console = Console::new(args.shared.quiet, args.shared.verbose);
     let dataset = texts::read(&config, None)?;
     // Statistics are also for files that no split fits yet.
     let split = Split::new(&dataset, &config.data, config.seed);
@@ -28,16 +28,16 @@ pub fn stats(args: &StatsArgs) -> Result<()> {
     };
     let stats = crate::data::stats(&dataset, corpus.as_ref(), split.as_ref().ok());
     match args.json {
-        true => print_result(&format!("{}\n", serde_json::to_string_pretty(&stats)?)),
+        true => print_json(&stats),
         false => print_result(&render_table(&stats)),
     }
 }
 
 /// Runs `data validate`.
 pub fn validate(args: &ValidateArgs) -> Result<()> {
-    let shared = &args.shared;
-    let Some(mut config) = settings::configure(shared, None, args.flags())? else { return Ok(()) };
-    let console = Console::new(shared.quiet, shared.verbose);
+    let Some(Session { mut config, console }) = Session::begin(&args.shared, None)? else {
+        return Ok(());
+    };
     let (dataset, split) = texts::read_split(&mut config, None, &console)?;
     let num_domains = |side| split.domains(side).len();
     let domains = Side::ALL.map(|side| split.domains(side)).concat();
@@ -55,9 +55,9 @@ pub fn validate(args: &ValidateArgs) -> Result<()> {
 
 /// Runs `data split`. Repeated texts stay: what is written is the dataset, side by side.
 pub fn split(args: &SplitArgs) -> Result<()> {
-    let shared = &args.shared;
-    let Some(config) = settings::configure(shared, None, args.flags())? else { return Ok(()) };
-    let console = Console::new(shared.quiet, shared.verbose);
+    let Some(Session { config, console }) = Session::begin(&args.shared, None)? else {
+        return Ok(());
+    };
     ensure_free(&args.out, args.force)?;
     let dataset = texts::read(&config, None)?;
     let split = Split::new(&dataset, &config.data, config.seed)?;

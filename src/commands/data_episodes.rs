@@ -6,13 +6,16 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::flags::name_of;
+use super::checkpoint::ensure_unaltered;
 use super::loading::OpenedModel;
-use super::{end_of_stdout, settings, texts};
+use super::output::end_of_stdout;
+use super::session::Session;
+use super::texts;
+use crate::checks::Invalid;
 use crate::cli::EpisodesArgs;
-use crate::config::{ConfigError, RunConfig};
+use crate::config::RunConfig;
 use crate::data::{Dataset, Episode, ExampleId, Side, check_sizes};
-use crate::run::console::Console;
+use crate::meta::Tasks;
 
 /// One line of output.
 #[derive(Serialize)]
@@ -26,15 +29,14 @@ struct ListedEpisode<'a> {
 
 /// Runs the command.
 pub fn run(args: &EpisodesArgs) -> Result<()> {
-    let shared = &args.shared;
-    let Some(mut config) = settings::configure(shared, None, args.flags())? else { return Ok(()) };
+    let Some(Session { mut config, console }) = Session::begin(&args.shared, None)? else {
+        return Ok(());
+    };
     let algo = config.train.algo;
-    if !algo.is_episodic() {
-        let found = name_of(&algo);
-        let reason = format!("train.algo: {found} has no episodes; choose fomaml or reptile");
-        return Err(ConfigError::Invalid(reason).into());
+    if !config.recipe().trains_on(Tasks::Episodes) {
+        let reason = format!("train.algo: {algo} has no episodes; choose fomaml or reptile");
+        return Err(Invalid(reason).into());
     }
-    let console = Console::new(shared.quiet, shared.verbose);
     let labels = labels_of_model(&config)?;
     let (dataset, split) = texts::read_split(&mut config, labels.as_deref(), &console)?;
     let (support, query) = (config.episode.support, config.episode.query);
@@ -52,7 +54,7 @@ fn labels_of_model(config: &RunConfig) -> Result<Option<Vec<String>>> {
     if path.is_empty() {
         return Ok(None);
     }
-    settings::ensure_unaltered(Path::new(path))?;
+    ensure_unaltered(Path::new(path))?;
     Ok(OpenedModel::open(Path::new(path))?.labels(config)?)
 }
 

@@ -5,9 +5,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tch::Device;
 
+use super::error::InputError;
 use super::message::printable;
-use super::{InputError, settings};
-use crate::config::{ConfigError, RunConfig};
+use crate::checks::{self, Invalid};
+use crate::config::{PrecisionChoice, RunConfig};
 use crate::data::TextTokenizer;
 use crate::model::pretrained::Weights;
 use crate::model::{Classifier, ModelDirectory, Precision};
@@ -63,14 +64,14 @@ impl OpenedModel {
 
     /// The labels that the model commits to: those of its head, under the names of `data.labels`
     /// where these are set; `None` for an encoder without a head.
-    pub fn labels(&self, config: &RunConfig) -> Result<Option<Vec<String>>, ConfigError> {
+    pub fn labels(&self, config: &RunConfig) -> Result<Option<Vec<String>>, Invalid> {
         let Some(num_labels) = self.weights.num_head_labels() else { return Ok(None) };
         let named = &config.data.labels;
         if named.is_empty() {
             return Ok(Some(self.directory.labels_or_placeholders(num_labels)));
         }
         if named.len() != num_labels {
-            return Err(ConfigError::Invalid(format!(
+            return Err(Invalid(format!(
                 "data.labels: expected {num_labels} labels, those of the head of {}, found {}",
                 self.directory.path().display(),
                 named.len()
@@ -90,15 +91,11 @@ impl OpenedModel {
     ) -> Result<LoadedModel> {
         let Self { directory, weights, tokenizer } = self;
         let path = directory.path().display();
-        let precision = settings::precision(config, device);
+        let precision = precision(config, device);
         let positions = directory.config().max_position_embeddings;
-        if config.data.max_length as i64 > positions {
-            return Err(ConfigError::Invalid(format!(
-                "data.max_length: expected at most {positions}, the positions of {path}, found {}",
-                config.data.max_length
-            ))
-            .into());
-        }
+        let (max_length, most) =
+            (config.data.max_length, format!("at most {positions}, the positions of {path}"));
+        checks::require(max_length as i64 <= positions, "data.max_length", &most, max_length)?;
         let classifier = Classifier::new(directory.config(), labels.len(), precision);
         let (params, report) = weights.load(&classifier, config.seed)?;
         let num_parameters = classifier.layout().num_parameters();
@@ -115,5 +112,14 @@ impl OpenedModel {
         }
         let params = params.to_device(device).context("cannot move the model to its device")?;
         Ok(LoadedModel { classifier, params, labels: labels.to_vec(), tokenizer, directory })
+    }
+}
+
+/// The precision of the matrix products on `device`.
+pub fn precision(config: &RunConfig, device: Device) -> Precision {
+    match config.precision {
+        PrecisionChoice::Auto => Precision::fastest(device),
+        PrecisionChoice::Fp32 => Precision::Fp32,
+        PrecisionChoice::Bf16 => Precision::Bf16,
     }
 }

@@ -1,15 +1,15 @@
-//! What an error says on a terminal: its chain of causes on one line, in printable lines of a bounded length.
+//! An error as a terminal shows it: its chain of causes, in printable lines of a bounded length.
 //!
-//! Files are quoted in many places, some of them in other crates: what they hold is made harmless here, once.
+//! Messages quote files in many places, some of them in other crates: quoted text is made harmless here, once.
 
 use anyhow::Error;
 
-/// The longest line; beyond it stands what a file holds, not what is wrong with it.
+/// The longest line: only text from a file is longer.
 const MAX_LINE_CHARS: usize = 4_000;
-/// Lists of problems end after twenty: only what a file holds has more lines.
+/// Lists of problems end after twenty: only text from a file has more lines.
 const MAX_LINES: usize = 60;
 
-/// What to do where the memory is too small. Each worker holds a minibatch of texts at a time, or a whole query set, however
+/// The advice where the memory is too small. Each worker holds a minibatch of texts at a time, or a whole query set, however
 /// many episodes a meta-batch has.
 const MEMORY_ADVICE: &str = "there is too little memory: lower --max-length; in training and adapting also --workers, \
     --inner-batch or --query; or take a smaller model, or another --device";
@@ -34,17 +34,17 @@ pub fn describe(error: &Error) -> String {
 /// Whether libtorch says that it could not get memory: it has a type of error for it, but only the words arrive here.
 fn is_out_of_memory(text: &str) -> bool {
     // Of its allocator on a GPU; of CUDA itself; of a library on top, which gets memory of its own; of the CPU.
-    let told = [
+    let reports = [
         "CUDA out of memory",
         "CUDA error: out of memory",
         "_STATUS_ALLOC_FAILED",
         "DefaultCPUAllocator: ",
     ];
-    told.iter().any(|words| text.contains(words))
+    reports.iter().any(|words| text.contains(words))
 }
 
 /// A text with long lines cut, and with control characters escaped: some of them steer a terminal.
-pub(super) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let mut lines = text.split('\n');
     let mut printed: Vec<String> = lines.by_ref().take(MAX_LINES).map(printable_line).collect();
     if lines.next().is_some() {
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn out_of_memory_is_told_with_what_to_lower() {
+    fn out_of_memory_comes_with_advice() {
         let on_gpu = "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 139.80 GiB of \
             which 12.25 GiB is free. Including non-PyTorch memory, this process has 127.54 GiB memory in use. Of the \
             allocated memory 126.31 GiB is allocated by PyTorch, and 608.72 MiB is reserved by PyTorch but \
@@ -95,23 +95,23 @@ mod tests {
             call first):\nframe #0: c10::Error::Error(...) + 0x9d (0x7f libc10.so)";
         let error = Error::new(tch::TchError::Torch(format!("{on_gpu}{trace}")));
         let message = describe(&error.context("outer step 3, episode 5"));
-        let told =
+        let expected =
             format!("outer step 3, episode 5: Internal torch error: {on_gpu}; {MEMORY_ADVICE}");
-        assert_eq!(message, told);
-        for told in [
+        assert_eq!(message, expected);
+        for report in [
             "CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation' in the documentation of CUDA",
             "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
             "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to \
              allocate 4294967296 bytes. Error code 12 (Cannot allocate memory)",
         ] {
-            let message = describe(&anyhow!("Internal torch error: {told}").context("predict"));
+            let message = describe(&anyhow!("Internal torch error: {report}").context("predict"));
             assert!(message.ends_with(&format!("; {MEMORY_ADVICE}")), "{message}");
         }
         assert_eq!(describe(&anyhow!("CUDA error: unknown error")), "CUDA error: unknown error");
     }
 
     #[test]
-    fn what_a_file_holds_cannot_steer_the_terminal_or_fill_it() {
+    fn text_from_a_file_cannot_steer_the_terminal_or_fill_it() {
         let error = anyhow!("unknown variant `\u{1b}[31m\r`, expected\n\tadam");
         assert_eq!(describe(&error), "unknown variant `\\u{1b}[31m\\r`, expected\n\tadam");
         let error = anyhow!("a.toml: line 1\n{}\nno `=`", "\u{e9}".repeat(1_000_000));

@@ -5,26 +5,27 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
+use super::checkpoint;
+use super::error::InputError;
 use super::message::printable;
-use super::{InputError, print_result, settings};
+use super::output::{ensure_model_fits, print_json, print_result};
 use crate::cli::{InfoArgs, InitArgs};
 use crate::data::TextTokenizer;
-use crate::files::atomic::{ensure_writable, write_directory};
+use crate::files::atomic::write_directory;
 use crate::files::limited;
 use crate::model::{BertConfig, Classifier, ModelDirectory, Precision, pretrained};
 use crate::params::init as draw;
-use crate::run::directory::{ensure_free, ensure_replaceable_model};
 
 /// Runs `model info`.
 pub fn info(args: &InfoArgs) -> Result<()> {
-    let path = settings::resolve_checkpoint(&args.model)?;
+    let path = checkpoint::resolve(&args.model)?;
     let directory = ModelDirectory::open(&path)?;
     let weights = directory.read_weights()?;
     let config = directory.config();
     let num_labels = weights.num_head_labels();
     let classifier = Classifier::new(config, num_labels.unwrap_or(2), Precision::Fp32);
     let (params, report) = weights.load(&classifier, 0)?;
-    // Behind loading, which refuses a head of more labels than it has weights for.
+    // After loading, which refuses a head of more labels than it has weights for.
     let labels = num_labels.map(|count| directory.labels_or_placeholders(count));
     let is_loaded = |name: &str| !report.initialised.iter().any(|absent| absent == name);
     let num_parameters: usize =
@@ -40,7 +41,7 @@ pub fn info(args: &InfoArgs) -> Result<()> {
             "unexpected": report.unexpected,
             "tokenizer_wordpieces": tokenizer.as_ref().ok().map(TextTokenizer::vocab_size),
         });
-        return print_result(&format!("{}\n", serde_json::to_string_pretty(&report)?));
+        return print_json(&report);
     }
     let list = |names: &[String]| match names {
         [] => "nothing".to_owned(),
@@ -82,11 +83,8 @@ pub fn info(args: &InfoArgs) -> Result<()> {
 
 /// Runs `model init`.
 pub fn init(args: &InitArgs) -> Result<()> {
-    ensure_free(&args.out, args.force)?;
-    ensure_writable(&args.out)
-        .map_err(|error| InputError(format!("{}: {error}", args.out.display())))?;
     let inputs: Vec<&Path> = args.tokenizer.iter().map(PathBuf::as_path).collect();
-    ensure_replaceable_model(&args.out, &inputs).map_err(InputError)?;
+    ensure_model_fits(&args.out, args.force, &inputs)?;
     let mut config_json = architecture(&args.config)?;
     let tokenizer = args.tokenizer.as_deref().map(TextTokenizer::open).transpose()?;
     if let Some(tokenizer) = &tokenizer {
@@ -136,30 +134,14 @@ fn ensure_fits_memory(num_parameters: i64, config: &str) -> Result<()> {
 
 /// The `config.json` that `--config` means: of a named size, or of a file.
 fn architecture(name: &str) -> Result<Map<String, Value>> {
-    // Turc et al. 2019, "Well-Read Students Learn Better", table 1: layers and hidden size; heads
-    // are hidden / 64 and the feed-forward block is four times as wide.
-    let sized = |layers: i64, hidden: i64| BertConfig {
-        num_hidden_layers: layers,
-        hidden_size: hidden,
-        num_attention_heads: hidden / 64,
-        intermediate_size: 4 * hidden,
-        ..BertConfig::default()
-    };
-    let config = match name {
-        "bert-base" => sized(12, 768),
-        "bert-mini" => sized(4, 256),
-        "bert-tiny" => sized(2, 128),
-        _ => {
-            let read = limited::read(Path::new(name), pretrained::MAX_CONFIG_MIB).map_err(|error| {
-                InputError(format!(
-                    "--config {name}: expected bert-base, bert-mini, bert-tiny or a config.json: \
-                     {error}"
-                ))
-            })?;
-            return serde_json::from_slice(&read).map_err(|error| {
-                InputError(format!("{name}: expected a JSON object: {error}")).into()
-            });
-        }
+    let Some(config) = BertConfig::named(name) else {
+        let read = limited::read(Path::new(name), pretrained::MAX_CONFIG_MIB).map_err(|error| {
+            let expected = "expected bert-base, bert-mini, bert-tiny or a config.json";
+            InputError(format!("--config {name}: {expected}: {error}"))
+        })?;
+        return serde_json::from_slice(&read).map_err(|error| {
+            InputError(format!("{name}: expected a JSON object: {error}")).into()
+        });
     };
     match serde_json::to_value(config) {
         Ok(Value::Object(config)) => Ok(config),
@@ -176,7 +158,7 @@ mod tests {
     fn a_model_larger_than_the_memory_is_refused() {
         assert!(ensure_fits_memory(1_000, "a.json").is_ok());
         let error = ensure_fits_memory(1 << 50, "a.json").unwrap_err().to_string();
-        let told = "a.json: expected a model that fits into memory, found 1125899906842624 ";
-        assert!(error.starts_with(told), "{error}");
+        let expected = "a.json: expected a model that fits into memory, found 1125899906842624 ";
+        assert!(error.starts_with(expected), "{error}");
     }
 }

@@ -1,66 +1,55 @@
 //! `metabert predict`.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::error::InputError;
 use super::loading::{LoadedModel, OpenedModel};
-use super::predict_input::Source;
-use super::{InputError, settings};
+use super::session::Session;
 use crate::cli::PredictArgs;
+use crate::data::unlabelled::Source;
 use crate::eval::predict::{argmax, logits, probabilities};
 use crate::files::atomic::AtomicFile;
 use crate::machine::Workers;
 use crate::model::PretrainedError;
 use crate::run::OutputExists;
-use crate::run::console::Console;
-
-/// One line of output.
-#[derive(Serialize)]
-struct Prediction<'a> {
-    text: &'a str,
-    label: &'a str,
-    score: f64,
-    scores: Map<String, Value>,
-}
 
 /// Runs the command.
 pub fn run(args: &PredictArgs) -> Result<()> {
-    let checkpoint = settings::resolve_checkpoint(&args.checkpoint)?;
-    let stored = settings::stored_settings(&checkpoint)?;
-    let Some(mut config) = settings::configure(&args.shared, stored, args.flags())? else {
+    let Some((mut session, checkpoint)) = Session::of_checkpoint(&args.shared, &args.checkpoint)?
+    else {
         return Ok(());
     };
-    let console = Console::new(args.shared.quiet, args.shared.verbose);
     let opened = OpenedModel::open(&checkpoint)?;
     let positions = opened.directory().config().max_position_embeddings as usize;
-    config.data.max_length = config.data.max_length.min(positions);
-    let labels = opened.labels(&config)?.ok_or_else(|| PretrainedError::Malformed {
+    let max_length = session.config.data.max_length.min(positions);
+    session.config.data.max_length = max_length;
+    let labels = opened.labels(&session.config)?.ok_or_else(|| PretrainedError::Malformed {
         path: checkpoint.join("model.safetensors"),
         reason: "the model has no classification head; adapt it with `metabert finetune` first"
             .into(),
     })?;
     let source = Source::open(&args.input)?;
-    let file = is_file(&args.output).then(|| output_file(args)).transpose()?;
-    let device = settings::select_device(&config, &console)?;
-    let model = opened.load(&labels, &config, device, &console)?;
-    let max_length = config.data.max_length;
-    let workers = settings::workers(&config, device, model.classifier.layout().num_parameters());
+    let file = (args.output != Path::new("-")).then(|| output_file(args)).transpose()?;
+    let device = session.select_device()?;
+    let model = session.load(opened, &labels, device)?;
+    let labeller = Labeller { workers: session.workers(&model), max_length, model };
     let truncated = match file {
-        None => label_all(source, &model, (max_length, workers), io::stdout().lock())?,
+        None => labeller.label_all(source, io::stdout().lock())?,
         Some(mut file) => {
             // The file appears when it is complete; a run that fails leaves nothing.
-            let truncated = label_all(source, &model, (max_length, workers), &mut file)?;
+            let truncated = labeller.label_all(source, &mut file)?;
             file.commit()
                 .with_context(|| format!("{}: cannot be written", args.output.display()))?;
             truncated
         }
     };
     if truncated > 0 {
-        console.line(&format!("truncated {truncated} texts to {max_length} wordpieces"));
+        session.console.line(&format!("truncated {truncated} texts to {max_length} wordpieces"));
     }
     Ok(())
 }
@@ -79,59 +68,68 @@ fn output_file(args: &PredictArgs) -> Result<AtomicFile> {
     file.map_err(|error| InputError(format!("{}: {error}", path.display())).into())
 }
 
-fn is_file(argument: &Path) -> bool {
-    argument != Path::new("-")
+/// A model that labels texts.
+struct Labeller {
+    model: LoadedModel,
+    max_length: usize,
+    workers: Workers,
 }
 
-/// Labels window by window, in input order; returns how many texts were truncated. A reader of the
-/// output that has had enough ends the work without an error.
-fn label_all(
-    mut source: Source,
-    model: &LoadedModel,
-    (max_length, workers): (usize, Workers),
-    output: impl Write,
-) -> Result<usize> {
-    let mut output = BufWriter::new(output);
-    let mut truncated = 0;
-    loop {
-        let texts = source.window()?;
-        if texts.is_empty() {
-            return Ok(truncated);
-        }
-        let encodings = model.tokenizer.encode_batch(&texts, max_length)?;
-        truncated += encodings.iter().filter(|e| e.full_length > e.ids.len()).count();
-        let ids: Vec<&[u32]> = encodings.iter().map(|encoding| encoding.ids.as_slice()).collect();
-        let rows = logits(&model.classifier, &model.params, &ids, workers)
-            .with_context(|| format!("{}: cannot label its texts", source.name()))?;
-        if rows.iter().flatten().any(|logit| !logit.is_finite()) {
-            let path = model.directory.path().display();
-            return Err(InputError(format!("{path}: the model's logits are not finite")).into());
-        }
-        for (text, row) in texts.iter().zip(&rows) {
-            let written = write_line(&mut output, text, row, &model.labels);
-            match written {
+impl Labeller {
+    /// Labels window by window, in input order; returns how many texts were truncated. A reader of the
+    /// output that wants no more ends the work without an error.
+    fn label_all(&self, mut source: Source, mut output: impl Write) -> Result<usize> {
+        let mut truncated = 0;
+        loop {
+            let texts = source.window()?;
+            if texts.is_empty() {
+                return Ok(truncated);
+            }
+            let encodings = self.model.tokenizer.encode_batch(&texts, self.max_length)?;
+            truncated += encodings.iter().filter(|e| e.full_length > e.ids.len()).count();
+            let ids: Vec<&[u32]> = encodings.iter().map(|it| it.ids.as_slice()).collect();
+            let lines = self
+                .lines(&texts, &ids)
+                .with_context(|| format!("{}: cannot label its texts", source.name()))?;
+            match output.write_all(&lines).and_then(|()| output.flush()) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(truncated),
                 other => other.context("cannot write the predictions")?,
             }
         }
-        match output.flush() {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(truncated),
-            other => other.context("cannot write the predictions")?,
+    }
+
+    /// The lines of output for some texts.
+    fn lines(&self, texts: &[String], ids: &[&[u32]]) -> Result<Vec<u8>> {
+        let LoadedModel { classifier, params, labels, directory, .. } = &self.model;
+        let rows = logits(classifier, params, ids, self.workers)?;
+        if rows.iter().flatten().any(|logit| !logit.is_finite()) {
+            let path = directory.path().display();
+            return Err(InputError(format!("{path}: the model's logits are not finite")).into());
         }
+        let mut lines = Vec::new();
+        for (text, row) in texts.iter().zip(&rows) {
+            serde_json::to_writer(&mut lines, &Prediction::of(text, row, labels))?;
+            lines.push(b'\n');
+        }
+        Ok(lines)
     }
 }
 
-fn write_line(
-    output: &mut impl Write,
-    text: &str,
-    logits: &[f32],
-    labels: &[String],
-) -> io::Result<()> {
-    let probabilities = probabilities(logits);
-    let best = argmax(logits) as usize;
-    let scores =
-        labels.iter().cloned().zip(probabilities.iter().map(|&p| Value::from(p))).collect();
-    let line = Prediction { text, label: &labels[best], score: probabilities[best], scores };
-    serde_json::to_writer(&mut *output, &line)?;
-    output.write_all(b"\n")
+/// One line of output.
+#[derive(Serialize)]
+struct Prediction<'a> {
+    text: &'a str,
+    label: &'a str,
+    score: f64,
+    scores: Map<String, Value>,
+}
+
+impl<'a> Prediction<'a> {
+    fn of(text: &'a str, logits: &[f32], labels: &'a [String]) -> Self {
+        let probabilities = probabilities(logits);
+        let best = argmax(logits) as usize;
+        let scores = labels.iter().cloned().zip(probabilities.iter().map(|&p| p.into()));
+        let scores = scores.collect();
+        Self { text, label: &labels[best], score: probabilities[best], scores }
+    }
 }

@@ -3,7 +3,8 @@
 use anyhow::Result;
 
 use super::loading::LoadedModel;
-use crate::config::{ConfigError, RunConfig};
+use crate::checks::Invalid;
+use crate::config::RunConfig;
 use crate::data::{
     self, Corpus, DataError, Dataset, DomainId, EpisodeSampler, Settled, Side, Split,
     keep_sides_apart, settle, settle_domains,
@@ -13,7 +14,7 @@ use crate::run::console::Console;
 /// Reads `data.path`, with the labels given or, where there are none, those of `data.labels`.
 pub fn read(config: &RunConfig, labels: Option<&[String]>) -> Result<Dataset> {
     if config.data.path.is_empty() {
-        return Err(ConfigError::Invalid(
+        return Err(Invalid(
             "data.path: expected the labelled file, found nothing; pass --data FILE".into(),
         )
         .into());

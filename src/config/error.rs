@@ -1,16 +1,16 @@
-//! What is wrong with a configuration.
+//! What is wrong with a source of settings.
 
 use thiserror::Error;
 
-/// What is wrong with a configuration.
+/// What is wrong with a source of settings: a file, `--set`, or a flag.
 #[derive(Debug, Error)]
 pub enum ConfigError {
-    /// A file can't be read.
+    /// A file that can't be read.
     #[error("{source_name}: {reason}")]
     Unreadable {
         /// The file.
         source_name: String,
-        /// The system's words.
+        /// The system's reason.
         reason: String,
     },
     /// Not TOML, or a value of the wrong type.
@@ -28,10 +28,7 @@ pub enum ConfigError {
         source_name: String,
         /// The key.
         key: String,
-        /// The known key with the smallest edit distance.
+        /// The known key that was most likely meant.
         nearest: String,
     },
-    /// Values that are impossible, alone or together.
-    #[error("{0}")]
-    Invalid(String),
 }

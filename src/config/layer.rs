@@ -1,29 +1,26 @@
-//! One source of configuration, and how sources are laid over each other.
+//! One source of settings. Does not know which keys exist.
 
 use std::io;
 use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::{ConfigError, RunConfig};
+use super::error::ConfigError;
 use crate::files::limited;
-
-/// The names of the presets.
-pub const PRESETS: [&str; 2] = ["reference-fomaml", "reference-reptile"];
 
 /// The largest file.
 const MAX_FILE_MIB: u64 = 16;
-/// How much of an assignment names it in messages.
+/// How much of an assignment appears in messages.
 const MAX_NAME_CHARS: usize = 200;
-/// As deep as a key in a file may be; dropping far deeper tables would overflow the stack.
+/// The deepest key, as in a file: dropping far deeper tables would overflow the stack.
 const MAX_KEY_PARTS: usize = 80;
 
-/// One source of configuration: a name for error messages, and the keys it sets.
+/// One source of settings: a name for error messages, and the keys that it sets.
 #[derive(Clone, Debug)]
 pub struct Layer {
-    /// Named in error messages.
+    /// Its name in error messages.
     pub source_name: String,
-    /// The keys it sets.
+    /// The keys that it sets.
     pub table: Table,
 }
 
@@ -47,10 +44,10 @@ impl Layer {
         Ok(Self { source_name, table })
     }
 
-    /// The layer of one `--set key=value`; the value is TOML, or else a string.
+    /// The layer of one `--set key=value`; a value that is not TOML is a string.
     ///
     /// # Errors
-    /// No `=`, or a key that is empty or nested too deep.
+    /// No `=`, or a key that is empty or too deep.
     pub fn from_assignment(assignment: &str) -> Result<Self, ConfigError> {
         let source_name = match assignment.char_indices().nth(MAX_NAME_CHARS) {
             Some((end, _)) => format!("--set {}...", &assignment[..end]),
@@ -77,64 +74,9 @@ impl Layer {
         Ok(Self { source_name, table: nested(key.trim(), value) })
     }
 
-    /// The layer of a named flag.
-    pub fn from_flag(flag: &str, key: &str, value: impl Into<Value>) -> Self {
-        Self { source_name: format!("--{flag}"), table: nested(key, value.into()) }
-    }
-
-    /// The layer of a preset that another layer names.
-    ///
-    /// # Errors
-    /// An unknown name.
-    pub fn from_preset(name: &str, named_by: &str) -> Result<Self, ConfigError> {
-        let algo = match name {
-            "reference-fomaml" => "fomaml",
-            "reference-reptile" => "reptile",
-            _ => {
-                return Err(ConfigError::Malformed {
-                    source_name: named_by.to_owned(),
-                    reason: format!(
-                        "preset: expected one of {}, found \"{name}\"",
-                        PRESETS.join(", ")
-                    ),
-                });
-            }
-        };
-        // The settings of the reference implementation (mailong25/meta-learning-bert): its "inner
-        // update steps" are epochs, its outer optimizer is Adam for both algorithms, and the query
-        // loss is computed with dropout still on.
-        let text = format!(
-            r#"
-            preset = "{name}"
-            [data]
-            max_length = 256
-            [episode]
-            support = 80
-            query = 20
-            domain_law = "size"
-            example_law = "uniform"
-            [inner]
-            optimizer = "adam"
-            lr = 5e-5
-            epochs = 10
-            steps = 0
-            batch = 12
-            query_dropout = true
-            [train]
-            algo = "{algo}"
-            steps = 1250
-            meta_batch = 2
-            [outer]
-            optimizer = "adam"
-            lr = 5e-5
-            schedule = "constant"
-            clip_norm = 0.0
-            [evaluate]
-            inner_epochs = 40
-            "#
-        );
-        let table = text.parse().expect("presets are valid TOML");
-        Ok(Self { source_name: format!("preset {name}"), table })
+    /// The layer of one key, set by `source_name`.
+    pub fn of_key(source_name: &str, key: &str, value: Value) -> Self {
+        Self { source_name: source_name.to_owned(), table: nested(key, value) }
     }
 }
 
@@ -145,67 +87,13 @@ fn nested(key: &str, value: Value) -> Table {
     parts.fold(innermost, |table, part| Table::from_iter([(part.to_owned(), Value::Table(table))]))
 }
 
-/// Lays `overlay` over `target`; `known` holds every key there is.
-pub(super) fn merge(
-    target: &mut Table,
-    overlay: &Table,
-    known: &Table,
-    prefix: &str,
-    source_name: &str,
-) -> Result<(), ConfigError> {
-    for (key, value) in overlay {
-        let path = format!("{prefix}{key}");
-        match (known.get(key), value) {
-            (Some(Value::Table(known)), Value::Table(overlay)) => {
-                let Some(Value::Table(target)) = target.get_mut(key) else {
-                    unreachable!("the merged table has every section of the defaults")
-                };
-                merge(target, overlay, known, &format!("{path}."), source_name)?;
-            }
-            (Some(Value::Table(_)), _) => {
-                return Err(ConfigError::Malformed {
-                    source_name: source_name.to_owned(),
-                    reason: format!("expected `{path}` to be a section, found {value}"),
-                });
-            }
-            (Some(Value::Float(_)), Value::Integer(integer)) => {
-                target.insert(key.clone(), Value::Float(*integer as f64));
-            }
-            (Some(_), value) => {
-                target.insert(key.clone(), value.clone());
-            }
-            (None, _) => {
-                return Err(ConfigError::UnknownKey {
-                    source_name: source_name.to_owned(),
-                    nearest: nearest_key(&path),
-                    key: path,
-                });
-            }
-        }
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn nearest_key(unknown: &str) -> String {
-    let defaults = Table::try_from(RunConfig::default()).expect("defaults serialise");
-    let mut keys = Vec::new();
-    collect_keys(&defaults, "", &mut keys);
-    // A key in the wrong section, or in none, is nearer to its namesake than spelling tells.
-    let last = |key: &str| key.rsplit('.').next().unwrap_or(key).to_owned();
-    keys.into_iter()
-        .min_by_key(|key| {
-            let whole = strsim::osa_distance(unknown, key);
-            2 * strsim::osa_distance(&last(unknown), &last(key)) + whole
-        })
-        .expect("there are keys")
-}
-
-fn collect_keys(table: &Table, prefix: &str, keys: &mut Vec<String>) {
-    for (key, value) in table {
-        let path = format!("{prefix}{key}");
-        if let Value::Table(section) = value {
-            collect_keys(section, &format!("{path}."), keys);
-        }
-        keys.push(path);
+    #[test]
+    fn a_key_of_too_many_parts_is_refused() {
+        let error = Layer::from_assignment(&format!("{}b=1", "a.".repeat(60_000))).unwrap_err();
+        assert!(error.to_string().ends_with("such as inner.lr, found one of 60001 parts"));
     }
 }

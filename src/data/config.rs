@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::checks::{self, Invalid};
+
 /// What to read and how to split it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -39,6 +41,17 @@ impl Default for DataConfig {
             cross_side_duplicates: CrossSideDuplicates::default(),
             single_label_domains: SingleLabelDomains::default(),
         }
+    }
+}
+
+impl DataConfig {
+    /// Checks the values, each by itself.
+    ///
+    /// # Errors
+    /// The first impossible value, by its key.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        // `[CLS]`, a wordpiece and `[SEP]`.
+        checks::within("data.max_length", self.max_length as u64, 3..=u64::MAX)
     }
 }
 

@@ -9,6 +9,7 @@
 //! tokens       ids intake
 //! episodes     ids intake
 //! stats        ids intake split tokens
+//! unlabelled   intake
 //! ```
 
 mod config;
@@ -18,6 +19,7 @@ mod intake;
 mod split;
 mod stats;
 mod tokens;
+pub mod unlabelled;
 
 pub use config::{CrossSideDuplicates, DataConfig, SingleLabelDomains};
 pub use episodes::{

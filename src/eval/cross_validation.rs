@@ -19,7 +19,7 @@ pub struct CrossValidation {
 }
 
 /// Adapts `start` to all but one fold and scores on the one left out, for each of `num_folds`
-/// stratified folds of `pool`. `on_fold` is called behind each with its scores.
+/// stratified folds of `pool`. `on_fold` is called after each with its scores.
 ///
 /// # Errors
 /// Any error of libtorch.
@@ -37,7 +37,7 @@ pub fn cross_validate(
         let what = format!("domain {}, fold {fold}", pool.name);
         let adapted = evaluator.adapt(start, train, &stream, fold as u64);
         let adapted = adapted.with_context(|| what.clone())?;
-        evaluator.score(&adapted.fast_weights, evaluator.builder.corpus, test, &what)
+        evaluator.score(&adapted, evaluator.builder.corpus, test, &what)
     };
     let mut scores: Vec<Scores> = Vec::new();
     evaluator.in_parallel(start, folds.len(), work, |_, found| {
@@ -65,5 +65,5 @@ pub fn adapt(
 ) -> Result<ParamSet> {
     let stream = format!("adaptation for keeps/{domain}");
     let adapted = evaluator.adapt(start, support, &stream, 0);
-    Ok(adapted.with_context(|| format!("adapting to {domain}"))?.fast_weights)
+    adapted.with_context(|| format!("adapting to {domain}"))
 }

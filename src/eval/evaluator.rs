@@ -2,24 +2,21 @@
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use tch::TchError;
 use thiserror::Error;
 
 use super::metrics::{Estimate, Scores};
 use super::predict;
 use crate::data::{Corpus, DomainId, EpisodeSampler, ExampleId};
 use crate::machine::workers::Workers;
-use crate::meta::{Adapted, InnerLoop};
 use crate::params::ParamSet;
 use crate::seed;
 use crate::tasks::TaskBuilder;
-use crate::tasks::TextLearner;
 
 /// Adapts and scores. A draw depends on the run seed, the domain's name and the draw's number
 /// only: two checkpoints evaluated with one seed see the same texts in the same order.
 pub struct Evaluator<'a> {
-    /// The model.
-    pub learner: &'a TextLearner<'a>,
-    /// Cuts support sets into batches; its inner settings are those of the evaluation.
+    /// Adapts to support sets.
     pub builder: TaskBuilder<'a>,
     /// Seed of the run.
     pub run_seed: u64,
@@ -27,7 +24,7 @@ pub struct Evaluator<'a> {
     pub workers: Workers,
 }
 
-/// An adaptation that went wrong: its scores would mean nothing.
+/// An adaptation whose logits are not finite: its scores would mean nothing.
 #[derive(Debug, Error)]
 #[error("{adaptation}: the adapted model's logits are not finite; lower inner.lr")]
 pub struct Diverged {
@@ -140,22 +137,12 @@ impl Evaluator<'_> {
         support: &[ExampleId],
         stream: &str,
         index: u64,
-    ) -> Result<Adapted> {
-        let stream_seed = seed::derive(self.run_seed, stream, index);
-        let inner_loop = InnerLoop::new(self.builder.inner);
-        let adapt = |start, tokens| -> Result<Adapted> {
-            let batches = self.builder.support(support, tokens, stream_seed)?;
-            Ok(inner_loop.adapt(self.learner, start, &batches, stream_seed)?)
-        };
-        let Some(tokens) = self.builder.tokens(support) else { return adapt(start, None) };
-        let table = self.builder.compact_table(self.learner.classifier(), &tokens)?;
-        let adapted = adapt(&table.gather(start)?, Some(&tokens))?;
-        let fast_weights = table.expand(start, &adapted.fast_weights)?;
-        Ok(Adapted { fast_weights, ..adapted })
+    ) -> Result<ParamSet, TchError> {
+        self.builder.adapt(start, support, seed::derive(self.run_seed, stream, index))
     }
 
-    /// Calls `work` for the jobs 0 to `num_jobs` with an evaluator and a handle on `start` for each worker, and `take` with
-    /// their results in order.
+    /// Calls `work` for the jobs 0 to `num_jobs`, several at once, each with an evaluator that runs one job at a time and a
+    /// handle on `start`, and `take` with their results in order.
     ///
     /// # Errors
     /// The first error of either.
@@ -166,15 +153,9 @@ impl Evaluator<'_> {
         work: impl Fn(&Evaluator, &ParamSet, usize) -> Result<T> + Sync,
         take: impl FnMut(usize, T) -> Result<()>,
     ) -> Result<()> {
-        let workers = self.workers.at_once(num_jobs);
-        let context = || Ok((self.learner.for_worker(workers), start.share()?));
-        let (builder, run_seed) = (self.builder, self.run_seed);
-        let work = |(learner, start): &(TextLearner, ParamSet), job| {
-            // What runs inside a worker does not spread further.
-            let evaluator = Evaluator { learner, builder, run_seed, workers: Workers::one() };
-            work(&evaluator, start, job)
-        };
-        self.workers.run(num_jobs, context, work, take)
+        let alone = Evaluator { workers: Workers::one(), ..*self };
+        let work = |start: &ParamSet, job| work(&alone, start, job);
+        self.workers.run(num_jobs, || Ok(start.share()?), work, take)
     }
 
     /// The scores of `params` on labelled examples; `adaptation` names it in an error.
@@ -190,7 +171,7 @@ impl Evaluator<'_> {
     ) -> Result<Scores> {
         let texts: Vec<&[u32]> = examples.iter().map(|&id| corpus.tokens_of(id)).collect();
         let truth: Vec<u32> = examples.iter().map(|&id| corpus.label_of(id)).collect();
-        let classifier = self.learner.classifier();
+        let classifier = self.builder.classifier;
         let rows = predict::logits(classifier, params, &texts, self.workers)
             .with_context(|| adaptation.to_owned())?;
         if rows.iter().flatten().any(|logit| !logit.is_finite()) {
@@ -200,7 +181,7 @@ impl Evaluator<'_> {
     }
 
     /// `num_draws` draws of one domain of `sampler`, each scored on its own query set or on
-    /// `test` where given. `on_draw` is called behind each with its adapted scores, and may end
+    /// `test` where given. `on_draw` is called after each with its adapted scores, and may end
     /// the series with an error.
     ///
     /// # Errors
@@ -234,7 +215,7 @@ impl Evaluator<'_> {
                 Some(scores) => scores,
                 None => evaluator.score(start, corpus, examples, &what)?,
             };
-            let adapted = evaluator.score(&adapted.fast_weights, corpus, examples, &what)?;
+            let adapted = evaluator.score(&adapted, corpus, examples, &what)?;
             Ok((Draw { zero_step, adapted }, examples.len()))
         };
         let mut draws = Vec::new();

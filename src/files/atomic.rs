@@ -1,17 +1,22 @@
-//! Writes that a crash cannot leave half done: a temporary name beside the place, fsync, rename,
-//! fsync of the folder.
+//! Writes files and directories completely or not at all, whenever the process is killed.
+//!
+//! They are made under a temporary name in the same folder, and get their own by a rename; fsync
+//! before and after it makes both durable. A kill can leave the temporary one: its name begins with
+//! `.tmp-`, and once the command has been repeated it can be deleted.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use tempfile::{Builder, NamedTempFile, TempDir};
 
-/// What temporary names begin with: what an interrupted write leaves can be told by it.
+/// The beginning of temporary names: it marks what an interrupted write leaves.
 pub const TEMPORARY_PREFIX: &str = ".tmp-";
 
-/// A file that appears under its name when it is committed, and never otherwise.
+/// A file that gets its name when it is committed, and only then.
 #[derive(Debug)]
 pub struct AtomicFile {
     file: NamedTempFile,
@@ -32,17 +37,17 @@ impl AtomicFile {
         Ok(Self { file, path: path.into() })
     }
 
-    /// Makes the file durable and gives it its name, replacing what had it.
+    /// Makes the file durable and gives it its name, in place of an older file of that name.
     ///
     /// # Errors
-    /// Any error of the file system; then the old file is still there.
+    /// Any error of the file system; the older file then stays.
     pub fn commit(self) -> io::Result<()> {
         self.file.as_file().sync_all()?;
         let temporary = self.file.into_temp_path();
         fs::rename(&temporary, &self.path)?;
-        // Nothing has the temporary name any more that would have to be removed.
+        // The temporary name is gone already: there is nothing to remove.
         let _ = temporary.keep();
-        File::open(parent_of(&self.path))?.sync_all()
+        sync(parent_of(&self.path))
     }
 }
 
@@ -59,7 +64,7 @@ impl Write for AtomicFile {
 /// Writes a whole file.
 ///
 /// # Errors
-/// Any error of the file system, which names the file; then the old file is still there.
+/// Any error of the file system, with the file's name; an older file then stays.
 pub fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let write = || {
         let mut file = AtomicFile::create(path)?;
@@ -74,11 +79,14 @@ pub fn naming(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// Makes a directory that appears under its name only when `fill` has succeeded and every file is
-/// durable. A directory already there is replaced.
+/// Makes a directory that gets its name only when `fill` has succeeded and every file is durable.
+/// It replaces a directory of that name in one step, so that a kill leaves the old one or the new
+/// one, complete. Only on a file system that cannot exchange two names does a kill between two
+/// renames leave neither, and the old one in a folder `.tmp-*` next to it.
 ///
 /// # Errors
-/// Those of `fill`, and any error of the file system; then the old directory is still there.
+/// Those of `fill`, after which the old directory stays, and any error of the file system, after
+/// which the old or the new one has the name.
 pub fn write_directory<E: From<io::Error>>(
     path: &Path,
     fill: impl FnOnce(&Path) -> Result<(), E>,
@@ -88,14 +96,55 @@ pub fn write_directory<E: From<io::Error>>(
     let temporary = temporary_directory(parent)?;
     fill(temporary.path())?;
     for entry in fs::read_dir(temporary.path())? {
-        File::open(entry?.path())?.sync_all()?;
+        sync(&entry?.path())?;
     }
-    File::open(temporary.path())?.sync_all()?;
-    replace(temporary, path)?;
-    Ok(File::open(parent)?.sync_all()?)
+    sync(temporary.path())?;
+    if path.exists() {
+        return Ok(replace(path, temporary)?);
+    }
+    rename(temporary, path)?;
+    Ok(sync(parent)?)
 }
 
-/// Makes a directory with the folders above it, unless it is there, and their names durable.
+/// Gives `new` the name of the directory `old`, and deletes `old`.
+fn replace(old: &Path, new: TempDir) -> io::Result<()> {
+    let replaced = match renameat_with(CWD, new.path(), CWD, old, RenameFlags::EXCHANGE) {
+        Ok(()) => new,
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => replace_by_two_renames(old, new)?,
+        Err(error) => return Err(error.into()),
+    };
+    let synced = sync(parent_of(old));
+    if synced.is_err() {
+        // After a crash the old one may have its name again: better a stray folder than a lost one.
+        let _ = replaced.keep();
+    }
+    synced
+}
+
+/// Does so where two names cannot be exchanged: rename replaces only empty directories. Returns the
+/// folder that now holds the old directory.
+fn replace_by_two_renames(path: &Path, new: TempDir) -> io::Result<TempDir> {
+    let aside = temporary_directory(parent_of(path))?;
+    let old = aside.path().join("replaced");
+    fs::rename(path, &old)?;
+    if let Err(error) = rename(new, path) {
+        if fs::rename(&old, path).is_err() {
+            let _ = aside.keep();
+        }
+        return Err(error);
+    }
+    Ok(aside)
+}
+
+/// Gives a temporary directory its name.
+fn rename(directory: TempDir, path: &Path) -> io::Result<()> {
+    fs::rename(directory.path(), path)?;
+    // The temporary name is gone already: there is nothing to remove.
+    let _ = directory.keep();
+    Ok(())
+}
+
+/// Makes a directory and the folders above it, as far as they are missing, durably.
 ///
 /// # Errors
 /// Any error of the file system.
@@ -103,13 +152,13 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
     let is_missing = |folder: &&Path| *folder != Path::new("") && !folder.exists();
     let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
     fs::create_dir_all(path)?;
-    missing.into_iter().try_for_each(|folder| File::open(parent_of(folder))?.sync_all())
+    missing.into_iter().try_for_each(|folder| sync(parent_of(folder)))
 }
 
-/// Requires that [`write_directory`] could make `path`, before work is spent on what goes there.
+/// Checks that [`write_directory`] can make `path`, before work is spent on its content.
 ///
 /// # Errors
-/// The reason why it could not.
+/// The reason why it cannot.
 pub fn ensure_writable(path: &Path) -> io::Result<()> {
     if path.file_name().is_none() {
         return Err(io::Error::other("expected the name of a directory to make"));
@@ -127,27 +176,9 @@ fn temporary_directory(parent: &Path) -> io::Result<TempDir> {
     Builder::new().prefix(TEMPORARY_PREFIX).permissions(permissions).tempdir_in(parent)
 }
 
-/// Gives `new` the name `path`. Rename replaces only empty directories, so that one in the way is
-/// moved aside first, and back if the second rename fails.
-fn replace(new: TempDir, path: &Path) -> io::Result<()> {
-    if !path.exists() {
-        fs::rename(new.path(), path)?;
-        let _ = new.keep();
-        return Ok(());
-    }
-    let aside = temporary_directory(parent_of(path))?;
-    let old = aside.path().join("replaced");
-    fs::rename(path, &old)?;
-    if let Err(error) = fs::rename(new.path(), path) {
-        if fs::rename(&old, path).is_err() {
-            // Better a stray folder than a lost one.
-            let _ = aside.keep();
-        }
-        return Err(error);
-    }
-    let _ = new.keep();
-    // Before the old one is deleted: of the two, one has to last.
-    File::open(parent_of(path))?.sync_all()
+/// Makes a file or the names in a folder durable.
+fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
 fn parent_of(path: &Path) -> &Path {
@@ -170,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_write_leaves_the_old_directory_and_nothing_else() {
+    fn a_directory_is_replaced_completely_or_not_at_all() {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("out");
         write_directory(&target, |dir| fs::write(dir.join("a"), "old")).unwrap();
@@ -183,6 +214,27 @@ mod tests {
         assert_eq!(names(root.path()), ["out"]);
         write_directory(&target, |dir| fs::write(dir.join("b"), "new")).unwrap();
         assert_eq!(names(&target), ["b"]);
+        assert_eq!(names(root.path()), ["out"]);
+    }
+
+    #[test]
+    fn without_an_exchange_of_names_two_renames_replace_a_directory() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("out");
+        write_directory(&target, |dir| fs::write(dir.join("a"), "old")).unwrap();
+        let new = temporary_directory(root.path()).unwrap();
+        fs::write(new.path().join("b"), "new").unwrap();
+        let aside = replace_by_two_renames(&target, new).unwrap();
+        assert_eq!(names(&target), ["b"]);
+        assert_eq!(names(&aside.path().join("replaced")), ["a"]);
+        drop(aside);
+        assert_eq!(names(root.path()), ["out"]);
+
+        // The second rename fails, since its source is gone.
+        let gone = temporary_directory(root.path()).unwrap();
+        fs::remove_dir(gone.path()).unwrap();
+        assert!(replace_by_two_renames(&target, gone).is_err());
+        assert_eq!(names(&target), ["b"], "the old directory is back");
         assert_eq!(names(root.path()), ["out"]);
     }
 
@@ -208,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_cannot_be_written_is_known_beforehand() {
+    fn a_folder_that_cannot_be_written_to_is_found_before_the_work() {
         let root = tempfile::tempdir().unwrap();
         assert!(ensure_writable(&root.path().join("a/b/c")).is_ok());
         assert_eq!(names(root.path()), [] as [&str; 0]);

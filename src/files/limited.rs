@@ -1,4 +1,4 @@
-//! Reads files that have to be small, whatever they hold: parsed, they take many times their size.
+//! Reads small files, and refuses large ones: parsed, a file takes many times its size.
 //!
 //! Knows no format.
 
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_longer_is_refused() {
+    fn a_longer_file_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a");
         std::fs::write(&path, vec![7; 1 << 20]).unwrap();

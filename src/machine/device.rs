@@ -21,7 +21,7 @@ pub enum DeviceError {
     },
 }
 
-/// The device that `--device` means, and for `auto` without CUDA the reason, to be told once.
+/// The device that `--device` means, and for `auto` without CUDA the reason, to be shown once.
 ///
 /// Must be called before the first tensor is made.
 ///
@@ -47,12 +47,23 @@ pub fn select(asked: &str) -> Result<(Device, Option<String>), DeviceError> {
     Ok((device, None))
 }
 
-/// The memory that programs can still be given, in MiB; `None` where the system does not tell.
+/// Sets the number of CPU threads to `asked`, or to the number of cores where that is smaller:
+/// more only wait for each other, and thousands bring a machine down. Returns the number set.
+pub fn set_threads(asked: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = asked.min(cores);
+    tch::set_num_threads(threads as i32);
+    // The tokenizer's pool; it can only be set once, and this is the only place.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    threads
+}
+
+/// The memory that programs can still be given, in MiB; `None` where the system does not say.
 pub fn available_memory_mib() -> Option<u64> {
     size_mib("/proc/meminfo", "MemAvailable:")
 }
 
-/// The largest resident memory of this process so far, in MiB; `None` where the system does not tell.
+/// The largest resident memory of this process so far, in MiB; `None` where the system does not say.
 pub fn peak_memory_mib() -> Option<u64> {
     size_mib("/proc/self/status", "VmHWM:")
 }

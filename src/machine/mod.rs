@@ -4,5 +4,5 @@ pub mod device;
 pub mod profile;
 pub mod workers;
 
-pub use profile::Profile;
+pub use profile::{Profile, observe};
 pub use workers::Workers;

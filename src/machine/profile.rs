@@ -1,81 +1,63 @@
-//! Where the time of a training run goes.
+//! Where the time of a run goes: adds up the spans that the work announces.
+//!
+//! The work enters spans of the `tracing` crate, and knows no clock.
 
-use std::cell::Cell;
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tch::Device;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
+use tracing::{Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::{LookupSpan, Registry, SpanRef};
 
-use crate::machine::device;
+use super::device;
 use crate::torch_ext;
 
-/// What time is spent on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Turning the dataset into token ids, once.
-    Tokenise,
-    /// Packing token ids into batches, and gathering the embedding rows of an episode.
-    Collate,
-    /// Forward passes.
-    Forward,
-    /// Backward passes.
-    Backward,
-    /// Inner and outer optimizer steps.
-    Optimizer,
-    /// Evaluations on the meta-dev domains, all their passes included.
-    Evaluate,
-    /// Writing checkpoints.
-    Checkpoint,
-}
-
-const PHASES: [(Phase, &str); 7] = [
-    (Phase::Tokenise, "tokenise"),
-    (Phase::Collate, "collate"),
-    (Phase::Forward, "forward"),
-    (Phase::Backward, "backward"),
-    (Phase::Optimizer, "optimizer"),
-    (Phase::Evaluate, "evaluate"),
-    (Phase::Checkpoint, "checkpoint"),
+/// The spans that count, each a phase of the work. They do not lie in one another, except in an outer step.
+const PHASES: [&str; 8] = [
+    // Turning the dataset into token ids, once.
+    "tokenise",
+    // Packing token ids into batches.
+    "collate",
+    "forward",
+    "backward",
+    // Inner and outer optimizer steps.
+    "optimizer",
+    // Evaluations on the meta-dev domains, all their passes included.
+    EVALUATE,
+    "checkpoint",
+    OUTER_STEP,
 ];
+const EVALUATE: &str = "evaluate";
+const OUTER_STEP: &str = "outer_step";
 
-/// Adds up time by phase; workers add to it at once.
+/// Time and wordpieces added up by phase; workers add at once.
 #[derive(Debug)]
 pub struct Profile {
     device: Device,
     began: Instant,
     nanos: [AtomicU64; PHASES.len()],
-    outer_steps_nanos: AtomicU64,
     tokens: AtomicU64,
 }
 
 impl Profile {
     /// A profile of work on `device`, from now on.
     pub fn new(device: Device) -> Self {
-        Self {
-            device,
-            began: Instant::now(),
-            nanos: Default::default(),
-            outer_steps_nanos: AtomicU64::new(0),
-            tokens: AtomicU64::new(0),
-        }
+        Self { device, began: Instant::now(), nanos: Default::default(), tokens: 0.into() }
     }
 
-    /// Adds time to a phase. Where `workers` add at once, each adds its share of the clock's.
-    pub fn add(&self, phase: Phase, elapsed: Duration, workers: usize) {
-        let nanos = elapsed.as_nanos() as u64 / workers as u64;
-        self.nanos[phase as usize].fetch_add(nanos, Ordering::Relaxed);
-    }
-
-    /// Adds the time of an outer step, all its phases together.
-    pub fn add_outer_step(&self, elapsed: Duration) {
-        self.outer_steps_nanos.fetch_add(elapsed.as_nanos() as u64, Ordering::Relaxed);
+    fn seconds(&self, phase: &str) -> f64 {
+        let phase = PHASES.iter().position(|name| *name == phase).expect("a phase of the table");
+        self.nanos[phase].load(Ordering::Relaxed) as f64 * 1e-9
     }
 
     /// The table: seconds and share of each phase, wordpieces a second in outer steps, peak memory.
     pub fn table(&self) -> String {
         let total_s = self.began.elapsed().as_secs_f64();
-        let seconds = |nanos: &AtomicU64| nanos.load(Ordering::Relaxed) as f64 * 1e-9;
         let mut rest_s = total_s;
         let mut table = format!("profile of {total_s:.1} s\n");
         let mut row = |name: &str, phase_s: f64| {
@@ -83,14 +65,13 @@ impl Profile {
             writeln!(table, "  {name:<10} {phase_s:>9.2} s {share:>5.1} %")
                 .expect("a string takes every line");
         };
-        for (phase, name) in PHASES {
-            let phase_s = seconds(&self.nanos[phase as usize]);
-            rest_s -= phase_s;
-            row(name, phase_s);
+        for phase in PHASES.into_iter().filter(|phase| *phase != OUTER_STEP) {
+            rest_s -= self.seconds(phase);
+            row(phase, self.seconds(phase));
         }
         row("other", rest_s.max(0.0));
         let tokens = self.tokens.load(Ordering::Relaxed) as f64;
-        let speed = tokens / seconds(&self.outer_steps_nanos).max(1e-9);
+        let speed = tokens / self.seconds(OUTER_STEP).max(1e-9);
         write!(table, "  {speed:.0} wordpieces/s in outer steps").expect("a string takes it");
         if let Some(peak_mib) = device::peak_memory_mib() {
             write!(table, ", peak memory {peak_mib} MiB").expect("a string takes it");
@@ -100,67 +81,179 @@ impl Profile {
         }
         table
     }
+
+    /// Waits for the device, so that the time of work which a GPU still does is not taken for that of a later phase.
+    fn now(&self) -> Instant {
+        // The next operation that needs the result reports its error.
+        let _ = torch_ext::synchronize(self.device);
+        Instant::now()
+    }
 }
 
-/// Follows one thread of work from phase to phase.
-#[derive(Debug)]
-pub struct Stopwatch<'a> {
-    profile: &'a Profile,
-    workers: usize,
-    current: Cell<Option<(Phase, Instant)>>,
+/// Listens to the spans from now on, for the life of the process: adds them to `profile`, and calls `on_forward` at the end of
+/// every forward pass. Only the first call that has something to do has an effect.
+pub fn observe(
+    profile: Option<Arc<Profile>>,
+    on_forward: Option<impl Fn() + Send + Sync + 'static>,
+) {
+    if profile.is_some() || on_forward.is_some() {
+        let subscriber = Registry::default().with(Observer { profile, on_forward });
+        let _ = tracing::subscriber::set_global_default(subscriber);
+    }
 }
 
-impl<'a> Stopwatch<'a> {
-    /// A stopwatch that stands; one of `workers` that run at once.
-    pub fn new(profile: &'a Profile, workers: usize) -> Self {
-        Self { profile, workers, current: Cell::new(None) }
+/// The layer that [`observe`] installs.
+struct Observer<F> {
+    profile: Option<Arc<Profile>>,
+    on_forward: Option<F>,
+}
+
+/// The state of a span that is open.
+struct Open {
+    /// Its place in [`PHASES`]; `None` for one that does not count, such as all within an evaluation, which counts itself.
+    phase: Option<usize>,
+    /// Whether the span is an evaluation or lies in one.
+    is_evaluation: bool,
+    /// Workers at once: each adds its share of the clock's time.
+    at_once: u64,
+    entered: Option<Instant>,
+}
+
+impl<F: Fn() + Send + Sync + 'static, S: Subscriber + for<'a> LookupSpan<'a>> Layer<S>
+    for Observer<F>
+{
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        metadata.is_span() && metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
     }
 
-    /// A stopwatch for one of `workers`.
-    pub fn for_worker(&self, workers: usize) -> Self {
-        Self::new(self.profile, workers)
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let Some(profile) = &self.profile else { return };
+        let span = context.span(id).expect("the registry holds a span from its start");
+        let mut numbers = Numbers::default();
+        attributes.record(&mut numbers);
+        let open = Open::new(&span, numbers.at_once);
+        if open.phase.is_some() {
+            profile.tokens.fetch_add(numbers.tokens, Ordering::Relaxed);
+        }
+        span.extensions_mut().insert(open);
     }
 
-    /// Ends the phase that runs, and begins another; `None` stops. Waits for the device first, so that work which a GPU
-    /// still does is not taken for that of a later phase.
-    pub fn turn_to(&self, phase: Option<Phase>) {
-        // What went wrong there is told by the next operation that needs the result.
-        let _ = torch_ext::synchronize(self.profile.device);
-        let now = Instant::now();
-        let next = phase.map(|phase| (phase, now));
-        if let Some((phase, since)) = self.current.replace(next) {
-            self.profile.add(phase, now - since, self.workers);
+    fn on_enter(&self, id: &Id, context: Context<'_, S>) {
+        let Some(profile) = &self.profile else { return };
+        let span = context.span(id).expect("a span is held while it is entered");
+        if let Some(open) = span.extensions_mut().get_mut::<Open>() {
+            open.entered = Some(profile.now());
         }
     }
 
-    /// Counts wordpieces that were computed on.
-    pub fn count_tokens(&self, tokens: i64) {
-        self.profile.tokens.fetch_add(tokens as u64, Ordering::Relaxed);
+    fn on_exit(&self, id: &Id, context: Context<'_, S>) {
+        let span = context.span(id).expect("a span is held while it is entered");
+        if let Some(on_forward) = self.on_forward.as_ref().filter(|_| span.name() == "forward") {
+            on_forward();
+        }
+        let Some(profile) = &self.profile else { return };
+        if let Some(open) = span.extensions_mut().get_mut::<Open>()
+            && let (Some(phase), Some(entered)) = (open.phase, open.entered.take())
+        {
+            let elapsed: Duration = profile.now() - entered;
+            let nanos = elapsed.as_nanos() as u64 / open.at_once;
+            profile.nanos[phase].fetch_add(nanos, Ordering::Relaxed);
+        }
     }
+}
+
+impl Open {
+    fn new<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>, at_once: u64) -> Self {
+        let parent = span.parent();
+        let parent = parent.as_ref().map(SpanRef::extensions);
+        let outer = parent.as_ref().and_then(|extensions| extensions.get::<Self>());
+        let is_inside = outer.is_some_and(|outer| outer.is_evaluation);
+        Self {
+            phase: PHASES.iter().position(|name| *name == span.name() && !is_inside),
+            is_evaluation: is_inside || span.name() == EVALUATE,
+            at_once: at_once * outer.map_or(1, |outer| outer.at_once),
+            entered: None,
+        }
+    }
+}
+
+/// The numbers that spans carry.
+struct Numbers {
+    tokens: u64,
+    at_once: u64,
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Self { tokens: 0, at_once: 1 }
+    }
+}
+
+impl Visit for Numbers {
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.record_u64(field, value.try_into().unwrap_or(0));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        match field.name() {
+            "tokens" => self.tokens = value,
+            "at_once" => self.at_once = value.max(1),
+            _ => {}
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::AtomicUsize;
+    use tracing::trace_span;
 
-    #[test]
-    fn phases_keep_their_places_in_the_table() {
-        for (index, (phase, _)) in PHASES.iter().enumerate() {
-            assert_eq!(*phase as usize, index);
-        }
+    /// What a profile has counted of `work`, and the forward passes that it heard of.
+    fn profiled(work: impl FnOnce()) -> (Arc<Profile>, usize) {
+        let profile = Arc::new(Profile::new(Device::Cpu));
+        let passes = Arc::new(AtomicUsize::new(0));
+        let counted = passes.clone();
+        let on_forward = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        };
+        let layer = Observer { profile: Some(profile.clone()), on_forward: Some(on_forward) };
+        tracing::subscriber::with_default(Registry::default().with(layer), work);
+        (profile, passes.load(Ordering::Relaxed))
+    }
+
+    fn sleep(milliseconds: u64) {
+        std::thread::sleep(Duration::from_millis(milliseconds));
     }
 
     #[test]
-    fn time_goes_to_the_phase_that_ran_and_is_shared_among_workers() {
-        let profile = Profile::new(Device::Cpu);
-        let watch = Stopwatch::new(&profile, 2);
-        watch.turn_to(Some(Phase::Forward));
-        std::thread::sleep(Duration::from_millis(40));
-        watch.turn_to(None);
-        std::thread::sleep(Duration::from_millis(5));
-        let nanos = |phase: Phase| profile.nanos[phase as usize].load(Ordering::Relaxed);
-        assert!(nanos(Phase::Forward) >= 20_000_000, "{}", nanos(Phase::Forward));
-        assert_eq!(nanos(Phase::Backward), 0);
+    fn time_goes_to_the_span_that_was_entered_and_is_shared_among_workers() {
+        let (profile, passes) = profiled(|| {
+            let _step = trace_span!("outer_step").entered();
+            trace_span!("worker", at_once = 2).in_scope(|| {
+                trace_span!("forward", tokens = 7_i64).in_scope(|| sleep(40));
+                sleep(5);
+            });
+        });
+        let forward_s = profile.seconds("forward");
+        assert!(forward_s >= 0.020, "{forward_s}");
+        assert!(forward_s * 2.0 <= profile.seconds(OUTER_STEP) - 0.005, "{forward_s}");
+        assert_eq!(profile.seconds("backward"), 0.0);
+        assert_eq!((passes, profile.tokens.load(Ordering::Relaxed)), (1, 7));
         assert!(profile.table().contains("forward"));
+    }
+
+    #[test]
+    fn everything_within_an_evaluation_counts_as_evaluation() {
+        let (profile, passes) = profiled(|| {
+            let evaluation = trace_span!("evaluate").entered();
+            let worker = trace_span!(parent: &evaluation.clone(), "worker", at_once = 2);
+            worker.in_scope(|| trace_span!("forward", tokens = 7_i64).in_scope(|| sleep(5)));
+        });
+        assert!(profile.seconds(EVALUATE) >= 0.005);
+        assert_eq!(profile.seconds("forward"), 0.0);
+        assert_eq!((passes, profile.tokens.load(Ordering::Relaxed)), (1, 0));
     }
 }

@@ -1,7 +1,7 @@
 //! Independent jobs, several at once, each with its share of the threads.
 //!
-//! Knows nothing of what a job does. Results are handed over in the order of the jobs, whoever finished first: what is made
-//! of them is the same for every number of workers.
+//! Knows nothing of what a job does. Results are handed over in the order of the jobs, whichever finished first, so that
+//! everything computed from them is the same for every number of workers.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
@@ -10,6 +10,7 @@ use std::thread;
 use anyhow::{Error, Result, anyhow};
 use tch::Device;
 
+use super::device::available_memory_mib;
 use crate::torch_ext;
 
 /// How many jobs run at once.
@@ -38,6 +39,20 @@ impl Workers {
     /// At most `count` at once, and at least one, with tensors on `device`.
     pub fn new(count: usize, device: Device) -> Self {
         Self { count: count.max(1), device }
+    }
+
+    /// As many as are fastest for adaptations of a model of `num_parameters` on `device`.
+    ///
+    /// On a CPU small products on one thread each beat large ones on all of them, as far as memory goes; a GPU is filled by one.
+    pub fn fastest(device: Device, num_parameters: i64) -> Self {
+        if device != Device::Cpu {
+            return Self::new(1, device);
+        }
+        let num_threads = tch::get_num_threads().max(1) as u64;
+        // Weights, gradients and two moments, with as much again for what a backward pass keeps.
+        let needed_mib = (8 * 4 * num_parameters as u64) >> 20;
+        let fitting = available_memory_mib().map_or(num_threads, |mib| mib / 2 / needed_mib.max(1));
+        Self::new(num_threads.min(fitting) as usize, device)
     }
 
     /// One after the other.
@@ -81,9 +96,12 @@ impl Workers {
         let outcome = thread::scope(|scope| {
             let (sender, results) = mpsc::channel();
             let (shared, work) = (&shared, &work);
+            let caller = tracing::Span::current();
             for context in contexts {
                 let sender = sender.clone();
+                let span = tracing::trace_span!(parent: &caller, "worker", at_once);
                 scope.spawn(move || {
+                    let _span = span.entered();
                     // A worker that panics must not leave the others waiting for it.
                     let _ends_series = EndOnPanic(shared);
                     tch::set_num_threads(share);
@@ -220,7 +238,7 @@ mod tests {
                 Workers::new(workers, Device::Cpu).run(1_000, || Ok(()), work, |_, _| Ok(()));
             assert_eq!(found.unwrap_err().to_string(), "job 2", "{workers} workers");
         }
-        assert!(begun.load(Ordering::Relaxed) < 30, "the series went on behind its error");
+        assert!(begun.load(Ordering::Relaxed) < 30, "the series continued after its error");
     }
 
     #[test]

@@ -1,26 +1,22 @@
-//! The meta-learning family: one inner loop, and a way for each algorithm to form a meta-gradient.
+//! The meta-learning family: one table of algorithms, of which each is a [`Recipe`] with two verbs.
 //!
-//! Knows parameter sets and a [`Learner`]; no text, file, clock or log. The mathematics is tested
-//! on a quadratic.
+//! Knows parameter sets and a [`Learner`]; no text, file, clock or log. The mathematics is tested on a quadratic.
 
-pub mod algorithm;
 pub mod inner_loop;
-pub mod maml;
 #[cfg(test)]
-mod quadratic;
-pub mod reptile;
-pub mod transfer;
+pub(crate) mod quadratic;
+pub mod recipe;
 
-pub use algorithm::{Algorithm, MetaAlgorithm};
-pub use inner_loop::{Adapted, InnerConfig, InnerLoop};
+pub use inner_loop::{Adapted, InnerConfig};
+pub use recipe::{Algorithm, Estimate, Recipe, Tasks};
 
 use tch::{TchError, Tensor};
 
 use crate::model::Mode;
-use crate::params::ParamSet;
+use crate::params::{ParamSet, TaskView};
 
 /// Something with a loss that is a function of its parameters.
-pub trait Learner {
+pub trait Learner: Sync {
     /// What one loss is computed on.
     type Batch;
 
@@ -35,31 +31,11 @@ pub trait Learner {
         mode: Mode,
     ) -> Result<Forward, TchError>;
 
-    /// Hears which part of a step comes next; a forward pass announces itself.
-    fn begins(&self, _part: Part) {}
-}
-
-/// The parts of a gradient step that a learner does not do itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// The gradient of a loss.
-    Backward,
-    /// The optimizer's step.
-    Update,
-    /// Anything else.
-    Rest,
-}
-
-/// The gradient of `loss` with respect to `params`.
-fn gradient<L: Learner>(
-    learner: &L,
-    params: &ParamSet,
-    loss: &Tensor,
-) -> Result<ParamSet, TchError> {
-    learner.begins(Part::Backward);
-    let gradient = params.gradient_of(loss);
-    learner.begins(Part::Rest);
-    gradient
+    /// How many rows of `logits` have their largest value at the label in `batch`: 0-dimensional, int64.
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    fn num_right(&self, logits: &Tensor, batch: &Self::Batch) -> Result<Tensor, TchError>;
 }
 
 /// The result of one forward pass.
@@ -71,33 +47,40 @@ pub struct Forward {
     pub logits: Tensor,
 }
 
-/// An episode made ready for computing.
+/// An episode, or a minibatch of pooled examples, ready to be computed on.
 #[derive(Debug)]
 pub struct Task<B> {
+    /// Its number in the run.
+    pub index: u64,
+    /// Its domain; `None` for a pooled minibatch.
+    pub domain: Option<String>,
+    /// The part of the meta-parameters that its batches refer to.
+    pub view: TaskView,
     /// One batch for each gradient step of the adaptation, in order.
     pub support: Vec<B>,
-    /// What the adapted weights are scored on.
+    /// The adapted weights are scored on it.
     pub query: B,
     /// Seed of every dropout mask in this task.
     pub dropout_seed: u64,
 }
 
-impl<B> Task<B> {
-    /// The mode of the pass behind the last adaptation step, with dropout on.
-    fn query_training_mode(&self) -> Mode {
-        Mode::train(self.dropout_seed, self.support.len() as u64)
-    }
-}
-
-/// What one episode contributes to an outer step.
+/// The contribution of one task to an outer step. Its numbers are tensors on the device: nothing waited for them.
 #[derive(Debug)]
 pub struct EpisodeOutcome {
-    /// The episode's meta-gradient: what the outer optimizer descends along.
+    /// The task's number in the run.
+    pub index: u64,
+    /// The task's domain; `None` for a pooled minibatch.
+    pub domain: Option<String>,
+    /// The part of the meta-parameters that `gradient` belongs to.
+    pub view: TaskView,
+    /// The meta-gradient, in the layout of `view`: the outer optimizer descends along it.
     pub gradient: ParamSet,
-    /// Loss at each adaptation step, `[steps]`; on the device, so that nothing waited for it.
+    /// Loss before each adaptation step, `[steps]`.
     pub support_losses: Tensor,
     /// Query loss, 0-dimensional.
     pub query_loss: Tensor,
-    /// Query logits, `[query, labels]`.
-    pub query_logits: Tensor,
+    /// Query examples that were classified right, 0-dimensional, int64.
+    pub num_right: Tensor,
+    /// Query examples.
+    pub num_scored: usize,
 }

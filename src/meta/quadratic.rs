@@ -7,10 +7,9 @@ use tch::{Kind, TchError, Tensor};
 use super::{Forward, InnerConfig, Learner, Task};
 use crate::model::Mode;
 use crate::optim::Rule;
-use crate::params::ParamSet;
-use crate::params::{Init, Layout};
+use crate::params::{Init, Layout, ParamSet, Region, TaskView};
 
-/// The quadratic bowl; a batch is the place of its minimum.
+/// The quadratic bowl over two parameters, one of a layer and one of the head; a batch is the place of its minimum.
 pub struct Quadratic {
     pub curvature: [f64; 2],
 }
@@ -19,10 +18,15 @@ impl Learner for Quadratic {
     type Batch = [f64; 2];
 
     fn forward(&self, params: &ParamSet, minimum: &[f64; 2], _: Mode) -> Result<Forward, TchError> {
-        let offset = &params.tensors()[0] - Tensor::from_slice(minimum);
+        let offset = Tensor::f_cat(params.tensors(), 0)? - Tensor::from_slice(minimum);
         let curvature = Tensor::from_slice(&self.curvature);
         let loss = (&offset * &offset * curvature).sum(Kind::Double) * 0.5;
         Ok(Forward { logits: offset.detach(), loss })
+    }
+
+    /// A bowl has no labels: nothing is right.
+    fn num_right(&self, _: &Tensor, _: &[f64; 2]) -> Result<Tensor, TchError> {
+        Ok(Tensor::from(0_i64))
     }
 }
 
@@ -32,14 +36,24 @@ pub fn config(lr: f64) -> InnerConfig {
 
 pub fn from_values(values: &[f64; 2]) -> ParamSet {
     let mut layout = Layout::default();
-    layout.register("phi", &[2], Init::Zeros);
-    ParamSet::new(Arc::new(layout), vec![Tensor::from_slice(values)])
+    for (name, region) in [("layer", Region::Layer(0)), ("head", Region::Head)] {
+        layout.register(name, region, &[1], Init::Zeros);
+    }
+    let tensors = values.map(|value| Tensor::from_slice(&[value]));
+    ParamSet::new(Arc::new(layout), tensors.into())
 }
 
 pub fn values(params: &ParamSet) -> Vec<f64> {
-    Vec::try_from(params.tensors()[0].detach()).expect("two float64 values")
+    params.tensors().iter().map(|tensor| tensor.double_value(&[0])).collect()
 }
 
-pub fn task(support: &[[f64; 2]], query: [f64; 2]) -> Task<[f64; 2]> {
-    Task { support: support.to_vec(), query, dropout_seed: 0 }
+pub fn task(meta: &ParamSet, support: &[[f64; 2]], query: [f64; 2]) -> Task<[f64; 2]> {
+    Task {
+        index: 0,
+        domain: None,
+        view: TaskView::whole(meta.layout()),
+        support: support.to_vec(),
+        query,
+        dropout_seed: 0,
+    }
 }

@@ -10,7 +10,7 @@ use super::config::{Activation, BertConfig};
 use super::mode::Mode;
 use super::precision::Precision;
 use crate::data::batch::Batch;
-use crate::params::{Init, Layout, ParamSet, SlotId};
+use crate::params::{Init, Layout, ParamSet, Region, SlotId};
 use crate::torch_ext::{self, DropoutMask, NormWeights};
 
 /// Weight and bias of an affine map.
@@ -23,17 +23,16 @@ pub(super) struct Linear {
 impl Linear {
     pub(super) fn register(
         layout: &mut Layout,
-        name: &str,
+        (region, name): (Region, &str),
         (inputs, outputs): (i64, i64),
         std: f64,
     ) -> Self {
+        let mut slot = |part: &str, shape: &[i64], init| {
+            layout.register(format!("{name}.{part}"), region, shape, init)
+        };
         Self {
-            weight: layout.register(
-                format!("{name}.weight"),
-                &[outputs, inputs],
-                Init::Normal(std),
-            ),
-            bias: layout.register(format!("{name}.bias"), &[outputs], Init::Zeros),
+            weight: slot("weight", &[outputs, inputs], Init::Normal(std)),
+            bias: slot("bias", &[outputs], Init::Zeros),
         }
     }
 
@@ -70,11 +69,13 @@ struct LayerNorm {
 }
 
 impl LayerNorm {
-    fn register(layout: &mut Layout, name: &str, config: &BertConfig) -> Self {
+    fn register(layout: &mut Layout, (region, name): (Region, &str), config: &BertConfig) -> Self {
         let shape = [config.hidden_size];
+        let mut slot =
+            |part: &str, init| layout.register(format!("{name}.{part}"), region, &shape, init);
         Self {
-            weight: layout.register(format!("{name}.weight"), &shape, Init::Ones),
-            bias: layout.register(format!("{name}.bias"), &shape, Init::Zeros),
+            weight: slot("weight", Init::Ones),
+            bias: slot("bias", Init::Zeros),
             eps: config.layer_norm_eps,
         }
     }
@@ -108,7 +109,7 @@ struct Layer {
 
 /// Each layer has three dropout sites: attention weights, attention output, block output.
 const SITES_PER_LAYER: u64 = 3;
-/// The dropout site behind the embeddings comes before those of the layers.
+/// The dropout site after the embeddings comes before those of the layers.
 const EMBEDDING_SITE: u64 = 0;
 
 /// A BERT encoder with pooler.
@@ -132,6 +133,7 @@ impl Bert {
         let mut table = |name: &str, rows: i64| {
             layout.register(
                 format!("bert.embeddings.{name}.weight"),
+                Region::Embeddings,
                 &[rows, hidden],
                 Init::Normal(std),
             )
@@ -139,11 +141,13 @@ impl Bert {
         let word_embeddings = table("word_embeddings", config.vocab_size);
         let position_embeddings = table("position_embeddings", config.max_position_embeddings);
         let token_type_embeddings = table("token_type_embeddings", config.type_vocab_size);
-        let embedding_norm = LayerNorm::register(layout, "bert.embeddings.LayerNorm", config);
+        let norm_name = (Region::Embeddings, "bert.embeddings.LayerNorm");
+        let embedding_norm = LayerNorm::register(layout, norm_name, config);
         let layers = (0..config.num_hidden_layers)
-            .map(|index| Layer::register(layout, &format!("bert.encoder.layer.{index}"), config))
+            .map(|index| Layer::register(layout, index as u16, config))
             .collect();
-        let pooler = Linear::register(layout, "bert.pooler.dense", (hidden, hidden), std);
+        let pooler =
+            Linear::register(layout, (Region::Pooler, "bert.pooler.dense"), (hidden, hidden), std);
         Self {
             config: config.clone(),
             precision,
@@ -166,7 +170,7 @@ impl Bert {
         self.word_embeddings
     }
 
-    /// The hidden states behind the last layer: `[tokens, hidden]` for [`Rows::All`], `[batch,
+    /// The hidden states after the last layer: `[tokens, hidden]` for [`Rows::All`], `[batch,
     /// hidden]` for [`Rows::First`], whose last layer computes only the rows asked for.
     ///
     /// # Errors
@@ -202,7 +206,7 @@ impl Bert {
         self.pooler.forward(params, &first, self.precision)?.f_tanh()
     }
 
-    /// Number of dropout sites: the first free number for what is built on top.
+    /// Number of dropout sites: the first free number for a head on top.
     pub(super) fn num_sites(&self) -> u64 {
         EMBEDDING_SITE + 1 + self.layers.len() as u64 * SITES_PER_LAYER
     }
@@ -230,24 +234,26 @@ impl Bert {
 }
 
 impl Layer {
-    fn register(layout: &mut Layout, name: &str, config: &BertConfig) -> Self {
+    fn register(layout: &mut Layout, index: u16, config: &BertConfig) -> Self {
+        let (region, name) = (Region::Layer(index), format!("bert.encoder.layer.{index}"));
         let (hidden, wide) = (config.hidden_size, config.intermediate_size);
         let std = config.initializer_range;
         let mut linear = |part: &str, shape: (i64, i64)| {
-            Linear::register(layout, &format!("{name}.{part}"), shape, std)
+            Linear::register(layout, (region, &format!("{name}.{part}")), shape, std)
         };
         let query = linear("attention.self.query", (hidden, hidden));
         let key = linear("attention.self.key", (hidden, hidden));
         let value = linear("attention.self.value", (hidden, hidden));
         let attention_output = linear("attention.output.dense", (hidden, hidden));
-        let attention_norm =
-            LayerNorm::register(layout, &format!("{name}.attention.output.LayerNorm"), config);
+        let norm_name = format!("{name}.attention.output.LayerNorm");
+        let attention_norm = LayerNorm::register(layout, (region, &norm_name), config);
         let mut linear = |part: &str, shape: (i64, i64)| {
-            Linear::register(layout, &format!("{name}.{part}"), shape, std)
+            Linear::register(layout, (region, &format!("{name}.{part}")), shape, std)
         };
         let intermediate = linear("intermediate.dense", (hidden, wide));
         let output = linear("output.dense", (wide, hidden));
-        let output_norm = LayerNorm::register(layout, &format!("{name}.output.LayerNorm"), config);
+        let norm_name = format!("{name}.output.LayerNorm");
+        let output_norm = LayerNorm::register(layout, (region, &norm_name), config);
         Self {
             query,
             key,

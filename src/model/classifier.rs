@@ -9,7 +9,7 @@ use super::config::BertConfig;
 use super::mode::Mode;
 use super::precision::Precision;
 use crate::data::batch::Batch;
-use crate::params::{Layout, ParamSet};
+use crate::params::{Layout, ParamSet, Region};
 
 /// BERT with a classification head. Holds no tensors.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ impl Classifier {
         let bert = Bert::register(&mut layout, config, precision);
         let head = Linear::register(
             &mut layout,
-            "classifier",
+            (Region::Head, "classifier"),
             (config.hidden_size, num_labels as i64),
             config.initializer_range,
         );

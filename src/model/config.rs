@@ -76,10 +76,29 @@ impl Default for BertConfig {
 }
 
 impl BertConfig {
+    /// The architecture called `bert-base`, `bert-mini` or `bert-tiny`: layers and hidden size of Turc
+    /// et al. 2019, "Well-Read Students Learn Better", table 1. There are hidden / 64 heads, and the
+    /// feed-forward block is four times as wide.
+    pub fn named(name: &str) -> Option<Self> {
+        let (num_hidden_layers, hidden_size) = match name {
+            "bert-base" => (12, 768),
+            "bert-mini" => (4, 256),
+            "bert-tiny" => (2, 128),
+            _ => return None,
+        };
+        Some(Self {
+            num_hidden_layers,
+            hidden_size,
+            num_attention_heads: hidden_size / 64,
+            intermediate_size: 4 * hidden_size,
+            ..Self::default()
+        })
+    }
+
     /// Reads the architecture out of a parsed `config.json`.
     ///
     /// # Errors
-    /// What is wrong with it, in one line: a wrong type, an architecture that is not BERT, or
+    /// The reason, in one line: a wrong type, an architecture that is not BERT, or
     /// numbers that fit no model.
     pub fn from_json(raw: &Map<String, Value>) -> Result<Self, String> {
         if let Some(model_type) = raw.get("model_type").and_then(Value::as_str)

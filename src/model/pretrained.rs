@@ -13,14 +13,14 @@ use thiserror::Error;
 use super::classifier::Classifier;
 use super::config::{BertConfig, classifier_json, labels_of};
 use crate::files::limited;
-use crate::params::ParamSet;
 use crate::params::file::{WeightsError, kind_of, tensor_of, write_safetensors};
 use crate::params::init::draw_slot;
+use crate::params::{ParamSet, Region};
 
 /// The largest `config.json`; one that names 100,000 labels takes 5 MiB.
 pub(crate) const MAX_CONFIG_MIB: u64 = 16;
 
-/// What is wrong with a model directory.
+/// A model directory that cannot be used.
 #[derive(Debug, Error)]
 pub enum PretrainedError {
     /// No such directory.
@@ -202,7 +202,7 @@ impl Weights {
                     let problem = kind_of(&view, &slot.shape).err()?;
                     Some(format!("`{original}`: {problem}"))
                 }
-                None if may_be_absent(&slot.name) => None,
+                None if may_be_absent(slot.region) => None,
                 None => Some(format!("`{}` {:?} is missing", slot.name, slot.shape)),
             })
             .collect();
@@ -267,8 +267,9 @@ fn canonical(name: &str) -> String {
     name
 }
 
-fn may_be_absent(name: &str) -> bool {
-    name.starts_with("classifier.") || name.starts_with("bert.pooler.")
+/// Whether an encoder without a task lacks this part.
+fn may_be_absent(region: Region) -> bool {
+    matches!(region, Region::Pooler | Region::Head)
 }
 
 /// Writes `config.json` and `model.safetensors` of a classifier with these labels into the
@@ -314,7 +315,8 @@ mod tests {
         let header = r#"{"classifier.weight":{"dtype":"F32","shape":[0,16],"data_offsets":[0,0]}}"#;
         let file = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
         let error = Weights::parse("a.safetensors".into(), file).unwrap_err().to_string();
-        let told = "a.safetensors: `classifier.weight`: expected a row for each label, found none";
-        assert_eq!(error, told);
+        let expected =
+            "a.safetensors: `classifier.weight`: expected a row for each label, found none";
+        assert_eq!(error, expected);
     }
 }

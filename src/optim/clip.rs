@@ -23,12 +23,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::params::{Init, Layout};
+    use crate::params::{Init, Layout, Region};
     use tch::Tensor;
 
     fn gradient() -> ParamSet {
         let mut layout = Layout::default();
-        layout.register("g", &[2], Init::Zeros);
+        layout.register("g", Region::Head, &[2], Init::Zeros);
         ParamSet::new(Arc::new(layout), vec![Tensor::from_slice(&[3.0, 4.0])])
     }
 

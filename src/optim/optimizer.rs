@@ -1,5 +1,7 @@
 //! Optimizer steps on a parameter set, with state that can be saved.
 
+use std::fmt::{self, Display, Formatter};
+
 use serde::{Deserialize, Serialize};
 use tch::TchError;
 
@@ -17,6 +19,13 @@ pub enum Rule {
     AdamW,
     /// Gradient descent, with momentum where it is above 0; weight decay is an L2 penalty.
     Sgd,
+}
+
+impl Display for Rule {
+    /// Its name in the configuration.
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
 }
 
 /// A rule and its constants; the defaults are those of `torch.optim`.
@@ -62,7 +71,7 @@ impl Optimizer {
         Ok(Self { config, num_steps: 0, moments })
     }
 
-    /// An optimizer that goes on where another stopped.
+    /// An optimizer that continues where another stopped.
     pub fn restore(config: OptimizerConfig, num_steps: u64, moments: Vec<ParamSet>) -> Self {
         assert_eq!(moments.len(), moment_names(&config).len(), "as many moments as the rule keeps");
         Self { config, num_steps, moments }
@@ -83,6 +92,7 @@ impl Optimizer {
         gradient: &ParamSet,
         lr: f64,
     ) -> Result<(), TchError> {
+        let _span = tracing::trace_span!("optimizer").entered();
         self.num_steps += 1;
         match self.config.rule {
             Rule::Adam | Rule::AdamW => self.adam_step(params, gradient, lr),

@@ -4,23 +4,23 @@ use std::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
 
-/// The shape of the decay behind the warm-up.
+/// The shape of the decay after the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ScheduleConfig {
     /// No decay.
     #[default]
     Constant,
-    /// In a straight line that reaches zero behind the last step.
+    /// In a straight line that reaches zero after the last step.
     Linear,
-    /// Half a cosine that reaches zero behind the last step.
+    /// Half a cosine that reaches zero after the last step.
     Cosine,
 }
 
 /// A schedule over a known number of steps.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
-    /// Shape behind the warm-up.
+    /// Shape after the warm-up.
     pub shape: ScheduleConfig,
     /// Steps over which the factor rises from zero to one.
     pub warmup_steps: u64,

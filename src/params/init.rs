@@ -49,9 +49,15 @@ pub fn draw_slot(slot: &Slot, seed: u64) -> Result<Tensor, TchError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::params::Region;
 
     fn slot(name: &str) -> Slot {
-        Slot { name: name.into(), shape: vec![200, 100], init: Init::Normal(0.02) }
+        Slot {
+            name: name.into(),
+            region: Region::Head,
+            shape: vec![200, 100],
+            init: Init::Normal(0.02),
+        }
     }
 
     #[test]

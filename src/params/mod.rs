@@ -8,5 +8,5 @@ pub mod set;
 pub mod view;
 
 pub use file::WeightsError;
-pub use set::{Init, Layout, ParamSet, Slot, SlotId};
-pub use view::CompactTable;
+pub use set::{Init, Layout, ParamSet, Region, Slot, SlotId};
+pub use view::TaskView;

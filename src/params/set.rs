@@ -20,11 +20,26 @@ pub enum Init {
     Ones,
 }
 
+/// The part of a model that a slot belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Region {
+    /// Tables that ids look up, with their norm.
+    Embeddings,
+    /// The encoder layer of this number, counted from 0.
+    Layer(u16),
+    /// What turns hidden states into one vector a text.
+    Pooler,
+    /// What turns that vector into logits.
+    Head,
+}
+
 /// One named tensor of a layout.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slot {
     /// Name in the Hugging Face convention, such as `bert.pooler.dense.weight`.
     pub name: String,
+    /// The part of the model.
+    pub region: Region,
     /// Shape.
     pub shape: Vec<i64>,
     /// First values where no checkpoint provides them.
@@ -43,8 +58,14 @@ pub struct Layout {
 
 impl Layout {
     /// Appends a slot and returns its index.
-    pub fn register(&mut self, name: impl Into<String>, shape: &[i64], init: Init) -> SlotId {
-        self.slots.push(Slot { name: name.into(), shape: shape.to_vec(), init });
+    pub fn register(
+        &mut self,
+        name: impl Into<String>,
+        region: Region,
+        shape: &[i64],
+        init: Init,
+    ) -> SlotId {
+        self.slots.push(Slot { name: name.into(), region, shape: shape.to_vec(), init });
         SlotId(self.slots.len() - 1)
     }
 
@@ -58,6 +79,11 @@ impl Layout {
     /// The slots in order.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    /// The indices of the slots in order.
+    pub fn ids(&self) -> impl Iterator<Item = SlotId> + use<> {
+        (0..self.slots.len()).map(SlotId)
     }
 
     /// Number of scalar parameters in all slots.
@@ -94,20 +120,41 @@ impl ParamSet {
     }
 
     /// The tensor of one slot, to be changed in place.
-    pub fn get_mut(&mut self, slot: SlotId) -> &mut Tensor {
+    pub(super) fn get_mut(&mut self, slot: SlotId) -> &mut Tensor {
         &mut self.tensors[slot.0]
     }
 
-    /// The same storage under another handle, without gradient history: what another thread may read.
+    /// The same storage under another handle, without gradient history: another thread may read it.
     pub fn share(&self) -> Result<Self, TchError> {
         self.map(Tensor::f_detach)
     }
 
-    /// The same storage, but for another tensor in one slot; `layout` is that of the result.
-    pub(super) fn with_slot(&self, layout: Arc<Layout>, slot: SlotId, tensor: Tensor) -> Self {
-        let mut tensors: Vec<Tensor> = self.tensors.iter().map(Tensor::shallow_clone).collect();
-        tensors[slot.0] = tensor;
-        Self::new(layout, tensors)
+    /// The tensors of the regions that `includes` names, under a layout of these slots alone. Storage and gradient history
+    /// are shared.
+    pub fn select(&self, includes: impl Fn(Region) -> bool) -> Self {
+        let slots = self.layout.slots.iter();
+        let chosen = slots.zip(&self.tensors).filter(|(slot, _)| includes(slot.region));
+        let (slots, tensors): (Vec<Slot>, Vec<Tensor>) =
+            chosen.map(|(slot, tensor)| (slot.clone(), tensor.shallow_clone())).unzip();
+        // Where everything is chosen the layout stays the same one, not only an equal one.
+        let layout = match slots.len() == self.tensors.len() {
+            true => self.layout.clone(),
+            false => Arc::new(Layout { slots }),
+        };
+        Self { layout, tensors }
+    }
+
+    /// These tensors, but with those of `part`, a [`select`](Self::select)ion of a set with this layout, in their places.
+    /// Storage and gradient history are shared.
+    pub fn overlay(&self, part: &Self) -> Self {
+        let mut chosen = part.iter().peekable();
+        let place = |(name, mine): (&str, &Tensor)| {
+            let chosen = chosen.next_if(|(chosen, _)| *chosen == name);
+            chosen.map_or(mine, |(_, tensor)| tensor).shallow_clone()
+        };
+        let tensors = self.iter().map(place).collect();
+        assert!(chosen.peek().is_none(), "the part is a selection of this layout's slots");
+        Self { layout: self.layout.clone(), tensors }
     }
 
     /// The tensors in the layout's order.
@@ -163,6 +210,7 @@ impl ParamSet {
     /// The gradient of the scalar `loss` with respect to these tensors, which must be leaves that
     /// record gradients; zeros where the loss does not depend on a tensor.
     pub fn gradient_of(&self, loss: &Tensor) -> Result<Self, TchError> {
+        let _span = tracing::trace_span!("backward").entered();
         let inputs: Vec<&Tensor> = self.tensors.iter().collect();
         let tensors = torch_ext::gradients(loss, &inputs, false)?;
         Ok(Self { layout: self.layout.clone(), tensors })
@@ -170,21 +218,9 @@ impl ParamSet {
 
     /// Adds `factor * other` in place.
     pub fn add_scaled(&mut self, other: &Self, factor: f64) -> Result<(), TchError> {
-        self.add_scaled_but(other, factor, None)
-    }
-
-    /// Adds `factor * other` in place in every slot but one.
-    pub(super) fn add_scaled_but(
-        &mut self,
-        other: &Self,
-        factor: f64,
-        left_out: Option<SlotId>,
-    ) -> Result<(), TchError> {
         tch::no_grad(|| {
-            for (slot, (mine, theirs)) in self.tensors.iter_mut().zip(&other.tensors).enumerate() {
-                if left_out != Some(SlotId(slot)) {
-                    let _ = mine.f_add_(&theirs.f_mul_scalar(factor)?)?;
-                }
+            for (mine, theirs) in self.tensors.iter_mut().zip(&other.tensors) {
+                let _ = mine.f_add_(&theirs.f_mul_scalar(factor)?)?;
             }
             Ok(())
         })
@@ -226,18 +262,6 @@ impl ParamSet {
         }
         Ok(None)
     }
-
-    /// The largest absolute difference of any element, and the slot it is in.
-    pub fn max_abs_difference(&self, other: &Self) -> Result<(f64, &str), TchError> {
-        let mut worst = (0.0, "");
-        for ((name, mine), theirs) in self.iter().zip(&other.tensors) {
-            let found = (mine.f_sub(theirs)?).f_abs()?.f_max()?.f_double_value(&[])?;
-            if found.is_nan() || found > worst.0 {
-                worst = (found, name);
-            }
-        }
-        Ok(worst)
-    }
 }
 
 /// A copy with storage of its own and no gradient history.
@@ -254,7 +278,7 @@ mod tests {
 
     fn set(values: &[f64]) -> ParamSet {
         let mut layout = Layout::default();
-        layout.register("a", &[values.len() as i64], Init::Zeros);
+        layout.register("a", Region::Layer(0), &[values.len() as i64], Init::Zeros);
         ParamSet::new(Arc::new(layout), vec![Tensor::from_slice(values)])
     }
 
@@ -270,8 +294,8 @@ mod tests {
     #[test]
     fn the_global_norm_is_that_of_all_elements() {
         let mut layout = Layout::default();
-        layout.register("a", &[1], Init::Zeros);
-        layout.register("b", &[1], Init::Zeros);
+        layout.register("a", Region::Layer(0), &[1], Init::Zeros);
+        layout.register("b", Region::Head, &[1], Init::Zeros);
         let both = vec![Tensor::from_slice(&[3.0]), Tensor::from_slice(&[-4.0])];
         let set = ParamSet::new(Arc::new(layout), both);
         assert_eq!(set.global_norm().unwrap().double_value(&[]), 5.0);
@@ -282,5 +306,26 @@ mod tests {
         assert_eq!(set(&[1.0]).first_non_finite().unwrap(), None);
         assert_eq!(set(&[1.0, f64::NAN]).first_non_finite().unwrap(), Some("a"));
         assert_eq!(set(&[f64::INFINITY]).first_non_finite().unwrap(), Some("a"));
+    }
+
+    #[test]
+    fn a_selection_laid_back_over_its_set_changes_that_part_alone() {
+        let mut layout = Layout::default();
+        for (name, region) in [("a", Region::Layer(0)), ("b", Region::Head), ("c", Region::Head)] {
+            layout.register(name, region, &[1], Init::Zeros);
+        }
+        let tensors = [1.0, 2.0, 3.0].map(|value| Tensor::from_slice(&[value])).into();
+        let set = ParamSet::new(Arc::new(layout), tensors);
+        let values = |set: &ParamSet| -> Vec<f64> {
+            set.tensors().iter().map(|tensor| tensor.double_value(&[0])).collect()
+        };
+        let mut head = set.select(|region| region == Region::Head).deep_copy().unwrap();
+        assert_eq!(values(&head), [2.0, 3.0]);
+        head.scale(10.0).unwrap();
+        assert_eq!(values(&set.overlay(&head)), [1.0, 20.0, 30.0]);
+        assert_eq!(values(&set.overlay(&set.select(|_| false))), [1.0, 2.0, 3.0]);
+        let all = set.select(|_| true);
+        assert!(Arc::ptr_eq(all.layout(), set.layout()));
+        assert_eq!(values(&set.overlay(&all)), [1.0, 2.0, 3.0]);
     }
 }

@@ -1,4 +1,4 @@
-//! Checkpoints: a Hugging Face model directory with the training state beside it.
+//! A checkpoint: a Hugging Face model directory that also holds the training state.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::directory::{Pointer, RunDirectory, checkpoint_name};
 use super::environment::Provenance;
-use super::manifest;
+use super::manifest::{self, Damage, MANIFEST_FILE};
 use crate::data::TextTokenizer;
 use crate::files::atomic::write_directory;
 use crate::model::pretrained;
@@ -19,13 +19,13 @@ use crate::optim::{Optimizer, OptimizerConfig, optimizer::moment_names};
 use crate::params::file::{read_safetensors, write_safetensors};
 use crate::params::{Layout, ParamSet};
 
-/// How far a run has come. Together with the parameters and the optimizer it is all that resuming
-/// needs: episodes, masks and draws are functions of their index.
+/// The progress of a run. With the parameters and the optimizer it is all that resuming needs:
+/// episodes, masks and draws are functions of their index.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// Outer steps taken.
     pub step: u64,
-    /// Those of them that moved nothing, since no episode of theirs was finite.
+    /// The outer steps that moved nothing, because none of their episodes was finite.
     #[serde(default)]
     pub skipped_steps: u64,
     /// Step of the best evaluation, with its macro F1.
@@ -34,16 +34,15 @@ pub struct Progress {
     pub evaluations_since_best: u64,
     /// Step of the last evaluation, with its macro F1.
     pub last_evaluation: Option<(u64, f64)>,
-    /// Step and macro F1 of every evaluation; of a run that an earlier version began, of the best
-    /// and the later ones.
+    /// Step and macro F1 of every evaluation. A run of an older version lacks those before the best.
     #[serde(default)]
     pub evaluations: Vec<(u64, f64)>,
-    /// Seconds of training, over all the processes that took part.
+    /// Seconds of training, in all processes together.
     pub elapsed_s: f64,
 }
 
 impl Progress {
-    /// Takes in the score of the meta-parameters as they are; returns whether none was better.
+    /// Records the score of the meta-parameters at this step; returns whether it is the best so far.
     pub fn evaluated(&mut self, macro_f1: f64) -> bool {
         let is_best = self.best.is_none_or(|(_, best)| macro_f1 > best);
         if is_best {
@@ -57,7 +56,7 @@ impl Progress {
         is_best
     }
 
-    /// The steps of the `count` best evaluations, of equal ones the earlier.
+    /// The steps of the `count` best evaluations; of equal ones the earlier.
     pub fn best_steps(&self, count: usize) -> Vec<u64> {
         let mut ranked = self.evaluations.clone();
         ranked.sort_by(|(_, left), (_, right)| right.total_cmp(left));
@@ -80,18 +79,18 @@ fn pointer(step: u64, macro_f1: Option<f64>) -> Pointer {
     Pointer { checkpoint: checkpoint_name(step), step, macro_f1 }
 }
 
-/// What the outer loop changes.
+/// All that the outer loop changes.
 #[derive(Debug)]
 pub struct TrainingState {
     /// The meta-parameters.
     pub meta: ParamSet,
     /// The outer optimizer.
     pub optimizer: Optimizer,
-    /// How far the run has come.
+    /// The progress.
     pub progress: Progress,
 }
 
-/// What every checkpoint of a run holds beside its state.
+/// The files of a model directory, apart from its weights.
 #[derive(Clone, Debug)]
 pub struct ModelFiles {
     /// `config.json` of the model that training started from.
@@ -102,19 +101,19 @@ pub struct ModelFiles {
     pub tokenizer: TextTokenizer,
     /// The resolved configuration of the run, as TOML.
     pub settings: String,
-    /// Where its knowledge comes from; absent for a model that no run made.
+    /// The origin of its knowledge; absent for a model that no run made.
     pub provenance: Option<Provenance>,
 }
 
 /// The file of a checkpoint that holds the configuration it was made with.
 pub const SETTINGS_FILE: &str = "metabert.toml";
-/// The file of a checkpoint that says what it was trained on.
+/// The file of a checkpoint that names its training data.
 const PROVENANCE_FILE: &str = "provenance.json";
 const STATE_FILE: &str = "training_state.json";
 const MOMENTS_FILE: &str = "training_state.safetensors";
 
 impl ModelFiles {
-    /// Writes the model directory proper into `dir`, which exists.
+    /// Writes the model directory into `dir`, which exists.
     ///
     /// # Errors
     /// Any error of the file system.
@@ -129,13 +128,25 @@ impl ModelFiles {
     }
 }
 
-/// What the checkpoint in `dir` was trained on; `None` where it does not say.
+/// Checks that a model directory is unaltered if metabert wrote it. `metabert.toml` or a manifest
+/// marks those; a model from elsewhere has nothing to be verified by.
+///
+/// # Errors
+/// The damaged files.
+pub fn verify(dir: &Path) -> Result<(), Damage> {
+    match [SETTINGS_FILE, MANIFEST_FILE].iter().any(|name| dir.join(name).exists()) {
+        true => manifest::verify(dir),
+        false => Ok(()),
+    }
+}
+
+/// The origin of the knowledge of the checkpoint in `dir`, where it has a record of it.
 pub fn provenance(dir: &Path) -> Option<Provenance> {
     let text = fs::read(dir.join(PROVENANCE_FILE)).ok()?;
     serde_json::from_slice(&text).ok()
 }
 
-/// Writes the checkpoint of `state` into its place in `run`, complete or not at all.
+/// Writes the checkpoint of `state` into `run`, complete or not at all.
 ///
 /// # Errors
 /// Any error of the file system.
@@ -154,7 +165,7 @@ pub fn save(run: &RunDirectory, state: &TrainingState, files: &ModelFiles) -> Re
     .with_context(|| format!("{}: cannot write the checkpoint", path.display()))
 }
 
-/// Reads what [`save`] wrote beside the model, for parameters like `meta`.
+/// Reads the training state that [`save`] wrote, for the parameters `meta`.
 ///
 /// # Errors
 /// Missing or malformed files.
@@ -203,7 +214,7 @@ mod tests {
         assert_eq!((progress.best, progress.evaluations_since_best), (Some((50, 0.8)), 0));
     }
 
-    // Off by one bit, an equal score would be a better one behind resuming.
+    // Off by one bit, an equal score would count as a better one after resuming.
     #[test]
     fn scores_are_read_as_they_were_written() {
         for denominator in 1..400 {

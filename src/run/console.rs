@@ -80,13 +80,15 @@ impl Console {
         }
     }
 
-    /// A forward pass was made.
-    pub fn tick(&self) {
-        // Passes that score what was adapted are not steps of the adaptation.
-        let is_adapting = Some(self.inner.position()) < self.inner.length();
-        if self.style == Style::Bars && is_adapting {
-            self.inner.inc(1);
-        }
+    /// Moves the bar of adaptation steps at every forward pass; `None` where no bar is shown.
+    pub fn on_forward(&self) -> Option<impl Fn() + Send + Sync + use<>> {
+        let inner = self.inner.clone();
+        (self.style == Style::Bars).then_some(move || {
+            // Passes that score adapted weights are not steps of the adaptation.
+            if Some(inner.position()) < inner.length() {
+                inner.inc(1);
+            }
+        })
     }
 
     /// A series of `draws` evaluations, or of steps of some other kind, begins.
@@ -166,7 +168,7 @@ impl Console {
     }
 }
 
-/// Writes a line to stderr. Where nobody reads it any more, the work goes on all the same.
+/// Writes a line to stderr. The work continues where nobody reads it any more.
 fn write_line(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -1,22 +1,14 @@
 //! The layout of a run directory.
+//!
+//! Knows names and pointers, not what a checkpoint holds.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
-use super::environment::Environment;
-use crate::files::atomic::{TEMPORARY_PREFIX, make_directory, naming, write_file};
-
-/// An output path that is in use already.
-#[derive(Debug, Error)]
-#[error("{path}: exists and is not empty; name another, or pass --force to replace it")]
-pub struct OutputExists {
-    /// The path.
-    pub path: PathBuf,
-}
+use crate::files::atomic::{make_directory, naming, write_file};
 
 /// A run directory.
 #[derive(Clone, Debug)]
@@ -24,14 +16,14 @@ pub struct RunDirectory {
     path: PathBuf,
 }
 
-/// A file that points to a checkpoint: `best.json` and `latest.json`.
+/// The content of `best.json` and `latest.json`, which name a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pointer {
-    /// Name of the checkpoint's folder under `checkpoints/`.
+    /// The checkpoint's folder under `checkpoints/`.
     pub checkpoint: String,
     /// Outer steps taken.
     pub step: u64,
-    /// Macro F1 on the meta-dev domains; absent where none was measured.
+    /// Macro F1 on the meta-dev domains; absent without an evaluation of this step.
     pub macro_f1: Option<f64>,
 }
 
@@ -54,7 +46,7 @@ impl Which {
 }
 
 impl RunDirectory {
-    /// The run at `path`, which need not exist yet.
+    /// The run at `path`, which may not exist yet.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
@@ -97,20 +89,20 @@ impl RunDirectory {
         self.path.join("checkpoints")
     }
 
-    /// The folder of the checkpoint behind outer step `step`.
+    /// The folder of the checkpoint after outer step `step`.
     pub fn checkpoint(&self, step: u64) -> PathBuf {
         self.checkpoints().join(checkpoint_name(step))
     }
 
-    /// The file that a process which trains here holds locked.
+    /// The file that a training process keeps locked.
     pub fn lock_file(&self) -> PathBuf {
         self.path.join("run.lock")
     }
 
-    /// The outer steps that there are checkpoints of, the last one first.
+    /// The outer steps of the checkpoints, the last one first; none where there is no directory.
     ///
     /// # Errors
-    /// An unreadable directory; one that is not there holds none.
+    /// A directory that cannot be read.
     pub fn steps(&self) -> io::Result<Vec<u64>> {
         let entries = match fs::read_dir(self.checkpoints()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -127,7 +119,7 @@ impl RunDirectory {
     /// Reads a pointer; `None` where there is none.
     ///
     /// # Errors
-    /// An unreadable or malformed file.
+    /// A file that cannot be read, or is no pointer.
     pub fn pointer(&self, which: Which) -> io::Result<Option<Pointer>> {
         let path = self.path.join(which.file());
         let text = match fs::read(&path) {
@@ -155,7 +147,7 @@ impl RunDirectory {
         write_file(&self.path.join(which.file()), &text)
     }
 
-    /// Removes a pointer, if it is there.
+    /// Removes a pointer, if there is one.
     ///
     /// # Errors
     /// Any error of the file system.
@@ -163,12 +155,12 @@ impl RunDirectory {
         remove_file(&self.path.join(which.file()))
     }
 
-    /// The model directory that a `--checkpoint` argument means: the directory itself, or the
-    /// best (else the latest) checkpoint of a run.
+    /// The model directory that a `--checkpoint` argument names: the directory itself, or the best
+    /// (else the latest) checkpoint of a run. A path that is neither is returned unchanged: the
+    /// reader of model directories reports it.
     ///
     /// # Errors
-    /// Unreadable pointers; a directory that is neither is returned as it is, for the reader of
-    /// model directories to describe.
+    /// Pointers that cannot be read.
     pub fn resolve(argument: &Path) -> io::Result<PathBuf> {
         if argument.join("config.json").exists() {
             return Ok(argument.into());
@@ -181,116 +173,30 @@ impl RunDirectory {
         }
         Ok(argument.into())
     }
-
-    /// Whether anything is there but what a process leaves that is killed before it has written
-    /// `config.toml`, and with that has begun the run.
-    pub fn is_in_use(&self) -> bool {
-        let Ok(mut entries) = fs::read_dir(&self.path) else { return self.path.exists() };
-        entries.any(|entry| !entry.is_ok_and(|entry| self.is_of_an_unbegun_run(&entry.path())))
-    }
-
-    fn is_of_an_unbegun_run(&self, path: &Path) -> bool {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let is_empty = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
-        name.starts_with(TEMPORARY_PREFIX)
-            || path == self.lock_file()
-            || (path == self.checkpoints() && is_empty())
-            // Another program's file of this name is not ours to replace.
-            || (path == self.environment_file() && Environment::read(self).is_ok())
-    }
-
-    /// Refuses a directory that is in use, unless `force`.
-    ///
-    /// # Errors
-    /// [`OutputExists`].
-    pub fn ensure_free(&self, force: bool) -> Result<(), OutputExists> {
-        match self.is_in_use() && !force {
-            true => Err(OutputExists { path: self.path.clone() }),
-            false => Ok(()),
-        }
-    }
-
-    /// Removes what a run consists of. The directory stays, with the lock under which this is done.
-    ///
-    /// # Errors
-    /// Any error of the file system.
-    pub fn remove(&self) -> io::Result<()> {
-        // Without `config.toml` nobody resumes what a kill has left of the rest, and by
-        // `environment.json` it is known that it may be replaced.
-        remove_file(&self.config_file())?;
-        for directory in [self.checkpoints(), self.tensorboard()] {
-            if directory.exists() {
-                fs::remove_dir_all(directory)?;
-            }
-        }
-        for which in [Which::Best, Which::Latest] {
-            self.unpoint(which)?;
-        }
-        remove_file(&self.events_file())?;
-        remove_file(&self.environment_file())
-    }
 }
 
-/// Removes a file, if it is there.
-fn remove_file(path: &Path) -> io::Result<()> {
+/// Removes a file, if there is one.
+pub(super) fn remove_file(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(naming(path, error)),
         _ => Ok(()),
     }
 }
 
-/// Whether a name that was read from a file is that of something in one folder, and leads nowhere
-/// else.
+/// Whether a name from a file is a plain one, which cannot lead out of its folder.
 pub fn is_plain_name(name: &str) -> bool {
     Path::new(name).file_name().is_some_and(|last| last == name)
 }
 
-/// The name of the checkpoint behind outer step `step`; names sort like steps.
+/// The name of the checkpoint after outer step `step`.
 pub fn checkpoint_name(step: u64) -> String {
     format!("step-{step:06}")
 }
 
-/// The step that a checkpoint's name states; `None` for names that are no checkpoint's.
+/// The step in a checkpoint's name; `None` for another name.
 pub fn step_of(name: &str) -> Option<u64> {
     let step = name.strip_prefix("step-")?.parse().ok()?;
     (checkpoint_name(step) == name).then_some(step)
-}
-
-/// Refuses to replace, even with `--force`, what is no model directory, and what holds one of
-/// `inputs`.
-///
-/// # Errors
-/// The reason, in one line.
-pub fn ensure_replaceable_model(path: &Path, inputs: &[&Path]) -> Result<(), String> {
-    let shown = path.display();
-    let Ok(mut entries) = fs::read_dir(path) else { return Ok(()) };
-    if entries.next().is_some() && !path.join("config.json").is_file() {
-        return Err(format!(
-            "{shown}: expected a model directory to replace, found another; remove it by hand"
-        ));
-    }
-    let Ok(inside) = path.canonicalize() else { return Ok(()) };
-    for input in inputs {
-        if input.canonicalize().is_ok_and(|input| input.starts_with(&inside)) {
-            return Err(format!(
-                "{shown}: cannot be replaced, since {}, which is read, is in it",
-                input.display()
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Refuses a directory that exists and holds something, unless `force`.
-///
-/// # Errors
-/// [`OutputExists`].
-pub fn ensure_free(path: &Path, force: bool) -> Result<(), OutputExists> {
-    let in_use = match fs::read_dir(path) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(_) => path.exists(),
-    };
-    if in_use && !force { Err(OutputExists { path: path.into() }) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -322,55 +228,5 @@ mod tests {
             fs::create_dir(run.checkpoints().join(name)).unwrap();
         }
         assert_eq!(run.steps().unwrap(), [1_234_567, 10]);
-    }
-
-    #[test]
-    fn a_directory_with_what_a_kill_leaves_before_the_run_has_begun_is_free() {
-        let root = tempfile::tempdir().unwrap();
-        let run = RunDirectory::at(root.path());
-        assert!(!RunDirectory::at(root.path().join("absent")).is_in_use());
-        fs::write(run.lock_file(), "").unwrap();
-        fs::write(root.path().join(".tmp-abc"), "{").unwrap();
-        run.create().unwrap();
-        assert!(!run.is_in_use());
-        fs::write(run.environment_file(), "[\"another program's\"]").unwrap();
-        assert!(run.is_in_use());
-        Environment::default().write(&run).unwrap();
-        assert!(!run.is_in_use());
-        for path in [run.config_file(), run.checkpoints().join("a"), root.path().join("a")] {
-            fs::write(&path, "").unwrap();
-            assert!(run.is_in_use(), "{}", path.display());
-            fs::remove_file(path).unwrap();
-        }
-        fs::write(root.path().join("a"), "").unwrap();
-        assert!(RunDirectory::at(root.path().join("a")).is_in_use());
-    }
-
-    #[test]
-    fn a_run_is_removed_and_nothing_else() {
-        let root = tempfile::tempdir().unwrap();
-        let run = RunDirectory::at(root.path());
-        run.create().unwrap();
-        fs::create_dir(run.tensorboard()).unwrap();
-        fs::create_dir(run.checkpoint(1)).unwrap();
-        let pointers = ["best.json", "latest.json"].map(|name| root.path().join(name));
-        let files = [run.config_file(), run.events_file(), run.environment_file()];
-        for file in files.iter().chain(&pointers).chain([&root.path().join("notes.txt")]) {
-            fs::write(file, "").unwrap();
-        }
-        run.remove().unwrap();
-        run.remove().unwrap();
-        let left: Vec<_> = fs::read_dir(root.path()).unwrap().map(|e| e.unwrap().path()).collect();
-        assert_eq!(left, [root.path().join("notes.txt")]);
-    }
-
-    #[test]
-    fn only_a_directory_with_something_in_it_is_in_use() {
-        let root = tempfile::tempdir().unwrap();
-        assert!(ensure_free(root.path(), false).is_ok());
-        assert!(ensure_free(&root.path().join("absent"), false).is_ok());
-        fs::write(root.path().join("a"), "").unwrap();
-        assert!(ensure_free(root.path(), false).is_err());
-        assert!(ensure_free(root.path(), true).is_ok());
     }
 }

@@ -1,14 +1,16 @@
-//! What a run was made of and ran on: `environment.json`.
+//! `environment.json`: the data, the model and the machine of a run.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::directory::RunDirectory;
-use crate::files::atomic::write_file;
+use super::manifest::sha256_of;
+use crate::files::atomic::{naming, write_file};
 
-/// Where a checkpoint's knowledge comes from. Every checkpoint carries a copy.
+/// The origin of a checkpoint's knowledge. Every checkpoint has a copy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// Version of metabert.
@@ -23,14 +25,14 @@ pub struct Provenance {
     pub low_resource: Vec<String>,
 }
 
-/// What computes.
+/// The machine that computes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     /// Version of libtorch.
     pub torch: String,
     /// Device, such as `Cpu` or `Cuda(0)`.
     pub device: String,
-    /// Dtype of the matrix products; empty in the files of versions that had only fp32.
+    /// Dtype of the matrix products; empty in files of older versions, which had only fp32.
     #[serde(default)]
     pub precision: String,
     /// CPU threads.
@@ -40,14 +42,13 @@ pub struct Machine {
 /// The contents of `environment.json`, written when a run starts and not touched when it resumes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
-    /// Where the run's knowledge comes from.
+    /// The origin of the run's knowledge.
     #[serde(flatten)]
     pub provenance: Provenance,
-    /// What the run began on; each [`Started`](super::Event::Started) says what it goes on with.
+    /// The machine on which the run began; each [`Started`](super::Event::Started) has its own.
     #[serde(flatten)]
     pub machine: Machine,
-    /// SHA-256 of each file of the model that training starts from; empty in the files of versions
-    /// that did not look at them.
+    /// SHA-256 of each file of the model that training starts from; empty in files of older versions.
     #[serde(default)]
     pub model_sha256: BTreeMap<String, String>,
 }
@@ -64,11 +65,46 @@ impl Environment {
     /// Reads `environment.json` of a run.
     ///
     /// # Errors
-    /// An unreadable or malformed file.
+    /// A file that cannot be read, or has other content.
     pub fn read(run: &RunDirectory) -> io::Result<Self> {
         let path = run.environment_file();
         std::fs::read(&path)
             .and_then(|text| serde_json::from_slice(&text).map_err(io::Error::from))
             .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
     }
+
+    /// What differs from the inputs of a run in its inputs `now`; `None` where nothing does.
+    pub fn changed_input(&self, now: &Self) -> Option<String> {
+        let provenance = [&self.provenance, &now.provenance];
+        let [was, is] = provenance.map(|it| &it.dataset_sha256);
+        if was != is {
+            return Some("the dataset".to_owned());
+        }
+        let [was, is] = provenance.map(|it| [&it.meta_train, &it.meta_dev]);
+        if was != is {
+            return Some("the split into domains".to_owned());
+        }
+        let (was, is) = (&self.model_sha256, &now.model_sha256);
+        let mut names = was.keys().chain(is.keys()).filter(|_| !was.is_empty());
+        names
+            .find(|name| was.get(*name) != is.get(*name))
+            .map(|name| format!("{name} of the model"))
+    }
+}
+
+/// The files of a model directory that training reads.
+const MODEL_FILES: [&str; 5] =
+    ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"];
+
+/// The SHA-256 of each file that training reads of a model directory.
+///
+/// # Errors
+/// Any error of the file system, which names the file.
+pub fn model_sha256(model: &Path) -> io::Result<BTreeMap<String, String>> {
+    let paths = MODEL_FILES.map(|name| (name, model.join(name))).into_iter();
+    let hashes = paths.filter(|(_, path)| path.is_file()).map(|(name, path)| {
+        let hash = sha256_of(&path).map_err(|error| naming(&path, error))?;
+        Ok((name.to_owned(), hash))
+    });
+    hashes.collect()
 }

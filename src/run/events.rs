@@ -1,4 +1,4 @@
-//! Everything a run reports, as values, and their log on disk.
+//! The events of a run as values, and their log on disk.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -14,16 +14,16 @@ use super::environment::Machine;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// Training begins, or goes on.
+    /// Training begins or resumes.
     Started {
-        /// Outer steps taken before.
+        /// Outer steps taken so far.
         step: u64,
         /// Outer steps in all.
         steps: u64,
-        /// What computes from here on; absent in the logs of versions that did not say.
+        /// The machine from here on; absent in logs of older versions.
         #[serde(default)]
         machine: Option<Machine>,
-        /// The settings that may differ from one part of a run to the next, by key.
+        /// The settings that may change when a run resumes, by key.
         #[serde(default)]
         settings: BTreeMap<String, Value>,
     },
@@ -52,15 +52,15 @@ pub enum Event {
         /// Episodes a minute in this step.
         episodes_per_min: f64,
     },
-    /// Something whose numbers are not finite was left out.
+    /// An episode or an evaluation was left out, because a number of it is not finite.
     Skipped {
-        /// The outer step that goes on without it; of an evaluation, the outer steps taken.
+        /// The outer step that lacks it; for an evaluation, the outer steps taken.
         step: u64,
         /// Indices of its episodes; empty for an evaluation.
         episodes: Vec<u64>,
-        /// The domain, where it is one.
+        /// The domain, where there is a single one.
         domain: Option<String>,
-        /// What was not finite, and where.
+        /// The number that is not finite, and its place.
         reason: String,
     },
     /// The meta-dev domains were evaluated.
@@ -105,8 +105,8 @@ pub struct EventLog {
 }
 
 impl EventLog {
-    /// Opens the log for appending, behind dropping what comes after outer step `step`: lines of
-    /// steps that a resumed run is going to repeat, and a last line that a crash cut short.
+    /// Opens the log for appending after outer step `step`. It drops the lines of later steps, which
+    /// a resumed run repeats, and a last line that a crash cut short.
     ///
     /// # Errors
     /// Any error of the file system.
@@ -141,7 +141,7 @@ impl EventLog {
 }
 
 impl Event {
-    /// Outer steps taken when it happened.
+    /// Outer steps taken at the event.
     pub fn step(&self) -> u64 {
         match self {
             Self::Started { step, .. }
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_that_an_earlier_version_logged_is_read() {
+    fn a_start_in_the_log_of_an_older_version_is_read() {
         let read: Event =
             serde_json::from_str(r#"{"event":"started","step":3,"steps":4}"#).unwrap();
         let expected =

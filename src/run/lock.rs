@@ -1,17 +1,16 @@
-//! One process at a time writes into a run directory.
+//! A lock, so that one process at a time writes into a run directory.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use thiserror::Error;
 
 use super::directory::RunDirectory;
 
-/// Why a run directory cannot be had for oneself.
+/// Why a run directory cannot be locked.
 #[derive(Debug, Error)]
 pub enum LockError {
     /// Another process has it.
@@ -23,7 +22,7 @@ pub enum LockError {
     Held {
         /// The run directory.
         path: PathBuf,
-        /// Its process id, where that can be told.
+        /// Its process id, where the lock file has it.
         process: Option<u32>,
     },
     /// The lock file cannot be made or locked.
@@ -36,8 +35,8 @@ pub enum LockError {
     },
 }
 
-/// The sole right to write into a run directory, until it is dropped or the process ends in
-/// whatever way: the system itself lets go of the lock. What is left of the file then says nothing.
+/// The sole right to write into a run directory. It ends when it is dropped, and also when the
+/// process is killed: the system releases the lock, and a file that stays is no lock.
 #[derive(Debug)]
 pub struct RunLock {
     file: File,
@@ -49,7 +48,7 @@ impl RunLock {
     /// Locks the directory of `run`, which exists.
     ///
     /// # Errors
-    /// [`LockError`]; nobody is waited for.
+    /// [`LockError`], at once: it does not wait for another process.
     pub fn acquire(run: &RunDirectory) -> Result<Self, LockError> {
         let path = run.lock_file();
         loop {
@@ -62,8 +61,8 @@ impl RunLock {
         }
     }
 
-    /// Whether the file system keeps others out. Some shared ones do not know locks; better a run
-    /// without one there than none.
+    /// Whether the file system keeps others out. Some shared file systems have no locks; a run
+    /// there has to do without.
     pub fn is_enforced(&self) -> bool {
         self.is_enforced
     }
@@ -73,15 +72,17 @@ impl RunLock {
         let open =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let mut file = open.map_err(unusable)?;
-        let is_enforced = match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        let is_enforced = match file.try_lock() {
             Ok(()) => true,
-            Err(Errno::NOSYS | Errno::NOTSUP | Errno::NOLCK) => false,
-            Err(Errno::WOULDBLOCK) => {
+            Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
                 let process = file.read_to_string(&mut text).ok().and(text.trim().parse().ok());
                 return Err(LockError::Held { path: run.path().into(), process });
             }
-            Err(error) => return Err(unusable(error.into())),
+            Err(TryLockError::Error(error)) => match Errno::from_io_error(&error) {
+                Some(Errno::NOSYS | Errno::NOTSUP | Errno::NOLCK) => false,
+                _ => return Err(unusable(error)),
+            },
         };
         Ok(Self { file, path: path.into(), is_enforced })
     }
@@ -95,7 +96,7 @@ impl RunLock {
         }
     }
 
-    /// Writes the process id, for those who find the directory locked.
+    /// Writes the process id, for the message of a process that finds the directory locked.
     fn sign(&self) -> io::Result<()> {
         self.file.set_len(0)?;
         (&self.file).write_all(format!("{}\n", std::process::id()).as_bytes())
@@ -104,7 +105,8 @@ impl RunLock {
 
 impl Drop for RunLock {
     fn drop(&mut self) {
-        // While it is locked: removed later, it might be another's. A file that stays does no harm.
+        // Only while this process holds the lock: later the file may be another's. A file that stays
+        // does no harm.
         if self.is_current() {
             let _ = fs::remove_file(&self.path);
         }
@@ -122,13 +124,14 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_locked_once_and_free_again_behind_it() {
+    fn a_directory_is_locked_once_and_free_again_afterwards() {
         let (dir, run) = run();
         let lock = RunLock::acquire(&run).unwrap();
         assert!(lock.is_enforced());
         let error = RunLock::acquire(&run).unwrap_err().to_string();
-        let told = format!("{}: another process ({}) is", dir.path().display(), std::process::id());
-        assert!(error.starts_with(&told), "expected {told:?} in {error:?}");
+        let expected =
+            format!("{}: another process ({}) is", dir.path().display(), std::process::id());
+        assert!(error.starts_with(&expected), "expected {expected:?} in {error:?}");
         drop(lock);
         assert!(!run.lock_file().exists(), "the file is still there");
         drop(RunLock::acquire(&run).unwrap());
@@ -157,7 +160,7 @@ mod tests {
         drop(second);
     }
 
-    // Each begins a lock when another may just have opened the file and not yet locked it.
+    // Each acquires the lock while another may have opened the file and not yet locked it.
     #[test]
     fn threads_that_come_and_go_never_hold_it_together() {
         let (_dir, run) = run();

@@ -1,4 +1,4 @@
-//! Where the numbers of a run go: `events.jsonl`, and the same for TensorBoard.
+//! Both logs of a run: `events.jsonl`, and the same numbers for TensorBoard.
 
 use std::io;
 use std::path::PathBuf;
@@ -18,8 +18,7 @@ pub struct RunLog {
 }
 
 impl RunLog {
-    /// Opens the logs of a run that stands behind outer step `step`; what they say of later steps
-    /// is forgotten.
+    /// Opens the logs of a run after outer step `step`, without the events of later steps.
     ///
     /// # Errors
     /// Any error of the file system, with the name of the log.
@@ -35,7 +34,7 @@ impl RunLog {
         })
     }
 
-    /// Appends an event to both.
+    /// Appends an event to both logs.
     ///
     /// # Errors
     /// Any error of the file system, with the name of the log.

@@ -1,5 +1,5 @@
-//! The sizes and hashes of a checkpoint's files: what has changed since is told before anything is
-//! computed from it.
+//! The sizes and hashes of a checkpoint's files: damage is found before anything is computed from
+//! them. They detect damage, not tampering.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,11 +12,10 @@ use thiserror::Error;
 
 use super::directory::is_plain_name;
 
-/// The file of a directory that lists the others. Plain `manifest.json` is a name that other
-/// programs use as well.
+/// The file that lists the others of its directory. Other programs use the name `manifest.json`.
 pub const MANIFEST_FILE: &str = "metabert_manifest.json";
 
-/// A checkpoint that is not what was written.
+/// A checkpoint whose files are not those that were written.
 #[derive(Debug, Error)]
 #[error("{path}: damaged: {}", problems.join("; "))]
 pub struct Damage {
@@ -41,8 +40,7 @@ struct Entry {
     sha256: String,
 }
 
-/// Lists the files in `dir` in one more, beside them. What is added to the directory later on is not
-/// verified.
+/// Writes the manifest of the files in `dir`. Files that are added later are not verified.
 ///
 /// # Errors
 /// Any error of the file system.
@@ -57,16 +55,15 @@ pub fn write(dir: &Path) -> io::Result<()> {
     fs::write(dir.join(MANIFEST_FILE), serde_json::to_vec_pretty(&Manifest { files })?)
 }
 
-/// Requires of every file that the manifest in `dir` lists that it is there, and as it was. A
-/// directory without one, from elsewhere or an earlier version, has nothing to be measured by.
+/// Checks that every file that the manifest in `dir` lists is there and unaltered.
 ///
 /// # Errors
-/// All files that are not, in one error.
+/// All damaged files in one error, which may be the manifest itself: without one, damage would pass
+/// for a model.
 pub fn verify(dir: &Path) -> Result<(), Damage> {
     let damaged = |problems| Err(Damage { path: dir.into(), problems });
     let files = match listed_files(&dir.join(MANIFEST_FILE)) {
-        Ok(None) => return Ok(()),
-        Ok(Some(files)) => files,
+        Ok(files) => files,
         Err(reason) => return damaged(vec![format!("{MANIFEST_FILE}: {reason}")]),
     };
     let problems: Vec<String> = files
@@ -79,21 +76,21 @@ pub fn verify(dir: &Path) -> Result<(), Damage> {
     if problems.is_empty() { Ok(()) } else { damaged(problems) }
 }
 
-/// What a manifest lists; `None` where there is none.
-fn listed_files(path: &Path) -> Result<Option<BTreeMap<String, Entry>>, String> {
-    let text = match fs::read(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(|error| error.to_string())?,
-    };
+/// The files in a manifest.
+fn listed_files(path: &Path) -> Result<BTreeMap<String, Entry>, String> {
+    let text = fs::read(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => "expected a list of files, found no file".to_owned(),
+        _ => format!("cannot be read: {error}"),
+    })?;
     let manifest: Manifest = serde_json::from_slice(&text)
         .map_err(|error| format!("expected a list of files: {error}"))?;
     match manifest.files.keys().find(|name| !is_plain_name(name)) {
         Some(name) => Err(format!("expected names of files beside it, found \"{name}\"")),
-        None => Ok(Some(manifest.files)),
+        None => Ok(manifest.files),
     }
 }
 
-/// In what a file differs from what is listed of it.
+/// The difference between a file and its entry in the manifest.
 fn difference(path: &Path, listed: &Entry) -> Option<String> {
     let size = match fs::metadata(path) {
         Ok(found) if found.is_file() => found.len(),
@@ -184,7 +181,7 @@ mod tests {
         }
         for length in 0..whole.len() {
             fs::write(&manifest, &whole[..length]).unwrap();
-            assert!(verify(dir.path()).is_err(), "cut behind {length} bytes");
+            assert!(verify(dir.path()).is_err(), "cut after {length} bytes");
         }
     }
 
@@ -201,12 +198,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_listed_is_not_verified() {
+    fn only_the_files_in_the_manifest_are_verified() {
         let dir = listed();
         fs::write(dir.path().join("notes.txt"), "mine").unwrap();
         assert_eq!(problems(dir.path()), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn nothing_is_intact_without_a_manifest() {
+        let dir = listed();
         fs::remove_file(dir.path().join(MANIFEST_FILE)).unwrap();
-        fs::write(dir.path().join("a"), "abd").unwrap();
-        assert_eq!(problems(dir.path()), [] as [&str; 0]);
+        let expected = format!("{MANIFEST_FILE}: expected a list of files, found no file");
+        assert_eq!(problems(dir.path()), [expected]);
     }
 }

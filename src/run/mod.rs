@@ -1,6 +1,6 @@
-//! What a run leaves: configuration, events and checkpoints on disk, progress on the console.
+//! A run's files: configuration, events and checkpoints on disk; and its progress on the console.
 //!
-//! Knows parameter sets and how they are saved; knows no algorithm.
+//! Knows how parameter sets are saved, and no algorithm.
 
 pub mod checkpoint;
 pub mod console;
@@ -10,12 +10,16 @@ pub mod events;
 pub mod lock;
 pub mod log;
 pub mod manifest;
+pub mod output;
 pub mod recovery;
 pub mod retention;
+pub mod starting_point;
 pub mod tensorboard;
 
 pub use checkpoint::{Progress, TrainingState};
-pub use directory::{OutputExists, RunDirectory};
+pub use directory::RunDirectory;
 pub use environment::{Environment, Machine, Provenance};
 pub use events::Event;
 pub use log::RunLog;
+pub use output::OutputExists;
+pub use starting_point::StartingPoint;

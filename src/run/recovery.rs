@@ -1,21 +1,21 @@
-//! Which checkpoints of a run are intact, and from which it goes on.
+//! Which checkpoints of a run are intact, and from which one it resumes.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use thiserror::Error;
 
 use super::checkpoint::Progress;
 use super::directory::{RunDirectory, Which, checkpoint_name};
-use super::manifest::{self, Damage};
+use super::manifest;
 
-/// No checkpoint of a run is left to go on from.
+/// Every checkpoint of a run is damaged.
 #[derive(Debug, Error)]
 #[error("{path}: none of its checkpoints is intact: {}", problems.join("; "))]
 pub struct NoneIntact {
     /// The run directory.
     pub path: PathBuf,
-    /// What is wrong with each of them.
+    /// The problems of each of them.
     pub problems: Vec<String>,
 }
 
@@ -24,25 +24,8 @@ pub struct NoneIntact {
 pub struct Recovery {
     /// The checkpoint.
     pub checkpoint: PathBuf,
-    /// What is wrong with what came before it in the search.
+    /// The problems of the checkpoints and pointers that the search tried first.
     pub problems: Vec<String>,
-}
-
-/// Requires of a checkpoint that it is there, and unaltered as far as its manifest tells.
-///
-/// # Errors
-/// What is missing and what is altered.
-pub fn verify(checkpoint: &Path) -> Result<(), Damage> {
-    manifest::verify(checkpoint)?;
-    // What no manifest lists, in a checkpoint that an earlier version has written.
-    let is_lost = |name: &&str| !checkpoint.join(name).is_file();
-    let lost = ["config.json", "model.safetensors"].into_iter().filter(is_lost);
-    let problems: Vec<String> =
-        lost.map(|name| format!("{name}: expected a file, found none")).collect();
-    match problems.is_empty() {
-        true => Ok(()),
-        false => Err(Damage { path: checkpoint.into(), problems }),
-    }
 }
 
 /// All intact checkpoints of a run, the newest first.
@@ -51,14 +34,14 @@ pub fn verify(checkpoint: &Path) -> Result<(), Damage> {
 /// A directory that cannot be read.
 pub fn intact(run: &RunDirectory) -> io::Result<Vec<PathBuf>> {
     let all = run.steps()?.into_iter().map(|step| run.checkpoint(step));
-    Ok(all.filter(|checkpoint| verify(checkpoint).is_ok()).collect())
+    Ok(all.filter(|checkpoint| manifest::verify(checkpoint).is_ok()).collect())
 }
 
-/// Finds the checkpoint that a run goes on from: the latest, or the newest intact one before it.
-/// `None` for a run that was stopped before its first.
+/// Finds the checkpoint to resume from: the latest, or the newest intact one before it. `None` for a
+/// run that was stopped before its first one.
 ///
 /// # Errors
-/// [`NoneIntact`] where there were checkpoints.
+/// [`NoneIntact`] if there are checkpoints, all damaged.
 pub fn newest_intact(run: &RunDirectory) -> Result<Option<Recovery>, NoneIntact> {
     let mut problems = Vec::new();
     let latest = run.pointer(Which::Latest).unwrap_or_else(|error| {
@@ -69,7 +52,7 @@ pub fn newest_intact(run: &RunDirectory) -> Result<Option<Recovery>, NoneIntact>
     let mut names: Vec<String> = latest.iter().map(|latest| latest.checkpoint.clone()).collect();
     match run.steps() {
         Ok(steps) => {
-            // What is newer than the pointer was never finished: its step is taken again.
+            // A checkpoint newer than the pointer was never finished: its step is taken again.
             let is_earlier = |step: &u64| latest.as_ref().is_none_or(|latest| *step < latest.step);
             names.extend(steps.into_iter().filter(is_earlier).map(checkpoint_name));
         }
@@ -80,7 +63,7 @@ pub fn newest_intact(run: &RunDirectory) -> Result<Option<Recovery>, NoneIntact>
     }
     for name in names {
         let checkpoint = run.checkpoints().join(name);
-        match verify(&checkpoint) {
+        match manifest::verify(&checkpoint) {
             Ok(()) => return Ok(Some(Recovery { checkpoint, problems })),
             Err(damage) => problems.push(damage.to_string()),
         }
@@ -91,14 +74,14 @@ pub fn newest_intact(run: &RunDirectory) -> Result<Option<Recovery>, NoneIntact>
     }
 }
 
-/// Takes the pointers of a run that goes on from `progress` back from what lies ahead of it: from
-/// checkpoints that are damaged, and from one that a kill kept `latest.json` from following to.
+/// Takes back the pointers of a run that resumes from `progress` if they name later checkpoints:
+/// damaged ones, or one that a kill left without a pointer from `latest.json`.
 ///
 /// # Errors
 /// Any error of the file system.
 pub fn restore_pointers(run: &RunDirectory, progress: &Progress) -> io::Result<()> {
-    // One that names this step may know more than the checkpoint: the score of an evaluation that
-    // was made behind its writing.
+    // A pointer to this step stays: it can hold the score of an evaluation that came after the
+    // checkpoint was written.
     let best = run.pointer(Which::Best).ok().flatten();
     if best.is_none_or(|best| best.step > progress.step) {
         match progress.best_pointer() {
@@ -106,7 +89,7 @@ pub fn restore_pointers(run: &RunDirectory, progress: &Progress) -> io::Result<(
             None => run.unpoint(Which::Best)?,
         }
     }
-    // Last, as ever: until then a kill leaves what this began with.
+    // Last, as always: a kill before it changes nothing.
     let latest = run.pointer(Which::Latest).ok().flatten();
     if latest.is_none_or(|latest| latest.step != progress.step) {
         run.point(Which::Latest, &progress.pointer())?;
@@ -147,8 +130,8 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_latest_is_gone_on_from_where_it_is_intact() {
-        // One that the pointer never reached is not looked at.
+    fn an_intact_latest_checkpoint_is_the_one_to_resume_from() {
+        // The search ignores one that the pointer never reached.
         let (_root, run) = run_with(&[10, 20, 30], Some(20));
         assert_eq!(found(&run), (run.checkpoint(20), 0));
     }
@@ -165,13 +148,9 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_emptied_checkpoint_is_not_intact_and_one_without_a_manifest_is() {
+    fn a_checkpoint_without_a_manifest_is_not_intact() {
         let (_root, run) = run_with(&[10, 20], Some(20));
-        for step in [10, 20] {
-            fs::remove_file(run.checkpoint(step).join(manifest::MANIFEST_FILE)).unwrap();
-        }
-        assert_eq!(found(&run), (run.checkpoint(20), 0));
-        fs::remove_file(run.checkpoint(20).join("config.json")).unwrap();
+        fs::remove_file(run.checkpoint(20).join(manifest::MANIFEST_FILE)).unwrap();
         assert_eq!(found(&run), (run.checkpoint(10), 1));
     }
 
@@ -186,21 +165,21 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn without_an_intact_one_every_problem_is_told() {
+    fn without_an_intact_one_the_error_names_every_problem() {
         let (_root, run) = run_with(&[10, 20], Some(20));
         for step in [10, 20] {
             fs::write(run.checkpoint(step).join("config.json"), "").unwrap();
         }
         let error = newest_intact(&run).unwrap_err().to_string();
-        for told in ["step-000010: damaged: config.json", "step-000020: damaged: config.json"] {
-            assert!(error.contains(told), "{told} in {error}");
+        for part in ["step-000010: damaged: config.json", "step-000020: damaged: config.json"] {
+            assert!(error.contains(part), "expected {part:?} in {error:?}");
         }
         let (_root, none) = run_with(&[], None);
         assert!(newest_intact(&none).unwrap().is_none());
     }
 
     #[test]
-    fn pointers_to_what_lies_ahead_follow_the_progress_that_is_left() {
+    fn pointers_to_later_steps_are_taken_back() {
         let (_root, run) = run_with(&[10, 20, 30], Some(30));
         let at = |step| Progress { step, ..Progress::default() };
         run.point(Which::Best, &at(30).pointer()).unwrap();
@@ -216,7 +195,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn pointers_that_know_a_later_score_of_the_step_stay() {
+    fn pointers_with_a_later_score_of_the_step_stay() {
         let (_root, run) = run_with(&[10, 20], None);
         let mut progress = Progress { step: 10, ..Progress::default() };
         progress.evaluated(0.5);
@@ -230,14 +209,5 @@ pub(super) mod tests {
         for which in [Which::Best, Which::Latest] {
             assert_eq!(run.pointer(which).unwrap(), Some(progress.pointer()));
         }
-    }
-
-    #[test]
-    fn a_manifest_that_lists_nothing_makes_no_checkpoint() {
-        let (_root, run) = run_with(&[10], Some(10));
-        let dir = run.checkpoint(10);
-        fs::remove_file(dir.join("model.safetensors")).unwrap();
-        fs::write(dir.join(manifest::MANIFEST_FILE), "{\"files\": {}}").unwrap();
-        assert_eq!(verify(&dir).unwrap_err().problems.len(), 1);
     }
 }

@@ -4,13 +4,12 @@ use std::fs;
 use std::io;
 
 use super::directory::{RunDirectory, Which, step_of};
-use super::manifest::Damage;
-use super::recovery;
+use super::manifest::{self, Damage};
 use crate::files::atomic::TEMPORARY_PREFIX;
 
-/// Deletes all checkpoints but the `keep_last` latest, those of the steps `best`, those that the
-/// pointers name, and the newest intact one; and what interrupted writes left. Whatever else lies
-/// there is not ours, and stays. Returns what is wrong with checkpoints newer than the intact one.
+/// Deletes old checkpoints and the remains of interrupted writes. It keeps the `keep_last` latest,
+/// those of the steps `best`, those that the pointers name, the newest intact one, and all files of
+/// other origin. Returns the damage of checkpoints newer than the intact one.
 ///
 /// # Errors
 /// Any error of the file system.
@@ -27,8 +26,8 @@ pub fn prune(run: &RunDirectory, keep_last: usize, best: &[u64]) -> io::Result<V
         let step = run.pointer(which)?.and_then(|pointer| step_of(&pointer.checkpoint));
         kept.extend(step);
         if let (Which::Latest, Some(latest)) = (which, step) {
-            // Ahead of the run lies only what it went back from. It is replaced when the run gets
-            // there, and until then not one of the last.
+            // Later checkpoints are those that the run went back from. They are replaced when the
+            // run gets there, and do not count among the last.
             steps.retain(|step| *step <= latest);
         }
     }
@@ -37,8 +36,8 @@ pub fn prune(run: &RunDirectory, keep_last: usize, best: &[u64]) -> io::Result<V
     if !steps.iter().skip(keep_last.max(1)).any(|step| is_surplus(&step)) {
         return Ok(damage);
     }
-    // Only here, where something is about to go, are its successors read again.
-    let intact = steps.iter().position(|&step| match recovery::verify(&run.checkpoint(step)) {
+    // Verifying reads whole checkpoints: only when something is about to be deleted.
+    let intact = steps.iter().position(|&step| match manifest::verify(&run.checkpoint(step)) {
         Ok(()) => true,
         Err(found) => {
             damage.push(found);
@@ -58,7 +57,7 @@ mod tests {
     use crate::run::Progress;
     use crate::run::recovery::tests::run_with;
 
-    /// Alters a byte, and no size.
+    /// Alters a byte and keeps the size.
     fn damage(run: &RunDirectory, step: u64) {
         fs::write(run.checkpoint(step).join("config.json"), "konfig.json").unwrap();
     }
@@ -90,11 +89,11 @@ mod tests {
         assert_eq!(run.steps().unwrap(), [40, 30, 20]);
         damage(&run, 20);
         assert_eq!(prune(&run, 1, &[]).unwrap().len(), 3);
-        assert_eq!(run.steps().unwrap(), [40, 30, 20], "deleted where nothing is intact");
+        assert_eq!(run.steps().unwrap(), [40, 30, 20], "deleted although none is intact");
     }
 
     #[test]
-    fn what_lies_ahead_of_the_run_takes_no_place_of_the_last() {
+    fn later_checkpoints_do_not_count_among_the_last() {
         let (_root, run) = run_with(&[10, 20, 30, 40, 50], Some(30));
         damage(&run, 50);
         damage(&run, 40);

@@ -17,8 +17,8 @@ pub struct TensorBoardLog {
 }
 
 impl TensorBoardLog {
-    /// Starts a file in `dir` for a run that stands behind outer step `step`; TensorBoard then
-    /// forgets what earlier files say of later steps.
+    /// Starts a file in `dir` for a run after outer step `step`; TensorBoard then ignores the later
+    /// steps in older files.
     ///
     /// # Errors
     /// Any error of the file system.
@@ -105,18 +105,18 @@ fn now_s() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |elapsed| elapsed.as_secs_f64())
 }
 
-/// The CRC of a TFRecord: CRC-32C, rotated and shifted so that a checksum of checksums is no
-/// trivial one.
+/// The CRC of a TFRecord: CRC-32C, rotated and shifted, so that the CRC of data that holds its own
+/// CRC is not trivial.
 fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-fn event_message(wall_time_s: f64, step: u64, what: &[u8]) -> Vec<u8> {
+fn event_message(wall_time_s: f64, step: u64, content: &[u8]) -> Vec<u8> {
     // wall_time: field 1, 64 bits.
     let mut message = vec![1 << 3 | 1];
     message.extend(wall_time_s.to_le_bytes());
     message.extend(varint_field(2, step));
-    message.extend(what);
+    message.extend(content);
     message
 }
 
@@ -150,8 +150,10 @@ mod tests {
     use super::*;
 
     // Made by tensorboard 2.21's own writer, wall_time set to 1.5:
-    // from tensorboard.compat.proto.event_pb2 import Event; from tensorboard.compat.proto.summary_pb2 import Summary
-    // Event(wall_time=1.5, step=300, summary=Summary(value=[Summary.Value(tag="a/b", simple_value=0.25)])).SerializeToString().hex()
+    // from tensorboard.compat.proto.event_pb2 import Event
+    // from tensorboard.compat.proto.summary_pb2 import Summary
+    // value = Summary.Value(tag="a/b", simple_value=0.25)
+    // Event(wall_time=1.5, step=300, summary=Summary(value=[value])).SerializeToString().hex()
     #[test]
     fn an_event_message_has_the_bytes_of_protobuf() {
         let mut scalar = string_field(1, "a/b");

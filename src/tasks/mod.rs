@@ -1,7 +1,8 @@
 //! From examples to tasks that a learner computes on.
 
 pub mod builder;
-pub mod learner;
+mod learner;
+pub mod source;
 
-pub use builder::{Contribution, TaskBuilder, TaskSource};
-pub use learner::TextLearner;
+pub use builder::TaskBuilder;
+pub use source::{Source, TextTasks};

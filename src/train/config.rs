@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::non_finite::NonFinitePolicy;
+use crate::checks::{self, Invalid};
 use crate::meta::Algorithm;
 use crate::optim::{OptimizerConfig, Rule, Schedule, ScheduleConfig};
 
@@ -46,6 +47,26 @@ impl Default for TrainConfig {
     }
 }
 
+impl TrainConfig {
+    /// Checks the values of the section.
+    ///
+    /// # Errors
+    /// The first impossible value, by its key.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        checks::within("train.steps", self.steps, 1..=1_000_000_000)?;
+        checks::within("train.meta_batch", self.meta_batch, 1..=10_000)?;
+        checks::within("train.keep_last", self.keep_last as u64, 1..=u64::MAX)?;
+        checks::within("train.keep_best", self.keep_best as u64, 1..=u64::MAX)?;
+        let is_evaluated = self.algo != Algorithm::None && self.eval_every > 0;
+        checks::require(
+            self.patience == 0 || is_evaluated,
+            "train.patience",
+            "evaluations on the way that could stop training",
+            "none; set train.eval_every, and an algorithm other than none",
+        )
+    }
+}
+
 /// Section `[outer]`: how a meta-gradient becomes a step of the meta-parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -81,6 +102,18 @@ impl Default for OuterConfig {
 }
 
 impl OuterConfig {
+    /// Checks the values, each by itself.
+    ///
+    /// # Errors
+    /// The first impossible value, by its key.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        checks::positive("outer.lr", self.lr)?;
+        checks::not_negative("outer.weight_decay", self.weight_decay)?;
+        checks::not_negative("outer.clip_norm", self.clip_norm)?;
+        let is_decay = (0.0..1.0).contains(&self.momentum);
+        checks::require(is_decay, "outer.momentum", "from 0 to below 1", self.momentum)
+    }
+
     /// The optimizer described here.
     pub fn optimizer(&self) -> OptimizerConfig {
         OptimizerConfig {
@@ -113,5 +146,17 @@ pub struct EvaluateConfig {
 impl Default for EvaluateConfig {
     fn default() -> Self {
         Self { episodes: 10, dev_episodes: 5, query: 0, inner_epochs: 0 }
+    }
+}
+
+impl EvaluateConfig {
+    /// Checks the values, each by itself.
+    ///
+    /// # Errors
+    /// The first impossible value, by its key.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        checks::within("evaluate.episodes", self.episodes, 1..=1_000_000)?;
+        checks::within("evaluate.dev_episodes", self.dev_episodes, 1..=1_000_000)?;
+        checks::within("evaluate.inner_epochs", self.inner_epochs as u64, 0..=1_000)
     }
 }

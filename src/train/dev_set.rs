@@ -45,7 +45,7 @@ impl DevSet<'_> {
         console.end_evaluation();
         match found {
             Ok(evaluation) => Ok(Some(evaluation)),
-            // Evaluations can be long. This one is made again when the run goes on.
+            // Evaluations can be long. The resumed run makes this one again.
             Err(error) if error.is::<StopRequested>() => Ok(None),
             Err(error) => Err(error),
         }
@@ -57,7 +57,7 @@ impl DevSet<'_> {
         console: &Console,
         stop: &AtomicUsize,
     ) -> Result<Evaluation> {
-        let steps = self.evaluator.builder.inner.num_steps(self.support);
+        let steps = self.evaluator.builder.recipe.visit.num_steps(self.support);
         let mut results = Vec::new();
         for pool in self.sampler.pools() {
             let named = (pool.domain, pool.name.as_str());

@@ -1,14 +1,18 @@
-//! The outer loop, and the evaluation of what it learns.
+//! The outer loop of a run, with its evaluations, events and checkpoints.
 //!
-//! Wires episodes, algorithm, optimizer and run directory together; parses no arguments.
+//! Parses no arguments, and knows no text: it is given tasks.
 
 pub mod config;
 pub mod dev_set;
+pub mod meta_batch;
 pub mod non_finite;
-pub mod step_report;
-pub mod trainer;
+pub mod outer_loop;
+pub mod recorder;
+pub mod training;
 
 pub use config::{EvaluateConfig, OuterConfig, TrainConfig};
 pub use dev_set::DevSet;
 pub use non_finite::NonFiniteGuard;
-pub use trainer::{Outcome, Trainer};
+pub use outer_loop::OuterLoop;
+pub use recorder::Recorder;
+pub use training::{Outcome, Training};

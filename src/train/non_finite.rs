@@ -53,7 +53,7 @@ impl NonFinite {
     }
 }
 
-/// Outer steps in a row of which no episode was finite: behind these the run learns nothing any more.
+/// The most outer steps in a row without a finite episode: a run with more of them learns nothing any more.
 pub const MAX_EMPTY_STEPS: u64 = 10;
 
 /// Applies the policy: which numbers are left out, and when it is enough.
@@ -74,26 +74,27 @@ impl NonFiniteGuard {
         self.policy == NonFinitePolicy::Skip
     }
 
-    /// What went wrong, if it is to be left out.
+    /// Lets numbers that are not finite pass only where they are left out.
     ///
     /// # Errors
-    /// `error`, where it is another one, or is to end the run.
-    pub fn skippable(&self, error: anyhow::Error) -> anyhow::Result<NonFinite> {
-        if self.skips() { error.downcast() } else { Err(error) }
+    /// The first of them, where it is to end the run.
+    pub fn check(&self, found: &[NonFinite]) -> Result<(), NonFinite> {
+        match found.first() {
+            Some(first) if !self.skips() => Err(first.clone()),
+            _ => Ok(()),
+        }
     }
 
-    /// Notes an outer step of which something was finite.
-    pub fn step_taken(&mut self) {
-        self.empty_steps = 0;
-    }
-
-    /// Notes an outer step of which nothing was; `last` is what went wrong last.
+    /// Notes an outer step: whether anything of it was finite, and the numbers that were left out.
     ///
     /// # Errors
-    /// `last`, where there have been too many of them in a row.
-    pub fn step_empty(&mut self, last: NonFinite) -> Result<(), NonFinite> {
-        self.empty_steps += 1;
-        if self.empty_steps < MAX_EMPTY_STEPS { Ok(()) } else { Err(last) }
+    /// The last number that was left out, where there have been too many steps in a row of which nothing was finite.
+    pub fn note(&mut self, is_taken: bool, skipped: &[NonFinite]) -> Result<(), NonFinite> {
+        self.empty_steps = if is_taken { 0 } else { self.empty_steps + 1 };
+        match skipped.last() {
+            Some(last) if self.empty_steps >= MAX_EMPTY_STEPS => Err(last.clone()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -113,22 +114,36 @@ mod tests {
 
     #[test]
     fn the_message_names_step_episode_and_domain() {
-        let told = "outer step 3: the query loss is NaN in episode 5 (domain boots)";
-        assert_eq!(nan(&[5], Some("boots")).to_string(), told);
-        let told = "outer step 3: the query loss is NaN in minibatch 5";
-        assert_eq!(nan(&[5], None).to_string(), told);
-        let told = "outer step 3: the query loss is NaN over the episodes [4, 5]";
-        assert_eq!(nan(&[4, 5], None).to_string(), told);
+        let expected = "outer step 3: the query loss is NaN in episode 5 (domain boots)";
+        assert_eq!(nan(&[5], Some("boots")).to_string(), expected);
+        let expected = "outer step 3: the query loss is NaN in minibatch 5";
+        assert_eq!(nan(&[5], None).to_string(), expected);
+        let expected = "outer step 3: the query loss is NaN over the episodes [4, 5]";
+        assert_eq!(nan(&[4, 5], None).to_string(), expected);
     }
 
     #[test]
     fn ten_empty_steps_in_a_row_are_enough() {
         let config = TrainConfig { non_finite: NonFinitePolicy::Skip, ..TrainConfig::default() };
         let mut guard = NonFiniteGuard::new(&config);
-        assert!((1..10).all(|_| guard.step_empty(nan(&[1], None)).is_ok()));
-        guard.step_taken();
-        assert!((1..10).all(|_| guard.step_empty(nan(&[1], None)).is_ok()));
-        let last = guard.step_empty(nan(&[2], Some("a"))).unwrap_err();
+        let skipped = [nan(&[1], None), nan(&[2], Some("a"))];
+        for _ in 0..2 {
+            assert!((1..10).all(|_| guard.note(false, &skipped).is_ok()));
+            guard.note(true, &skipped).unwrap();
+        }
+        assert!((1..10).all(|_| guard.note(false, &skipped).is_ok()));
+        let last = guard.note(false, &skipped).unwrap_err();
         assert_eq!(last.domain.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn only_a_run_that_leaves_them_out_passes_numbers_that_are_not_finite() {
+        let found = [nan(&[1], None), nan(&[2], None)];
+        let guard = |policy| {
+            NonFiniteGuard::new(&TrainConfig { non_finite: policy, ..TrainConfig::default() })
+        };
+        assert_eq!(guard(NonFinitePolicy::Stop).check(&found).unwrap_err().episodes, [1]);
+        assert!(guard(NonFinitePolicy::Stop).check(&[]).is_ok());
+        assert!(guard(NonFinitePolicy::Skip).check(&found).is_ok());
     }
 }

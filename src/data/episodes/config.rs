@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::checks::{self, Invalid};
+
 /// How episodes are drawn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -24,6 +26,17 @@ impl Default for EpisodeConfig {
             domain_law: DomainLaw::default(),
             example_law: ExampleLaw::default(),
         }
+    }
+}
+
+impl EpisodeConfig {
+    /// Checks the values, each by itself.
+    ///
+    /// # Errors
+    /// The first impossible value, by its key.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        checks::within("episode.support", self.support as u64, 1..=u64::MAX)?;
+        checks::within("episode.query", self.query as u64, 1..=u64::MAX)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use metabert::commands::predict_input::Source;
+use metabert::data::unlabelled::Source;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

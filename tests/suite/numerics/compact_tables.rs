@@ -9,16 +9,16 @@ use metabert::data::batch::Batch;
 use metabert::data::{Corpus, Dataset, EpisodeConfig, EpisodeSampler, ExampleId, TextTokenizer};
 use metabert::eval::Evaluator;
 use metabert::machine::Workers;
-use metabert::meta::{Adapted, Algorithm, InnerConfig, InnerLoop, Task};
+use metabert::meta::{Algorithm, InnerConfig, Recipe, Task, Tasks};
 use metabert::model::{BertConfig, Classifier, Precision};
 use metabert::optim::Rule;
-use metabert::params::{CompactTable, ParamSet, init};
+use metabert::params::{ParamSet, TaskView, init};
 use metabert::seed;
-use metabert::tasks::builder::SourcedTask;
-use metabert::tasks::{TaskBuilder, TaskSource, TextLearner};
+use metabert::tasks::builder::Touched;
+use metabert::tasks::{Source, TaskBuilder, TextTasks};
 use tch::{Device, Kind, Tensor};
 
-use crate::support::fixtures;
+use crate::support::fixtures::{self, max_abs_difference};
 use crate::support::run::repository;
 
 const RULES: [Rule; 3] = [Rule::Adam, Rule::AdamW, Rule::Sgd];
@@ -36,6 +36,7 @@ struct Setting {
     classifier: Classifier,
     params: ParamSet,
     corpus: Corpus,
+    domain_names: Vec<String>,
     sampler: EpisodeSampler,
 }
 
@@ -61,20 +62,23 @@ impl Setting {
         let domains: Vec<u32> = (0..dataset.domains.len() as u32).collect();
         let episode = EpisodeConfig { support: 8, query: 4, ..EpisodeConfig::default() };
         let sampler = EpisodeSampler::new(&episode, dataset.pools(&domains), RUN_SEED, "episodes");
-        Self { classifier, params, corpus, sampler }
+        Self { classifier, params, corpus, domain_names: dataset.domains, sampler }
     }
 
-    fn builder<'a>(&'a self, inner: &'a InnerConfig) -> TaskBuilder<'a> {
-        TaskBuilder { corpus: &self.corpus, inner, device: Device::Cpu }
+    fn builder<'a>(&'a self, recipe: &'a Recipe) -> TaskBuilder<'a> {
+        let Self { classifier, corpus, .. } = self;
+        TaskBuilder { classifier, recipe, corpus, device: Device::Cpu }
     }
 
-    fn source(&self, algorithm: Algorithm, inner: &InnerConfig) -> TaskSource {
-        match algorithm.is_episodic() {
-            true => TaskSource::Episodes(self.sampler.clone()),
+    fn tasks<'a>(&'a self, recipe: &'a Recipe) -> TextTasks<'a> {
+        let source = match recipe.trains_on(Tasks::Episodes) {
+            true => Source::Episodes(self.sampler.clone()),
             false => {
-                TaskSource::pooled((0..self.corpus.len() as ExampleId).collect(), inner, RUN_SEED)
+                Source::pooled((0..self.corpus.len() as ExampleId).collect(), recipe, RUN_SEED)
             }
-        }
+        };
+        let builder = self.builder(recipe);
+        TextTasks { builder, source, domain_names: &self.domain_names, run_seed: RUN_SEED }
     }
 
     /// The embedding table of `params`.
@@ -91,22 +95,27 @@ impl Setting {
     }
 }
 
-fn inner(rule: Rule, weight_decay: f64) -> InnerConfig {
-    InnerConfig {
+fn recipe(algorithm: Algorithm, rule: Rule, weight_decay: f64) -> Recipe {
+    let inner = InnerConfig {
         optimizer: rule,
         lr: 1e-2,
         weight_decay,
         epochs: 2,
         batch: 3,
         ..InnerConfig::default()
-    }
+    };
+    Recipe::new(algorithm, &inner)
+}
+
+/// The rows of the table that a view has.
+fn used(setting: &Setting, view: &TaskView) -> Vec<u32> {
+    let rows = view.rows(setting.classifier.bert().word_embeddings()).expect("a compact table");
+    Vec::<i64>::try_from(rows).unwrap().into_iter().map(|row| row as u32).collect()
 }
 
 /// The task with token ids in the place of their numbers among the task's own.
-fn on_the_whole_table(sourced: &SourcedTask) -> Task<Batch> {
-    let ids = sourced.tokens.as_ref().expect("without weight decay a task has a compact table");
-    let ids: Vec<i64> = ids.ids().iter().map(|&id| i64::from(id)).collect();
-    let ids = Tensor::from_slice(&ids);
+fn on_the_whole_table(setting: &Setting, task: &Task<Batch>) -> Task<Batch> {
+    let ids = task.view.rows(setting.classifier.bert().word_embeddings()).unwrap();
     let renamed = |batch: &Batch| Batch {
         token_ids: ids.index_select(0, &batch.token_ids),
         position_ids: batch.position_ids.shallow_clone(),
@@ -116,9 +125,12 @@ fn on_the_whole_table(sourced: &SourcedTask) -> Task<Batch> {
         padding: None,
     };
     Task {
-        support: sourced.task.support.iter().map(renamed).collect(),
-        query: renamed(&sourced.task.query),
-        dropout_seed: sourced.task.dropout_seed,
+        index: task.index,
+        domain: task.domain.clone(),
+        view: TaskView::whole(setting.classifier.layout()),
+        support: task.support.iter().map(renamed).collect(),
+        query: renamed(&task.query),
+        dropout_seed: task.dropout_seed,
     }
 }
 
@@ -130,7 +142,7 @@ struct Case {
 
 impl Case {
     fn compare(&self, found: &ParamSet, expected: &ParamSet) {
-        let (worst, slot) = found.max_abs_difference(expected).unwrap();
+        let (worst, slot) = max_abs_difference(found, expected);
         let Self { name, bound } = self;
         assert!(worst <= *bound, "{name}: {slot} differs by {worst:e}, of {bound:e} at most");
     }
@@ -142,134 +154,126 @@ impl Case {
     }
 }
 
-/// Calls `check` for every shape and rule without weight decay.
-fn for_each_case(check: impl Fn(&Setting, &InnerConfig, Case)) {
+/// Calls `check` for every shape, rule and algorithm, without weight decay.
+fn for_each_case(algorithms: &[Algorithm], check: impl Fn(&Setting, &Recipe, Case)) {
     for (width, kind, bound) in SHAPES {
         let setting = Setting::new(width, kind);
         for rule in RULES {
-            let name = format!("width {width}, {kind:?}, {rule:?}");
-            check(&setting, &inner(rule, 0.0), Case { name, bound });
+            for &algorithm in algorithms {
+                let name = format!("width {width}, {kind:?}, {rule:?}, {algorithm:?}");
+                check(&setting, &recipe(algorithm, rule, 0.0), Case { name, bound });
+            }
         }
     }
 }
 
 #[test]
 fn a_compact_meta_gradient_scattered_is_that_of_the_whole_table() {
-    for_each_case(|setting, inner, case| {
-        let builder = setting.builder(inner);
-        let learner = TextLearner::new(&setting.classifier, &|| {});
-        for algorithm in [Algorithm::Fomaml, Algorithm::Reptile, Algorithm::Transfer] {
-            let case = Case { name: format!("{algorithm:?}, {}", case.name), ..case };
-            let name = &case.name;
-            let episodic = algorithm.is_episodic();
-            let source = setting.source(algorithm, inner);
-            let algorithm = algorithm.build::<TextLearner>(inner).unwrap();
-            for index in 0..3 {
-                let task = source.task(&builder, RUN_SEED, index).unwrap();
-                let used = task.tokens.as_ref().unwrap().ids().to_vec();
-                assert!(used.len() < 120, "{name}: the texts hold every wordpiece");
-                let whole = on_the_whole_table(&task);
-                let query = builder.batch(&task.query, None).unwrap();
-                assert!(whole.query.token_ids.equal(&query.token_ids), "{name}: other query texts");
+    let algorithms = [Algorithm::Fomaml, Algorithm::Reptile, Algorithm::Transfer];
+    for_each_case(&algorithms, |setting, recipe, case| {
+        let name = &case.name;
+        let tasks = setting.tasks(recipe);
+        for index in 0..3 {
+            let task = tasks.task(index).unwrap();
+            let used = used(setting, &task.view);
+            assert!(used.len() < 120, "{name}: the texts hold every wordpiece");
+            let whole = on_the_whole_table(setting, &task);
 
-                let whole = algorithm.meta_gradient(&learner, &setting.params, &whole).unwrap();
-                let compact =
-                    task.contribution(&builder, &*algorithm, &learner, &setting.params).unwrap();
-                let rows = setting.table(&compact.outcome.gradient).size()[0];
-                assert_eq!(rows as usize, used.len(), "{name}: rows of the compact table");
-                let mut scattered = setting.params.zeros_like().unwrap();
-                compact.add_to(&mut scattered, 1.0).unwrap();
+            let whole = recipe.meta_gradient(&setting.classifier, &setting.params, whole).unwrap();
+            let compact = recipe.meta_gradient(&setting.classifier, &setting.params, task).unwrap();
+            let rows = setting.table(&compact.gradient).size()[0];
+            assert_eq!(rows as usize, used.len(), "{name}: rows of the compact table");
+            let mut scattered = setting.params.zeros_like().unwrap();
+            compact.view.scatter_add(&mut scattered, &compact.gradient).unwrap();
 
-                case.compare(&scattered, &whole.gradient);
-                let found = &compact.outcome;
-                case.compare_losses(&found.query_loss, &whole.query_loss);
-                if episodic {
-                    case.compare_losses(&found.support_losses, &whole.support_losses);
-                }
-                let (largest, unused) = setting.largest_of_table(&whole.gradient, &used);
-                assert!(largest > 1e-6, "{name}: the table's gradient is {largest:e} at most");
-                assert_eq!(unused, 0.0, "{name}: a row of no text has a gradient");
+            case.compare(&scattered, &whole.gradient);
+            case.compare_losses(&compact.query_loss, &whole.query_loss);
+            assert!(compact.num_right.equal(&whole.num_right), "{name}: right answers");
+            if recipe.trains_on(Tasks::Episodes) {
+                case.compare_losses(&compact.support_losses, &whole.support_losses);
             }
+            let (largest, unused) = setting.largest_of_table(&whole.gradient, &used);
+            assert!(largest > 1e-6, "{name}: the table's gradient is {largest:e} at most");
+            assert_eq!(unused, 0.0, "{name}: a row of no text has a gradient");
         }
     });
 }
 
-/// Adapts every row of the table by the inner loop alone, from what `Evaluator::adapt` documents of its seeds.
-fn adapt_the_whole_table(
-    setting: &Setting,
-    learner: &TextLearner,
-    inner: &InnerConfig,
-    support: &[ExampleId],
-) -> Adapted {
-    let stream_seed = seed::derive(RUN_SEED, "test", 5);
-    let batches = setting.builder(inner).support(support, None, stream_seed).unwrap();
-    InnerLoop::new(inner).adapt(learner, &setting.params, &batches, stream_seed).unwrap()
+/// The batches that [`TaskBuilder::batch`] makes of an episode's query are those of its ids.
+#[test]
+fn a_batch_of_row_numbers_names_the_same_wordpieces() {
+    let setting = Setting::new(16, Kind::Float);
+    let recipe = recipe(Algorithm::Fomaml, Rule::Adam, 0.0);
+    let task = setting.tasks(&recipe).task(1).unwrap();
+    let whole = on_the_whole_table(&setting, &task);
+    let query = setting.sampler.episode(1).query;
+    let expected = setting.builder(&recipe).batch(&query, None).unwrap();
+    assert!(whole.query.token_ids.equal(&expected.token_ids));
+    assert!(!task.query.token_ids.equal(&expected.token_ids));
+}
+
+/// Adapts every row of the table by the recipe alone, from what `Evaluator::adapt` documents of its seeds.
+fn adapt_the_whole_table(setting: &Setting, recipe: &Recipe, support: &[ExampleId]) -> ParamSet {
+    let seed = seed::derive(RUN_SEED, "test", 5);
+    let batches = setting.builder(recipe).support(support, None, seed).unwrap();
+    recipe.adapt(&setting.classifier, &setting.params, &batches, seed).unwrap().weights
 }
 
 /// The same by the way that evaluation and fine-tuning go.
-fn adapt_as_evaluated(
-    setting: &Setting,
-    learner: &TextLearner,
-    inner: &InnerConfig,
-    support: &[ExampleId],
-) -> Adapted {
-    let builder = setting.builder(inner);
-    let evaluator = Evaluator { learner, builder, run_seed: RUN_SEED, workers: Workers::one() };
+fn adapt_as_evaluated(setting: &Setting, recipe: &Recipe, support: &[ExampleId]) -> ParamSet {
+    let builder = setting.builder(recipe);
+    let evaluator = Evaluator { builder, run_seed: RUN_SEED, workers: Workers::one() };
     evaluator.adapt(&setting.params, support, "test", 5).unwrap()
 }
 
 #[test]
-fn expanded_fast_weights_are_those_of_the_whole_table() {
-    for_each_case(|setting, inner, case| {
-        let learner = TextLearner::new(&setting.classifier, &|| {});
+fn expanded_weights_are_those_of_the_whole_table() {
+    for_each_case(&[Algorithm::Fomaml], |setting, recipe, case| {
         let support = setting.sampler.episode(0).support;
-        let used = setting.builder(inner).tokens(&support).expect("a compact table");
-        let found = adapt_as_evaluated(setting, &learner, inner, &support);
-        let expected = adapt_the_whole_table(setting, &learner, inner, &support);
-        case.compare(&found.fast_weights, &expected.fast_weights);
-        case.compare_losses(&found.losses, &expected.losses);
+        let used = used(setting, &setting.builder(recipe).touched(&support).unwrap().view);
+        let found = adapt_as_evaluated(setting, recipe, &support);
+        let expected = adapt_the_whole_table(setting, recipe, &support);
+        case.compare(&found, &expected);
 
-        let moved = found.fast_weights.difference(&setting.params).unwrap();
-        let (largest, unused) = setting.largest_of_table(&moved, used.ids());
+        let moved = found.difference(&setting.params).unwrap();
+        let (largest, unused) = setting.largest_of_table(&moved, &used);
         let name = &case.name;
         assert!(largest > 1e-6, "{name}: the table moved by {largest:e} at most");
         assert_eq!(unused, 0.0, "{name}: a row of no text has moved");
     });
 }
 
-/// Every row decays, so that a compact table would leave behind those that no text of the support set has.
+/// Every row decays, so that a compact table would forget those that no text of the support set has.
 #[test]
 fn weight_decay_rules_a_compact_table_out() {
     let setting = Setting::new(16, Kind::Float);
-    let learner = TextLearner::new(&setting.classifier, &|| {});
     let support = setting.sampler.episode(0).support;
     for rule in RULES {
-        let (plain, decayed) = (inner(rule, 0.0), inner(rule, 0.1));
-        let tokens = setting.builder(&plain).tokens(&support).expect("a compact table");
+        let (plain, decayed) =
+            (recipe(Algorithm::Fomaml, rule, 0.0), recipe(Algorithm::Fomaml, rule, 0.1));
+        let Touched { view, wordpieces } = setting.builder(&plain).touched(&support).unwrap();
         let builder = setting.builder(&decayed);
-        assert_eq!(builder.tokens(&support), None, "{rule:?}: a compact table under weight decay");
-        let used = tokens.ids();
+        let whole = builder.touched(&support).unwrap();
+        assert!(whole.wordpieces.is_none(), "{rule:?}: a compact table under weight decay");
+        let used = used(&setting, &view);
 
-        let expected = adapt_the_whole_table(&setting, &learner, &decayed, &support);
-        let found = adapt_as_evaluated(&setting, &learner, &decayed, &support);
+        let expected = adapt_the_whole_table(&setting, &decayed, &support);
+        let found = adapt_as_evaluated(&setting, &decayed, &support);
         let case = Case { name: format!("{rule:?}"), bound: 0.0 };
-        case.compare(&found.fast_weights, &expected.fast_weights);
-        let moved = expected.fast_weights.difference(&setting.params).unwrap();
-        let (_, unused) = setting.largest_of_table(&moved, used);
+        case.compare(&found, &expected);
+        let moved = expected.difference(&setting.params).unwrap();
+        let (_, unused) = setting.largest_of_table(&moved, &used);
         // Six steps of 1e-2 * 0.1 on values of about 0.2, the largest of them about 0.8.
         assert!(unused > 1e-4, "{rule:?}: rows of no text moved by {unused:e} at most");
 
         // What a compact table would have made of it.
-        let slot = setting.classifier.bert().word_embeddings();
-        let table =
-            CompactTable::new(setting.classifier.layout(), slot, used, Device::Cpu).unwrap();
-        let stream_seed = seed::derive(RUN_SEED, "test", 5);
-        let batches = builder.support(&support, Some(&tokens), stream_seed).unwrap();
-        let start = table.gather(&setting.params).unwrap();
-        let wrong = InnerLoop::new(&decayed).adapt(&learner, &start, &batches, stream_seed);
-        let wrong = table.expand(&setting.params, &wrong.unwrap().fast_weights).unwrap();
-        let left_behind = wrong.difference(&setting.params).unwrap();
-        let (_, unused) = setting.largest_of_table(&left_behind, used);
+        let seed = seed::derive(RUN_SEED, "test", 5);
+        let batches = builder.support(&support, wordpieces.as_ref(), seed).unwrap();
+        let start = view.gather(&setting.params).unwrap();
+        let wrong = decayed.adapt(&setting.classifier, &start, &batches, seed).unwrap();
+        let wrong = view.expand(&setting.params, &wrong.weights).unwrap();
+        let (_, unused) =
+            setting.largest_of_table(&wrong.difference(&setting.params).unwrap(), &used);
         assert_eq!(unused, 0.0, "{rule:?}: a compact table has moved rows that it has not");
     }
 }

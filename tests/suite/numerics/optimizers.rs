@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use metabert::optim::{Optimizer, OptimizerConfig, Rule, Schedule, ScheduleConfig};
-use metabert::params::{Init, Layout, ParamSet};
+use metabert::params::{Init, Layout, ParamSet, Region};
 use serde_json::Value;
 use tch::{Kind, Tensor};
 
@@ -30,7 +30,7 @@ fn every_rule_follows_torch() {
     let mut layout = Layout::default();
     for (name, shape) in trace["shapes"].as_object().unwrap() {
         let shape: Vec<i64> = integers(shape).into_iter().map(i64::from).collect();
-        layout.register(name.clone(), &shape, Init::Zeros);
+        layout.register(name.clone(), Region::Head, &shape, Init::Zeros);
     }
     let layout = Arc::new(layout);
     let decayed = OptimizerConfig { weight_decay: 0.01, ..OptimizerConfig::new(Rule::AdamW) };

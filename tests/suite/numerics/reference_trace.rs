@@ -7,15 +7,16 @@
 //! amplification, and is compared in float32.
 
 use metabert::data::batch::{AttentionLayout, Batch};
-use metabert::meta::{Algorithm, InnerConfig, Task};
+use metabert::meta::{Algorithm, InnerConfig, Recipe, Task};
 use metabert::model::{Classifier, ModelDirectory, Precision};
 use metabert::optim::{Optimizer, OptimizerConfig, Rule};
-use metabert::params::ParamSet;
-use metabert::tasks::TextLearner;
+use metabert::params::{ParamSet, TaskView};
 use serde_json::Value;
 use tch::Kind;
 
-use crate::support::fixtures::{self, integers, json, numbers, param_set, path, tensors};
+use crate::support::fixtures::{
+    self, integers, json, max_abs_difference, numbers, param_set, path, tensors,
+};
 
 struct Replay {
     /// Parameters after each outer step.
@@ -57,8 +58,7 @@ fn replay(algorithm: Algorithm, variant: &Value, kind: Kind) -> Replay {
         query_dropout: true,
         ..InnerConfig::default()
     };
-    let learner = TextLearner::new(&classifier, &|| {});
-    let algorithm = algorithm.build::<TextLearner>(&inner).unwrap();
+    let recipe = Recipe::new(algorithm, &inner);
     let mut meta = params.to_kind(kind).unwrap();
     let mut outer = Optimizer::new(OptimizerConfig::new(rule), &meta).unwrap();
     let mut out = Replay {
@@ -74,8 +74,9 @@ fn replay(algorithm: Algorithm, variant: &Value, kind: Kind) -> Replay {
         for episode in episodes {
             let support = batches(&episode["support"], batch, epochs);
             let query = batches(&episode["query"], usize::MAX / 2, 1).remove(0);
-            let task = Task { support, query, dropout_seed: 0 };
-            let outcome = algorithm.meta_gradient(&learner, &meta, &task).unwrap();
+            let view = TaskView::whole(meta.layout());
+            let task = Task { index: 0, domain: None, view, support, query, dropout_seed: 0 };
+            let outcome = recipe.meta_gradient(&classifier, &meta, task).unwrap();
             gradient.add_scaled(&outcome.gradient, 1.0 / episodes.len() as f64).unwrap();
             let losses = outcome.support_losses.to_kind(Kind::Double);
             out.losses.extend(Vec::<f64>::try_from(losses).unwrap());
@@ -112,7 +113,7 @@ fn check(variant: &str, precision: &str, tolerance: f64) {
         let layout = found.first_gradient.layout().clone();
         if wanted.keys().any(|key| key.starts_with("step1.meta_gradient.")) {
             let wanted = param_set(&layout, &wanted, "step1.meta_gradient.");
-            let (worst, slot) = found.first_gradient.max_abs_difference(&wanted).unwrap();
+            let (worst, slot) = max_abs_difference(&found.first_gradient, &wanted);
             assert!(worst < 1e-9, "{name} {variant}: meta-gradient of {slot} differs by {worst}");
         }
         let recorded = recorded_losses(&settings[name][precision]);
@@ -123,7 +124,7 @@ fn check(variant: &str, precision: &str, tolerance: f64) {
         }
         for (step, params) in found.params.iter().enumerate() {
             let wanted = param_set(&layout, &wanted, &format!("step{}.", step + 1));
-            let (worst, slot) = params.max_abs_difference(&wanted).unwrap();
+            let (worst, slot) = max_abs_difference(&params, &wanted);
             let step = step + 1;
             assert!(worst < tolerance, "{name} {variant} step {step}: {slot} differs by {worst}");
         }

@@ -4,14 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use metabert::data::batch::{AttentionLayout, Batch};
-use metabert::meta::{Algorithm, EpisodeOutcome, InnerConfig, Task};
+use metabert::meta::{Algorithm, EpisodeOutcome, InnerConfig, Recipe, Task};
 use metabert::model::{BertConfig, Classifier, Precision};
-use metabert::params::{ParamSet, init};
+use metabert::params::{ParamSet, TaskView, init};
 use metabert::seed;
-use metabert::tasks::TextLearner;
 use serde_json::Value;
 use tch::Device;
 
+use crate::support::fixtures::max_abs_difference;
 use crate::support::run::{
     SMALL, assert_same_bytes, command, events, finish, json_lines, tiny_records, work_dir,
 };
@@ -192,16 +192,21 @@ fn texts(config: &BertConfig, count: usize, purpose: &str) -> Batch {
 fn outcomes(config: &BertConfig, threads: &[i32]) -> Vec<EpisodeOutcome> {
     let classifier = Classifier::new(config, 2, Precision::Fp32);
     let meta = init::draw(classifier.layout(), 1).unwrap();
-    let learner = TextLearner::new(&classifier, &|| {});
     let inner = InnerConfig { lr: 1e-3, query_dropout: true, ..InnerConfig::default() };
-    let fomaml = Algorithm::Fomaml.build::<TextLearner>(&inner).unwrap();
-    let (support, query) = (texts(config, 4, "support"), texts(config, 12, "query"));
-    let task = Task { support: vec![support], query, dropout_seed: 5 };
+    let fomaml = Recipe::new(Algorithm::Fomaml, &inner);
+    let task = || Task {
+        index: 0,
+        domain: None,
+        view: TaskView::whole(classifier.layout()),
+        support: vec![texts(config, 4, "support")],
+        query: texts(config, 12, "query"),
+        dropout_seed: 5,
+    };
     let before = tch::get_num_threads();
     let run = |&threads: &i32| {
         tch::set_num_threads(threads);
         assert_eq!(tch::get_num_threads(), threads);
-        fomaml.meta_gradient(&learner, &meta, &task).unwrap()
+        fomaml.meta_gradient(&classifier, &meta, task()).unwrap()
     };
     let outcomes = threads.iter().map(run).collect();
     tch::set_num_threads(before);
@@ -209,7 +214,7 @@ fn outcomes(config: &BertConfig, threads: &[i32]) -> Vec<EpisodeOutcome> {
 }
 
 fn assert_equal(found: &ParamSet, expected: &ParamSet, case: &str) {
-    let (worst, slot) = found.max_abs_difference(expected).unwrap();
+    let (worst, slot) = max_abs_difference(found, expected);
     assert!(worst == 0.0, "{case}: the gradient of {slot} differs by {worst:e}");
 }
 

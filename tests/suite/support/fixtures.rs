@@ -78,3 +78,15 @@ pub fn minilm() -> PathBuf {
     assert!(path.is_dir(), "{}: missing; run .ci/setup encoder", path.display());
     path
 }
+
+/// The largest absolute difference of any element of two sets with one layout, and the slot it is in.
+pub fn max_abs_difference<'a>(left: &'a ParamSet, right: &ParamSet) -> (f64, &'a str) {
+    let mut worst = (0.0, "");
+    for ((name, left), right) in left.iter().zip(right.tensors()) {
+        let found = (left - right).abs().max().double_value(&[]);
+        if found.is_nan() || found > worst.0 {
+            worst = (found, name);
+        }
+    }
+    worst
+}

@@ -16,6 +16,8 @@ use crate::support::run::{
 use crate::survival::resume::{assert_same_state, checkpoint};
 
 const MANIFEST: &str = "metabert_manifest.json";
+const AS_A_PLAIN_MODEL: &str =
+    "delete metabert.toml and metabert_manifest.json there to use the rest";
 const PREDICT: &str = "predict --input texts.txt --output o --device cpu --checkpoint";
 
 /// A directory with a finished run of six steps, and checkpoints of each second one. Its scores move,
@@ -96,14 +98,13 @@ fn every_file_of_a_checkpoint_is_verified_before_it_is_used() {
         refuses(path, &format!("{PREDICT} r"), &told);
 
         fs::remove_file(&file).unwrap();
-        let told = format!("{shown}: damaged: {name}: expected {size} bytes, found no file");
-        if name == MANIFEST {
-            // As one that an earlier version wrote.
-            run(path, &format!("{PREDICT} r")).success();
-            fs::remove_file(path.join("o")).unwrap();
-        } else {
-            refuses(path, &format!("{PREDICT} r"), &told);
-        }
+        let expected = match name {
+            MANIFEST => "a list of files".to_owned(),
+            _ => format!("{size} bytes"),
+        };
+        let told = format!("{shown}: damaged: {name}: expected {expected}, found no file");
+        refuses(path, &format!("{PREDICT} r"), &told);
+        refuses(path, &format!("{PREDICT} {shown}"), &told);
         fs::write(&file, whole).unwrap();
     }
     run(path, &format!("{PREDICT} r")).success();
@@ -131,7 +132,7 @@ fn every_command_refuses_a_damaged_best_checkpoint_and_names_those_that_are_inta
     ] {
         refuses(path, &command, &told);
     }
-    let by_name = format!("{shown}: damaged: model.safetensors: |delete {MANIFEST}");
+    let by_name = format!("{shown}: damaged: model.safetensors: |{AS_A_PLAIN_MODEL}");
     for command in [
         format!("{finetune} --checkpoint {shown} --out out"),
         format!("train --run-dir other --model {shown} --steps 1 {SMALL}"),
@@ -145,7 +146,7 @@ fn every_command_refuses_a_damaged_best_checkpoint_and_names_those_that_are_inta
     }
     refuses(path, "model info r", "config.json: expected |no checkpoint of the run is intact");
     fs::remove_dir_all(best).unwrap();
-    refuses(path, "model info r", &format!("{shown}: damaged: |found none"));
+    refuses(path, "model info r", &format!("{shown}: damaged: |found no file"));
 }
 
 /// Goes on with the run in `dir`, and checks that it starts behind step `from`, having told every
@@ -277,11 +278,12 @@ fn a_lost_best_checkpoint_is_told_of_on_resuming_and_not_replaced_by_another() {
     // The run as it is where the second step was its best.
     let best = json!({"checkpoint": "step-000002", "step": 2, "macro_f1": 1.5});
     fs::write(path.join("r/best.json"), best.to_string()).unwrap();
-    let state = checkpoint(path, "r", 6).join("training_state.json");
-    let mut progress = read_json(&state);
+    let last = checkpoint(path, "r", 6);
+    let mut progress = read_json(&last.join("training_state.json"));
     progress["best"] = json!([2, 1.5]);
-    fs::write(&state, progress.to_string()).unwrap();
-    fs::remove_file(checkpoint(path, "r", 6).join(MANIFEST)).unwrap();
+    fs::write(last.join("training_state.json"), progress.to_string()).unwrap();
+    fs::remove_file(last.join(MANIFEST)).unwrap();
+    metabert::run::manifest::write(&last).unwrap();
     flip(&checkpoint(path, "r", 2).join("model.safetensors"));
     let answer = run(path, "train --run-dir r --resume");
     let told = "warning: r/checkpoints/step-000002: damaged: model.safetensors: ";
@@ -297,17 +299,26 @@ fn a_lost_best_checkpoint_is_told_of_on_resuming_and_not_replaced_by_another() {
 }
 
 #[test]
-fn runs_without_manifests_are_used_as_before() {
+fn a_checkpoint_without_a_manifest_is_used_only_as_a_plain_model() {
     let dir = copy();
     let path = dir.path();
-    for step in [2, 4, 6] {
-        fs::remove_file(checkpoint(path, "r", step).join(MANIFEST)).unwrap();
+    fs::remove_file(checkpoint(path, "r", 6).join(MANIFEST)).unwrap();
+    resumes(path, 4, &["r/checkpoints/step-000006: damaged: metabert_manifest.json: "]);
+
+    let last = "r/checkpoints/step-000006";
+    fs::remove_file(path.join(last).join(MANIFEST)).unwrap();
+    fs::remove_file(path.join("o")).unwrap();
+    let told = format!("{last}: damaged: {MANIFEST}: expected a list of files, found no file");
+    for command in [
+        format!("{PREDICT} {last}"),
+        format!("train --run-dir other --model {last} --steps 1 {SMALL}"),
+    ] {
+        refuses(path, &command, &format!("{told}|{AS_A_PLAIN_MODEL}"));
     }
-    run(path, &format!("{PREDICT} r")).success();
-    let answer = run(path, "train --run-dir r --resume --steps 7");
-    assert!(!answer.stderr.contains("warning"), "{}", answer.stderr);
-    answer.success();
-    assert!(checkpoint(path, "r", 7).join(MANIFEST).is_file());
+    fs::remove_file(path.join(last).join("metabert.toml")).unwrap();
+    run(path, &format!("{PREDICT} {last}")).success();
+    // A run has no plain models.
+    refuses(path, "model info r", &told);
 }
 
 #[test]
@@ -320,7 +331,7 @@ fn an_adapted_model_is_verified_but_for_its_card() {
     run(path, &format!("{PREDICT} out")).success();
     fs::remove_file(path.join("o")).unwrap();
     flip(&path.join("out/config.json"));
-    let told = format!("out: damaged: config.json: expected SHA-256 |delete {MANIFEST}");
+    let told = format!("out: damaged: config.json: expected SHA-256 |{AS_A_PLAIN_MODEL}");
     refuses(path, &format!("{PREDICT} out"), &told);
     flip(&path.join("out/config.json"));
     fs::write(path.join("out/vocab.txt"), "[UNK]\n").unwrap();

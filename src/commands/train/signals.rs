@@ -1,4 +1,4 @@
-//! Stopping by signal: the first one finishes the step and saves, a second one ends at once.
+//! Stopping by signal: the first one finishes the outer step and saves, a second one ends at once.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 
-/// Signals this near to the first one belong to it: `timeout` and terminals send theirs to the
-/// process and to its group, so that one wish arrives twice.
-const SAME_WISH: Duration = Duration::from_secs(1);
+/// Signals this close to the first one count as the same request: `timeout` and terminals send
+/// theirs to the process and to its group, so that one request arrives twice.
+const SAME_REQUEST: Duration = Duration::from_secs(1);
 
 /// A number that becomes that of the first SIGINT or SIGTERM.
 ///
@@ -28,13 +28,13 @@ pub fn stop_on_signals() -> io::Result<Arc<AtomicUsize>> {
                 None => {
                     first = Some(Instant::now());
                     flag.store(signal as usize, Ordering::Relaxed);
-                    // Where nobody reads stderr any more, the stop is made all the same.
+                    // Training stops even where nobody reads stderr any more.
                     let _ = writeln!(
                         io::stderr(),
-                        "stopping behind this outer step; a second signal stops at once"
+                        "stopping after this outer step; interrupt again to stop immediately"
                     );
                 }
-                Some(at) if at.elapsed() < SAME_WISH => {}
+                Some(at) if at.elapsed() < SAME_REQUEST => {}
                 Some(_) => low_level::exit(128 + signal),
             }
         }

@@ -1,18 +1,17 @@
-//! Where training starts: at its beginning, or at a checkpoint.
+//! Where a run starts: at its beginning, or at a checkpoint.
 
 use anyhow::{Context, Result};
 
-use super::InputError;
-use crate::config::RunConfig;
+use super::checkpoint::{self, Progress, TrainingState};
+use super::console::Console;
+use super::directory::{RunDirectory, Which};
+use super::manifest;
+use super::recovery::{self, NoneIntact, Recovery};
 use crate::model::{Classifier, ModelDirectory};
-use crate::optim::Optimizer;
+use crate::optim::{Optimizer, OptimizerConfig};
 use crate::params::ParamSet;
-use crate::run::console::Console;
-use crate::run::directory::Which;
-use crate::run::recovery::{self, Recovery};
-use crate::run::{Progress, RunDirectory, TrainingState, checkpoint};
 
-/// Where training starts.
+/// Where a run starts.
 pub enum StartingPoint {
     /// The pretrained model.
     Beginning,
@@ -21,29 +20,32 @@ pub enum StartingPoint {
 }
 
 impl StartingPoint {
-    /// The newest intact checkpoint of `run`; says what is wrong with newer ones.
-    pub fn of(run: &RunDirectory, console: &Console) -> Result<Self> {
-        let found = recovery::newest_intact(run).map_err(|error| {
-            InputError(format!("{error}; restore one, or start anew with --force"))
-        })?;
-        let Some(found) = found else { return Ok(Self::Beginning) };
+    /// The newest intact checkpoint of `run`, with a warning for each damaged one after it.
+    ///
+    /// # Errors
+    /// [`NoneIntact`] where there were checkpoints.
+    pub fn of(run: &RunDirectory, console: &Console) -> Result<Self, NoneIntact> {
+        let Some(found) = recovery::newest_intact(run)? else { return Ok(Self::Beginning) };
         for problem in &found.problems {
             let from = found.checkpoint.display();
-            console.line(&format!("warning: {problem}; going on from {from}"));
+            console.line(&format!("warning: {problem}; resuming from {from}"));
         }
         Ok(Self::Checkpoint(found))
     }
 
-    /// The state to train from. What points to checkpoints ahead of it is taken back.
+    /// The state to train from; a checkpoint replaces the `pretrained` weights. The run's pointers to
+    /// later checkpoints are taken back.
+    ///
+    /// # Errors
+    /// An unreadable checkpoint, and any error of libtorch.
     pub fn state(
         self,
         run: &RunDirectory,
-        config: &RunConfig,
+        optimizer: OptimizerConfig,
         classifier: &Classifier,
         pretrained: ParamSet,
         console: &Console,
     ) -> Result<TrainingState> {
-        let optimizer = config.outer.optimizer();
         let Self::Checkpoint(Recovery { checkpoint: dir, .. }) = self else {
             let optimizer = Optimizer::new(optimizer, &pretrained)
                 .context("cannot make the state of the outer optimizer")?;
@@ -53,7 +55,7 @@ impl StartingPoint {
         let device = pretrained.device();
         drop(pretrained);
         let weights = ModelDirectory::open(&dir)?.read_weights()?;
-        let (meta, _) = weights.load(classifier, config.seed)?;
+        let (meta, _) = weights.load(classifier, 0)?;
         let state = checkpoint::load(&dir, meta.to_device(device)?, optimizer)?;
         recovery::restore_pointers(run, &state.progress)?;
         warn_of_lost_best(run, &state.progress, console);
@@ -61,14 +63,14 @@ impl StartingPoint {
     }
 }
 
-/// The best checkpoint so far is no more needed for training, but is what the run is for.
+/// Training no longer needs the best checkpoint so far, but it is the result of the run.
 fn warn_of_lost_best(run: &RunDirectory, progress: &Progress, console: &Console) {
     let best = run.pointer(Which::Best).ok().flatten();
     let Some(best) = best.filter(|best| best.step != progress.step) else { return };
-    if let Err(damage) = recovery::verify(&run.checkpoints().join(best.checkpoint)) {
+    if let Err(damage) = manifest::verify(&run.checkpoints().join(best.checkpoint)) {
         console.line(&format!(
-            "warning: {damage}; it is the best so far, and what is told to use this run will \
-             refuse it until a better one is found"
+            "warning: {damage}; it is the best checkpoint so far: other commands refuse this run \
+             until training finds a better one"
         ));
     }
 }

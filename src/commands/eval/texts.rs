@@ -1,15 +1,16 @@
-//! What `eval` evaluates on.
+//! The texts that `eval` adapts to and scores on.
 
 use std::path::Path;
 
 use anyhow::Result;
 
-use super::{InputError, texts};
+use super::super::error::InputError;
+use super::super::texts;
 use crate::config::RunConfig;
 use crate::data::{Corpus, Dataset, DomainId, ExampleId, Split};
 
-/// What is evaluated on.
-pub struct Texts<'a> {
+/// The texts of an evaluation.
+pub struct EvaluationTexts<'a> {
     /// The dataset.
     pub dataset: &'a Dataset,
     /// The evaluated domains.
@@ -18,7 +19,7 @@ pub struct Texts<'a> {
     pub test: Option<&'a Dataset>,
 }
 
-impl Texts<'_> {
+impl EvaluationTexts<'_> {
     /// Whether the test file has texts of any evaluated domain: then every draw is scored on those
     /// of its own.
     fn is_tested_by_domain(&self) -> bool {
@@ -28,7 +29,7 @@ impl Texts<'_> {
         })
     }
 
-    /// Requires of a test file by domain that it has them all.
+    /// Requires of a test file with texts of an evaluated domain that it has texts of each.
     pub fn ensure_every_domain_is_tested(&self) -> Result<(), InputError> {
         let Some(test) = self.test.filter(|_| self.is_tested_by_domain()) else { return Ok(()) };
         for &domain in self.domains {
@@ -86,7 +87,7 @@ pub fn chosen_domains(
     Ok(domains)
 }
 
-/// The split that matters to an evaluation: what is evaluated on against everything else.
+/// The split that matters to an evaluation: the evaluated domains against all others.
 pub fn held_out(dataset: &Dataset, domains: &[DomainId]) -> Split {
     let all = 0..dataset.domains.len() as DomainId;
     Split {
@@ -96,7 +97,7 @@ pub fn held_out(dataset: &Dataset, domains: &[DomainId]) -> Split {
     }
 }
 
-/// Reads the test file; a text that stands in the dataset as well would be scored from memory.
+/// Reads the test file; a text that is in the dataset as well would be scored from memory.
 pub fn read_test(path: &Path, dataset: &Dataset) -> Result<Dataset> {
     let test = Dataset::read(path, &dataset.labels)?;
     let known: std::collections::HashSet<&str> =

@@ -1,4 +1,4 @@
-//! The texts that `predict` is given.
+//! Texts without labels, one after another: a text per line, or JSONL.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -8,23 +8,22 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::InputError;
-use crate::data::MAX_TEXT_BYTES;
+use super::intake::{DataError, MAX_TEXT_BYTES, Place, Problem};
 
 /// Texts that are in memory at once: enough to sort by length, few enough to stream.
 const WINDOW: usize = 1_024;
-/// Long texts make a window full before that.
+/// Long texts fill a window earlier.
 const WINDOW_BYTES: usize = 16 << 20;
 /// The longest line that is read: a record may hold more than its text.
 const MAX_LINE_BYTES: usize = 16 << 20;
 
-/// Lines of text, or JSONL with a `text` field; which of them, the first line tells.
+/// Lines of text, or JSONL with a `text` field; the first line shows which.
 ///
 /// Holds a window and a line at most, however long the input or one of its lines is.
 pub struct Source {
     name: String,
     reader: Box<dyn BufRead>,
-    num_lines: u64,
+    num_lines: usize,
     is_jsonl: Option<bool>,
 }
 
@@ -36,12 +35,12 @@ impl Source {
     pub fn open(argument: &Path) -> Result<Self> {
         let (name, reader): (_, Box<dyn BufRead>) = if argument != Path::new("-") {
             let name = argument.display().to_string();
-            let file =
-                File::open(argument).map_err(|error| InputError(format!("{name}: {error}")))?;
+            let wrong = |message| {
+                DataError::single(argument, Problem::new(Place::File, String::new(), message))
+            };
+            let file = File::open(argument).map_err(|error| wrong(error.to_string()))?;
             if file.metadata()?.is_dir() {
-                return Err(
-                    InputError(format!("{name}: expected a file, found a directory")).into()
-                );
+                return Err(wrong("expected a file, found a directory".to_owned()).into());
             }
             (name, Box::new(BufReader::new(file)))
         } else {
@@ -50,12 +49,12 @@ impl Source {
         Ok(Self::new(name, reader))
     }
 
-    /// What a reader gives; `name` stands for it in messages.
+    /// The texts of a reader, which messages call `name`.
     pub fn new(name: impl Into<String>, reader: Box<dyn BufRead>) -> Self {
         Self { name: name.into(), reader, num_lines: 0, is_jsonl: None }
     }
 
-    /// What stands for it in messages.
+    /// Its name in messages.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -87,7 +86,7 @@ impl Source {
 
     fn next_line(&mut self) -> Result<Option<String>> {
         let mut line = Vec::new();
-        // One byte more than allowed tells that a line is longer.
+        // One byte more than allowed shows that a line is longer.
         let read = (&mut self.reader)
             .take(MAX_LINE_BYTES as u64 + 1)
             .read_until(b'\n', &mut line)
@@ -147,12 +146,13 @@ impl Source {
         Ok(text)
     }
 
-    fn wrong(&self, problem: &str) -> InputError {
-        InputError(format!("{}: line {}: {problem}", self.name, self.num_lines))
+    fn wrong(&self, message: &str) -> DataError {
+        let problem = Problem::new(Place::Line(self.num_lines), "", message);
+        DataError::single(Path::new(&self.name), problem)
     }
 }
 
-/// A line of JSONL. What other fields hold is passed over, however deep it is.
+/// A line of JSONL. Other fields are passed over, however deep they are.
 #[derive(Deserialize)]
 struct Record {
     text: String,
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_deep_in_another_field_changes_nothing() {
+    fn depth_in_another_field_changes_nothing() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let record = format!("{{\"x\": {deep}, \"text\": \"good\"}}\n");
         assert_eq!(windows(record.repeat(2).as_bytes()).unwrap(), [["good", "good"]]);
@@ -199,8 +199,8 @@ mod tests {
             windows(long.repeat(40).as_bytes()).unwrap().iter().map(Vec::len).collect();
         assert_eq!(sizes, [16, 16, 8]);
         let error = windows(format!("good\na{long}").as_bytes()).unwrap_err().to_string();
-        let told = "texts: line 2: expected a text of at most 1048576 bytes, found 1048577; ";
-        assert!(error.starts_with(told), "{error}");
+        let expected = "texts: line 2: expected a text of at most 1048576 bytes, found 1048577; ";
+        assert!(error.starts_with(expected), "{error}");
     }
 
     #[test]

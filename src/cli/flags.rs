@@ -1,0 +1,157 @@
+//! The flags that set a configuration key. The id of such an argument is the key and its value is a
+//! TOML value, so that no other code has to know which flag sets what.
+
+use std::convert::Infallible;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser, ValueParser};
+use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use toml::Value;
+
+use crate::config::{Layer, PRESET_NAMES, PrecisionChoice, RunConfig};
+use crate::meta::Algorithm;
+
+/// Keys that a flag returns to their defaults, since they would overrule it.
+const RESETS: [(&str, &str); 4] = [
+    ("inner.epochs", "inner.steps"),
+    ("inner.epochs", "evaluate.inner_epochs"),
+    ("inner.steps", "evaluate.inner_epochs"),
+    ("data.low_resource_max", "data.low_resource"),
+];
+
+/// The keys that the flags of a command line set, with their values.
+#[derive(Clone, Debug, Default)]
+pub struct Flags(Vec<(String, Value)>);
+
+impl Flags {
+    /// Whether a flag sets this key.
+    pub fn set(&self, key: &str) -> bool {
+        self.0.iter().any(|(set, _)| set == key)
+    }
+
+    /// The same as layers of settings. What a flag sets wins over what another one resets.
+    pub fn layers(&self) -> impl Iterator<Item = Layer> {
+        let defaults = RunConfig::default().entries();
+        let reset = RESETS.iter().filter(|(flag, _)| self.set(flag));
+        let reset = reset.map(move |(_, key)| (*key, defaults[*key].clone()));
+        let set = self.0.iter().map(|(key, value)| (key.as_str(), value.clone()));
+        reset.chain(set).map(|(key, value)| Layer::of_key("the command line", key, value))
+    }
+}
+
+impl FromArgMatches for Flags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let set = matches.ids().filter_map(|id| {
+            // Only the arguments meant here have TOML values.
+            let values = matches.try_get_many::<Value>(id.as_str()).ok()??;
+            Some((id.to_string(), values.cloned().reduce(joined)?))
+        });
+        Ok(Self(set.collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for Flags {
+    /// Gives the arguments added before that set a key the parser of its values.
+    fn augment_args(command: Command) -> Command {
+        let defaults = RunConfig::default().entries();
+        command.mut_args(|argument| match defaults.get(argument.get_id().as_str()) {
+            Some(Value::Array(_)) => argument.value_parser(list).action(ArgAction::Append),
+            Some(default) => {
+                let parser = parser(argument.get_id().as_str(), default);
+                argument.value_parser(parser)
+            }
+            None => argument,
+        })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+/// A list that is given in two parts is one list.
+fn joined(first: Value, second: Value) -> Value {
+    match (first, second) {
+        (Value::Array(first), Value::Array(second)) => [first, second].concat().into(),
+        (_, second) => second,
+    }
+}
+
+/// How the dataset is read and split.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
+pub struct DatasetFlags {
+    /// Read labelled texts from this file.
+    #[arg(id = "data.path", long = "data", value_name = "FILE")]
+    pub data: (),
+    /// Keep these domains, separated by commas, out of meta-training.
+    #[arg(id = "data.low_resource", long = "low-resource", value_name = "A,B,C")]
+    pub low_resource: (),
+    /// Keep domains with at most this many examples out of meta-training [default: 200].
+    #[arg(id = "data.low_resource_max", long = "low-resource-max", value_name = "N")]
+    pub low_resource_max: (),
+}
+
+/// How an episode is drawn and adapted to.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Adaptation")]
+pub struct AdaptationFlags {
+    /// Adapt to this many texts [default: 80].
+    #[arg(id = "episode.support", long = "support", value_name = "N")]
+    pub support: (),
+    /// Adapt for this many epochs over the support set [default: 10].
+    #[arg(
+        id = "inner.epochs",
+        long = "inner-epochs",
+        value_name = "N",
+        conflicts_with = "inner.steps"
+    )]
+    pub inner_epochs: (),
+    /// Adapt for this many gradient steps; 0 to count by epochs [default: 0].
+    #[arg(id = "inner.steps", long = "inner-steps", value_name = "N")]
+    pub inner_steps: (),
+    /// Adapt in minibatches of this many texts [default: 12].
+    #[arg(id = "inner.batch", long = "inner-batch", value_name = "N")]
+    pub inner_batch: (),
+    /// Adapt with this learning rate [default: 5e-5].
+    #[arg(id = "inner.lr", long = "inner-lr", value_name = "X")]
+    pub inner_lr: (),
+}
+
+/// The parser of a key's values: its default shows of which kind they are.
+fn parser(key: &str, default: &Value) -> ValueParser {
+    match (key, default) {
+        ("precision", _) => one_of(PrecisionChoice::ALL),
+        ("preset", _) => one_of(PRESET_NAMES),
+        ("train.algo", _) => one_of(Algorithm::ALL),
+        (_, Value::Integer(_)) => ValueParser::new(whole_number),
+        (_, Value::Float(_)) => ValueParser::new(number),
+        _ => ValueParser::new(text),
+    }
+}
+
+fn one_of<const N: usize>(names: [impl ToString; N]) -> ValueParser {
+    let names = PossibleValuesParser::new(names.map(|name| name.to_string()));
+    ValueParser::new(names.map(Value::from))
+}
+
+fn whole_number(word: &str) -> Result<Value, &'static str> {
+    let number = word.parse::<i64>().ok().filter(|number| *number >= 0);
+    number.map(Value::from).ok_or("expected a whole number from 0 to 2^63 - 1")
+}
+
+fn number(word: &str) -> Result<Value, &'static str> {
+    word.parse::<f64>().map(Value::from).map_err(|_| "expected a number")
+}
+
+fn list(words: &str) -> Result<Value, Infallible> {
+    Ok(words.split(',').collect::<Vec<_>>().into())
+}
+
+fn text(word: &str) -> Result<Value, Infallible> {
+    Ok(word.into())
+}

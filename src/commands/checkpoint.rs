@@ -1,0 +1,59 @@
+//! The model directory that an argument means, and the settings that it was made with.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::error::InputError;
+use crate::config::Layer;
+use crate::run::RunDirectory;
+use crate::run::checkpoint::{self, SETTINGS_FILE};
+use crate::run::manifest::{self, MANIFEST_FILE};
+use crate::run::recovery;
+
+/// The intact model directory that a `--checkpoint` argument means: itself, or one of a run.
+pub fn resolve(argument: &Path) -> Result<PathBuf> {
+    let path = RunDirectory::resolve(argument).map_err(|error| {
+        InputError(format!("{}: cannot be read as a run: {error}", argument.display()))
+    })?;
+    if path == argument {
+        ensure_unaltered(&path)?;
+    } else if let Err(damage) = manifest::verify(&path) {
+        // Another checkpoint in its place would be another result.
+        let intact = recovery::intact(&RunDirectory::at(argument)).unwrap_or_default();
+        let names: Vec<String> = intact.iter().map(|path| path.display().to_string()).collect();
+        let advice = match names.is_empty() {
+            true => "no checkpoint of the run is intact".to_owned(),
+            false => format!("name an intact one instead: {}", names.join(", ")),
+        };
+        return Err(InputError(format!("{damage}; {advice}")).into());
+    }
+    Ok(path)
+}
+
+/// Refuses a model directory of metabert's whose files differ from those that were written.
+pub fn ensure_unaltered(model: &Path) -> Result<(), InputError> {
+    checkpoint::verify(model).map_err(|damage| {
+        InputError(format!(
+            "{damage}; restore it, or delete {SETTINGS_FILE} and {MANIFEST_FILE} there to use the \
+             rest as a plain model"
+        ))
+    })
+}
+
+/// The settings that a checkpoint was made with, without those of the machine it was made on: its
+/// devices and its files. `None` for a model directory of another program.
+pub fn stored_settings(checkpoint: &Path) -> Result<Option<Layer>> {
+    let path = checkpoint.join(SETTINGS_FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let mut layer = Layer::from_file(&path)?;
+    for key in ["device", "threads", "workers", "precision", "seed", "model"] {
+        layer.table.remove(key);
+    }
+    if let Some(data) = layer.table.get_mut("data").and_then(toml::Value::as_table_mut) {
+        data.remove("path");
+    }
+    Ok(Some(layer))
+}

@@ -1,0 +1,45 @@
+//! Errors that commands raise themselves, and the exit code of every error.
+
+use anyhow::Error;
+use thiserror::Error;
+
+use crate::checks::Invalid;
+use crate::config::ConfigError;
+use crate::data::{DataError, TokenizerError};
+use crate::machine::device::DeviceError;
+use crate::model::PretrainedError;
+use crate::run::OutputExists;
+
+/// A signal stopped training, which saved its state first.
+#[derive(Debug, Error)]
+#[error("interrupted; resume with: {resume}")]
+pub struct Interrupted {
+    /// The signal's number.
+    pub signal: usize,
+    /// The command that resumes the run.
+    pub resume: String,
+}
+
+/// Arguments or input that the program can't work with, where no other error type describes them.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct InputError(pub String);
+
+/// 2 where usage, configuration or input is wrong, 128 + the signal where one stopped training,
+/// 1 where the work failed.
+pub fn exit_code(error: &Error) -> u8 {
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        return 128 + interrupted.signal as u8;
+    }
+    let is_input = error.chain().any(|cause| {
+        cause.is::<InputError>()
+            || cause.is::<Invalid>()
+            || cause.is::<ConfigError>()
+            || cause.is::<DataError>()
+            || cause.is::<TokenizerError>()
+            || cause.is::<PretrainedError>()
+            || cause.is::<DeviceError>()
+            || cause.is::<OutputExists>()
+    });
+    if is_input { 2 } else { 1 }
+}

@@ -1,0 +1,73 @@
+//! The model card of an adapted model.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::data::Dataset;
+use crate::eval::cross_validation::CrossValidation;
+
+/// The facts that a model card states.
+pub struct ModelCard<'a> {
+    /// The domain adapted to.
+    pub domain: &'a str,
+    /// The checkpoint or run adapted from.
+    pub origin: &'a Path,
+    /// The dataset.
+    pub dataset: &'a Dataset,
+    /// How many texts of each label were adapted to.
+    pub label_counts: Vec<usize>,
+    /// The adaptation, in words.
+    pub adaptation: String,
+    /// Wordpieces to which texts are truncated.
+    pub max_length: usize,
+    /// The seed.
+    pub seed: u64,
+    /// The estimate of its quality.
+    pub estimate: Option<&'a CrossValidation>,
+}
+
+impl ModelCard<'_> {
+    /// The card of the model in `out` as Markdown, with the metadata header of the Hugging Face hub.
+    pub fn render(&self, out: &Path, labels: &[String]) -> String {
+        let name = out.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
+        let total: usize = self.label_counts.iter().sum();
+        let mut text = format!(
+            "---\nlibrary_name: transformers\npipeline_tag: text-classification\ntags:\n- bert\n\
+         - metabert\n---\n\n# {name}\n\nA BERT text classifier adapted by metabert {} to the \
+         domain `{}`.\n\n## Data\n\n{total} labelled texts of `{}` (SHA-256 `{}`):\n\n\
+         | label | texts |\n|---|---|\n",
+            env!("CARGO_PKG_VERSION"),
+            self.domain,
+            self.dataset.path.file_name().unwrap_or_default().to_string_lossy(),
+            self.dataset.sha256,
+        );
+        for (label, name) in labels.iter().enumerate() {
+            let count = self.label_counts.get(label).copied().unwrap_or(0);
+            let _ = writeln!(text, "| {name} | {count} |");
+        }
+        let _ = write!(
+            text,
+            "\n## Settings\n\nAdapted from `{}` in {}; texts truncated to {} wordpieces; seed {}. The complete configuration \
+         is in `metabert.toml`.\n\n## Estimate\n\n",
+            self.origin.display(),
+            self.adaptation,
+            self.max_length,
+            self.seed,
+        );
+        match self.estimate {
+            Some(found) => {
+                let _ = writeln!(
+                    text,
+                    "Stratified {}-fold cross-validation on the same texts with the same settings: \
+                 accuracy {}, macro F1 {} (mean ± 95 % interval over the folds). The model itself \
+                 was adapted to all of them.",
+                    found.folds.len(),
+                    found.accuracy,
+                    found.macro_f1
+                );
+            }
+            None => text.push_str("None was made.\n"),
+        }
+        text
+    }
+}

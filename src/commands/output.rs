@@ -1,0 +1,38 @@
+//! Where results go: stdout, and model directories.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::error::InputError;
+use crate::files::atomic::ensure_writable;
+use crate::run::output::{ensure_free, ensure_replaceable_model};
+
+/// Writes a result to stdout.
+pub fn print_result(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    end_of_stdout(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+/// Writes a result to stdout as JSON.
+pub fn print_json(result: &impl Serialize) -> Result<()> {
+    print_result(&format!("{}\n", serde_json::to_string_pretty(result)?))
+}
+
+/// Passes on how writing to stdout went. A reader that wants no more is no error.
+pub fn end_of_stdout(written: io::Result<()>) -> Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("stdout cannot be written"),
+    }
+}
+
+/// Requires of an output directory that a model can be written there: nothing is in the way, or
+/// `force` allows to replace it and it holds none of the `inputs`.
+pub fn ensure_model_fits(out: &Path, force: bool, inputs: &[&Path]) -> Result<()> {
+    ensure_free(out, force)?;
+    ensure_writable(out).map_err(|error| InputError(format!("{}: {error}", out.display())))?;
+    Ok(ensure_replaceable_model(out, inputs).map_err(InputError)?)
+}

@@ -1,0 +1,116 @@
+//! What every command with settings begins with: its configuration, a console, and the machine.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use tch::Device;
+
+use super::checkpoint;
+use super::loading::{LoadedModel, OpenedModel};
+use super::output::print_result;
+use super::texts;
+use crate::cli::SharedArgs;
+use crate::config::{Layer, RunConfig};
+use crate::data::{Corpus, Dataset};
+use crate::eval::Evaluator;
+use crate::machine::{Workers, device, observe};
+use crate::meta::Recipe;
+use crate::run::console::Console;
+use crate::tasks::TaskBuilder;
+
+/// The validated settings of a command, and where it reports progress.
+pub struct Session {
+    /// The settings.
+    pub config: RunConfig,
+    /// The console.
+    pub console: Console,
+}
+
+impl Session {
+    /// Lays the settings on the command line over `stored` ones and validates the sum. `None` where
+    /// `--print-config` asked for nothing but that.
+    pub fn begin(shared: &SharedArgs, stored: Option<Layer>) -> Result<Option<Self>> {
+        let config = resolve(stored, &shared.layers()?)?;
+        if shared.print_config {
+            print_result(&config.to_toml())?;
+            return Ok(None);
+        }
+        Ok(Some(Self { config, console: Console::new(shared.quiet, shared.verbose) }))
+    }
+
+    /// The same over the settings of a checkpoint, with the path of the checkpoint.
+    pub fn of_checkpoint(shared: &SharedArgs, argument: &Path) -> Result<Option<(Self, PathBuf)>> {
+        let path = checkpoint::resolve(argument)?;
+        let session = Self::begin(shared, checkpoint::stored_settings(&path)?)?;
+        Ok(session.map(|session| (session, path)))
+    }
+
+    /// Sets the number of threads and picks the device; says once why `auto` is not CUDA.
+    pub fn select_device(&self) -> Result<Device> {
+        let asked = self.config.threads;
+        if asked > 0 {
+            let threads = device::set_threads(asked);
+            if threads < asked {
+                let cores = "the cores of this machine";
+                self.console
+                    .line(&format!("warning: threads: using {threads}, {cores}, not {asked}"));
+            }
+        }
+        let (device, reason) = device::select(&self.config.device)?;
+        if let Some(reason) = reason {
+            self.console.line(&format!("computing on the CPU; CUDA is not usable: {reason}"));
+        }
+        let threads = tch::get_num_threads();
+        self.console.detail(&format!("device {device:?}, {threads} CPU threads"));
+        Ok(device)
+    }
+
+    /// Loads a model with a head for `labels`.
+    pub fn load(
+        &self,
+        opened: OpenedModel,
+        labels: &[String],
+        device: Device,
+    ) -> Result<LoadedModel> {
+        opened.load(labels, &self.config, device, &self.console)
+    }
+
+    /// Tokenises a dataset for a model.
+    pub fn tokenise(&self, dataset: &Dataset, model: &LoadedModel) -> Result<Corpus> {
+        let _span = tracing::trace_span!("tokenise").entered();
+        texts::tokenise(dataset, model, &self.config, &self.console)
+    }
+
+    /// How many adaptations of a model run at once: as many as asked for, or the fastest.
+    pub fn workers(&self, model: &LoadedModel) -> Workers {
+        let device = model.params.device();
+        match self.config.workers {
+            0 => Workers::fastest(device, model.classifier.layout().num_parameters()),
+            count => Workers::new(count, device),
+        }
+    }
+
+    /// An evaluator that adapts `model` to texts of `corpus` as `recipe` says. Progress bars follow its forward passes.
+    pub fn evaluator<'a>(
+        &self,
+        model: &'a LoadedModel,
+        corpus: &'a Corpus,
+        recipe: &'a Recipe,
+    ) -> Evaluator<'a> {
+        observe(None, self.console.on_forward());
+        let (classifier, device) = (&model.classifier, model.params.device());
+        Evaluator {
+            builder: TaskBuilder { classifier, recipe, corpus, device },
+            run_seed: self.config.seed,
+            workers: self.workers(model),
+        }
+    }
+}
+
+/// The validated sum of stored settings and `given` ones, which win.
+pub fn resolve(stored: Option<Layer>, given: &[Layer]) -> Result<RunConfig> {
+    let layers: Vec<Layer> = stored.into_iter().chain(given.iter().cloned()).collect();
+    let config = RunConfig::from_layers(&layers)?;
+    config.validate()?;
+    Ok(config)
+}

@@ -1,0 +1,97 @@
+//! `metabert train`.
+
+mod checks;
+mod files;
+mod locking;
+mod outer_loop;
+mod resume;
+mod signals;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use self::outer_loop::TrainingTexts;
+use super::checkpoint::ensure_unaltered;
+use super::error::Interrupted;
+use super::loading::OpenedModel;
+use super::output::print_result;
+use super::session::Session;
+use super::texts;
+use crate::checks::Invalid;
+use crate::cli::TrainArgs;
+use crate::config::RunConfig;
+use crate::machine::{Profile, observe};
+use crate::run::{RunDirectory, StartingPoint};
+use crate::train::Outcome;
+
+/// Runs the command.
+pub fn run(args: &TrainArgs) -> Result<()> {
+    let run = RunDirectory::at(args.run_dir.as_deref().unwrap_or(Path::new("")));
+    let mut lock = None;
+    if args.resume && !args.shared.print_config {
+        resume::ensure_resumable(&run)?;
+        lock = Some(locking::lock(&run)?);
+    }
+    let before = args.resume.then(|| resume::stored_config(&run)).transpose()?;
+    let Some(mut session) = Session::begin(&args.shared, before.clone())? else { return Ok(()) };
+    let start = if args.resume {
+        resume::starting_point(&run, &session.console)?
+    } else {
+        run.ensure_free(args.force)?;
+        checks::ensure_replaceable(&run, &session.config)?;
+        lock = run.is_in_use().then(|| locking::lock(&run)).transpose()?;
+        StartingPoint::Beginning
+    };
+    let opened = OpenedModel::open(model_path(&session.config)?)?;
+    let labels = opened.labels(&session.config)?;
+    let (dataset, split) =
+        texts::read_split(&mut session.config, labels.as_deref(), &session.console)?;
+    let Session { config, console } = &session;
+    checks::check_domain_sizes(&dataset, &split, config, console)?;
+    if let Some(before) = &before {
+        resume::ensure_same_settings(&run, before, config, console)?;
+    }
+    let device = session.select_device()?;
+    let environment = files::environment(config, &dataset, &split, opened.directory(), device)?;
+    if args.resume {
+        resume::ensure_same_inputs(&run, &environment)?;
+    }
+    let model = session.load(opened, &dataset.labels, device)?;
+    let profile = args.profile.then(|| Arc::new(Profile::new(device)));
+    observe(profile.clone(), console.on_forward());
+    let corpus = session.tokenise(&dataset, &model)?;
+
+    // Nothing has been written before this line: all faults of the input have been reported.
+    let lock = lock.map_or_else(|| locking::lock_new(&run), Ok)?;
+    locking::warn_unless_enforced(&lock, &run, console);
+    files::prepare_directory(&run, config, (!args.resume).then_some(&environment))
+        .with_context(|| format!("{}: cannot be written", run.path().display()))?;
+    let texts = TrainingTexts { dataset: &dataset, split: &split, corpus: &corpus };
+    let outcome = outer_loop::train(&session, &run, texts, model, start, environment)
+        .map_err(|error| resume::advise(error, &run, config.train.non_finite))?;
+    if let Some(profile) = &profile {
+        console.line(&profile.table());
+    }
+    match outcome {
+        Outcome::Interrupted(signal) => {
+            let resume = resume::command_to_resume(&run);
+            Err(Interrupted { signal, resume }.into())
+        }
+        Outcome::Completed | Outcome::EarlyStopping => {
+            print_result(&format!("{}\n", RunDirectory::resolve(run.path())?.display()))
+        }
+    }
+}
+
+/// The directory that `model.path` names, intact.
+fn model_path(config: &RunConfig) -> Result<&Path> {
+    if config.model.path.is_empty() {
+        let message = "model.path: expected a model directory, found nothing; pass --model DIR";
+        return Err(Invalid(message.to_owned()).into());
+    }
+    let path = Path::new(&config.model.path);
+    ensure_unaltered(path)?;
+    Ok(path)
+}

@@ -1,0 +1,99 @@
+//! Makes the outer loop from its parts and runs it.
+
+use anyhow::Result;
+
+use super::super::loading::LoadedModel;
+use super::super::session::Session;
+use super::super::texts;
+use super::files;
+use super::resume::changeable_settings;
+use super::signals::stop_on_signals;
+use crate::config::RunConfig;
+use crate::data::{Corpus, Dataset, EpisodeSampler, Side, Split};
+use crate::eval::Evaluator;
+use crate::meta::Tasks;
+use crate::run::{Environment, RunDirectory, StartingPoint};
+use crate::tasks::{Source, TaskBuilder, TextTasks};
+use crate::train::{DevSet, NonFiniteGuard, Outcome, OuterLoop, Recorder, Training};
+
+/// The texts of a run, read, split and tokenised.
+#[derive(Clone, Copy)]
+pub struct TrainingTexts<'a> {
+    /// The texts and their labels.
+    pub dataset: &'a Dataset,
+    /// The side of each domain.
+    pub split: &'a Split,
+    /// The wordpieces of the texts.
+    pub corpus: &'a Corpus,
+}
+
+/// Trains `model` from `start` until all steps are done, training stops early, or a signal asks for
+/// an end.
+pub fn train(
+    session: &Session,
+    run: &RunDirectory,
+    texts: TrainingTexts,
+    model: LoadedModel,
+    start: StartingPoint,
+    environment: Environment,
+) -> Result<Outcome> {
+    let Session { config, console } = session;
+    let TrainingTexts { dataset, split, corpus } = texts;
+    let stop = stop_on_signals()?;
+    let files = files::model_files(&model, config, environment.provenance);
+    let workers = session.workers(&model);
+    let LoadedModel { classifier, params, .. } = model;
+    let mut state = start.state(run, config.outer.optimizer(), &classifier, params, console)?;
+    let (recipe, evaluation_recipe) = (config.recipe(), config.evaluation_recipe());
+    let device = state.meta.device();
+    let builder = TaskBuilder { classifier: &classifier, recipe: &recipe, corpus, device };
+    let dev_domains = split.domains(Side::MetaDev);
+    let dev = (!dev_domains.is_empty()).then(|| DevSet {
+        evaluator: Evaluator {
+            builder: TaskBuilder { recipe: &evaluation_recipe, ..builder },
+            run_seed: config.seed,
+            workers,
+        },
+        sampler: EpisodeSampler::new(
+            &config.evaluation_episode(),
+            dataset.pools(dev_domains),
+            config.seed,
+            "meta-dev episodes",
+        ),
+        episodes: config.evaluate.dev_episodes,
+        support: config.episode.support,
+    });
+    let tasks = TextTasks {
+        builder,
+        source: source(config, texts),
+        domain_names: &dataset.domains,
+        run_seed: config.seed,
+    };
+    let mut training = Training {
+        outer_loop: OuterLoop {
+            learner: &classifier,
+            recipe: &recipe,
+            tasks: |index| tasks.task(index),
+            workers,
+            train: &config.train,
+            outer: &config.outer,
+            non_finite: NonFiniteGuard::new(&config.train),
+        },
+        num_support_steps: tasks.num_support_steps(),
+        dev,
+        recorder: Recorder::open(run, state.progress.step, &files, &config.train, console)?,
+        stop: &stop,
+    };
+    training.run(&mut state, environment.machine, changeable_settings(config))
+}
+
+fn source(config: &RunConfig, texts: TrainingTexts) -> Source {
+    let TrainingTexts { dataset, split, corpus } = texts;
+    let recipe = config.recipe();
+    if recipe.trains_on(Tasks::Episodes) {
+        return Source::Episodes(texts::meta_train_episodes(dataset, split, config));
+    }
+    let domains = split.domains(Side::MetaTrain);
+    let examples = domains.iter().flat_map(|&domain| corpus.examples_of(domain));
+    Source::pooled(examples.copied().collect(), &recipe, config.seed)
+}

@@ -1,0 +1,202 @@
+//! The whole configuration as one value.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::checks::{self, Invalid};
+use crate::data::{DataConfig, EpisodeConfig};
+use crate::meta::{InnerConfig, Recipe};
+use crate::train::{EvaluateConfig, OuterConfig, TrainConfig};
+
+/// The whole configuration. No key is optional: what is unset is empty or 0.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunConfig {
+    /// Name of the preset below the other values; empty for none.
+    pub preset: String,
+    /// Every random number derives from it.
+    pub seed: u64,
+    /// `auto`, `cpu`, `cuda` or `cuda:N`.
+    pub device: String,
+    /// `auto`, `fp32` or `bf16`.
+    pub precision: PrecisionChoice,
+    /// CPU threads; 0 for one per core.
+    pub threads: usize,
+    /// Adaptations that run at once; 0 for the fastest on the machine. Changes no result on a CPU.
+    pub workers: usize,
+    /// Section `[model]`.
+    pub model: ModelConfig,
+    /// Section `[data]`.
+    pub data: DataConfig,
+    /// Section `[episode]`.
+    pub episode: EpisodeConfig,
+    /// Section `[inner]`.
+    pub inner: InnerConfig,
+    /// Section `[train]`.
+    pub train: TrainConfig,
+    /// Section `[outer]`.
+    pub outer: OuterConfig,
+    /// Section `[evaluate]`.
+    pub evaluate: EvaluateConfig,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            preset: String::new(),
+            seed: 0,
+            device: "auto".to_owned(),
+            precision: PrecisionChoice::Auto,
+            threads: 0,
+            workers: 0,
+            model: ModelConfig::default(),
+            data: DataConfig::default(),
+            episode: EpisodeConfig::default(),
+            inner: InnerConfig::default(),
+            train: TrainConfig::default(),
+            outer: OuterConfig::default(),
+            evaluate: EvaluateConfig::default(),
+        }
+    }
+}
+
+/// Section `[model]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Directory of the pretrained model that training starts from.
+    pub path: String,
+}
+
+/// The precision of matrix products, as asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PrecisionChoice {
+    /// bf16 where the device multiplies it in hardware, else fp32.
+    #[default]
+    Auto,
+    /// 32-bit floats.
+    Fp32,
+    /// bfloat16 products, 32-bit parameters and sums.
+    Bf16,
+}
+
+impl Display for PrecisionChoice {
+    /// Its name in the configuration.
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
+}
+
+impl PrecisionChoice {
+    /// Every choice.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Fp32, Self::Bf16];
+}
+
+impl RunConfig {
+    /// The configuration as TOML, every key included.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("a configuration serialises")
+    }
+
+    /// The same as a table of sections.
+    pub(super) fn to_table(&self) -> Table {
+        Table::try_from(self).expect("a configuration serialises")
+    }
+
+    /// Every key, such as `inner.lr`, with its value.
+    pub fn entries(&self) -> BTreeMap<String, Value> {
+        let entries = self.to_table().into_iter().flat_map(|(key, value)| match value {
+            Value::Table(section) => {
+                let path = |(name, value)| (format!("{key}.{name}"), value);
+                section.into_iter().map(path).collect()
+            }
+            value => vec![(key, value)],
+        });
+        entries.collect()
+    }
+
+    /// The names of all keys and sections.
+    pub(super) fn keys() -> Vec<String> {
+        let config = Self::default();
+        let sections = config.to_table().into_iter().filter(|(_, value)| value.is_table());
+        sections.map(|(name, _)| name).chain(config.entries().into_keys()).collect()
+    }
+
+    /// Checks values, alone and together, before anything is loaded.
+    ///
+    /// # Errors
+    /// The first impossible value, by its key.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        checks::within("workers", self.workers as u64, 0..=1_024)?;
+        self.data.validate()?;
+        self.episode.validate()?;
+        self.inner.validate()?;
+        self.train.validate()?;
+        self.outer.validate()?;
+        self.evaluate.validate()?;
+        let warmup = self.outer.warmup_steps;
+        let fits = warmup <= self.train.steps;
+        checks::require(fits, "outer.warmup_steps", "at most train.steps", warmup)
+    }
+
+    /// The algorithm with its settings, for training.
+    pub fn recipe(&self) -> Recipe {
+        Recipe::new(self.train.algo, &self.inner)
+    }
+
+    /// The same for evaluations and `finetune`.
+    pub fn evaluation_recipe(&self) -> Recipe {
+        Recipe::new(self.train.algo, &self.evaluation_inner())
+    }
+
+    /// The inner loop of evaluations.
+    pub fn evaluation_inner(&self) -> InnerConfig {
+        let mut inner = self.inner.clone();
+        if self.evaluate.inner_epochs > 0 {
+            inner.epochs = self.evaluate.inner_epochs;
+            inner.steps = 0;
+        }
+        inner
+    }
+
+    /// How evaluations draw episodes.
+    pub fn evaluation_episode(&self) -> EpisodeConfig {
+        let mut episode = self.episode.clone();
+        if self.evaluate.query > 0 {
+            episode.query = self.evaluate.query;
+        }
+        episode
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impossible_values_are_refused_by_key() {
+        type Change = fn(&mut RunConfig);
+        let changes: [(Change, &str); 9] = [
+            (|config| config.inner.lr = 0.0, "inner.lr"),
+            (|config| config.inner.lr = f64::NAN, "inner.lr"),
+            (|config| config.inner.epochs = 0, "inner.epochs"),
+            (|config| config.inner.batch = 0, "inner.batch"),
+            (|config| config.outer.momentum = 1.0, "outer.momentum"),
+            (|config| config.outer.warmup_steps = 501, "outer.warmup_steps"),
+            (|config| config.episode.support = 0, "episode.support"),
+            (|config| config.data.max_length = 2, "data.max_length"),
+            (|config| (config.train.patience, config.train.eval_every) = (1, 0), "train.patience"),
+        ];
+        for (change, key) in changes {
+            let mut config = RunConfig::default();
+            change(&mut config);
+            let error = config.validate().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{key}: expected ")), "{key}: {error}");
+        }
+        RunConfig::default().validate().unwrap();
+    }
+}

@@ -1,0 +1,262 @@
+//! One outer step: adapt to each episode of a meta-batch, average the meta-gradients, move the meta-parameters.
+//!
+//! Knows a learner and its tasks; no text, file, clock or console.
+
+use anyhow::{Context, Result};
+use tch::TchError;
+
+use super::config::{OuterConfig, TrainConfig};
+use super::meta_batch::{MeanGradient, MetaBatch, StepReport};
+use super::non_finite::{NonFinite, NonFiniteGuard};
+use crate::machine::Workers;
+use crate::meta::{Learner, Recipe, Task};
+use crate::optim::clip_by_global_norm;
+use crate::params::ParamSet;
+use crate::run::TrainingState;
+
+/// Everything an outer step is made of but the state that it changes. `T` makes the task of an index.
+pub struct OuterLoop<'a, L: Learner, T> {
+    /// The model.
+    pub learner: &'a L,
+    /// How tasks become meta-gradients.
+    pub recipe: &'a Recipe,
+    /// The task of each index.
+    pub tasks: T,
+    /// How many tasks run at once.
+    pub workers: Workers,
+    /// Section `[train]`.
+    pub train: &'a TrainConfig,
+    /// Section `[outer]`.
+    pub outer: &'a OuterConfig,
+    /// The policy for numbers that are not finite.
+    pub non_finite: NonFiniteGuard,
+}
+
+/// The outcome of an outer step.
+#[derive(Debug)]
+pub struct StepOutcome {
+    /// The numbers of the step; `None` where nothing was finite, and so nothing moved.
+    pub taken: Option<StepTaken>,
+    /// The numbers that were left out.
+    pub skipped: Vec<NonFinite>,
+}
+
+/// The numbers of an outer step that moved the meta-parameters.
+#[derive(Debug)]
+pub struct StepTaken {
+    /// Means over the episodes.
+    pub report: StepReport,
+    /// The global norm of the mean meta-gradient, before clipping.
+    pub gradient_norm: f64,
+    /// The learning rate.
+    pub lr: f64,
+}
+
+impl<L, T> OuterLoop<'_, L, T>
+where
+    L: Learner,
+    T: Fn(u64) -> Result<Task<L::Batch>, TchError> + Sync,
+{
+    /// One step of the meta-parameters against the mean meta-gradient of the next meta-batch.
+    ///
+    /// # Errors
+    /// [`NonFinite`] numbers where the guard does not leave them out, and any error of libtorch; then the meta-parameters are
+    /// where they were.
+    pub fn step(&mut self, state: &mut TrainingState) -> Result<StepOutcome> {
+        let step = state.progress.step;
+        // Every decision comes after the sum, and depends on nothing else.
+        let MeanGradient { mut gradient, report, mut non_finite } = self.mean_gradient(state)?;
+        let mut norm = 0.0;
+        if let Some(found) = &mut gradient {
+            norm = clip_by_global_norm(found, self.outer.clip_norm)?;
+        }
+        if !norm.is_finite() {
+            let quantity = "the norm of the mean meta-gradient";
+            let (step, episodes) = (step + 1, report.episodes());
+            non_finite.push(NonFinite { step, episodes, domain: None, quantity, value: norm });
+            gradient = None;
+        }
+        self.non_finite.check(&non_finite)?;
+
+        let lr = self.outer.lr * self.outer.schedule(self.train.steps).factor(step);
+        if let Some(gradient) = &gradient {
+            let stepped = state.optimizer.step(&mut state.meta, gradient, lr);
+            stepped.with_context(|| format!("outer step {}", step + 1))?;
+        } else {
+            state.progress.skipped_steps += 1;
+        }
+        state.progress.step += 1;
+        let taken = gradient.map(|_| StepTaken { report, gradient_norm: norm, lr });
+        Ok(StepOutcome { taken, skipped: non_finite })
+    }
+
+    /// The mean over the meta-batch of the step after `state`.
+    fn mean_gradient(&self, state: &TrainingState) -> Result<MeanGradient> {
+        let Self { learner, recipe, tasks, .. } = self;
+        let (step, size) = (state.progress.step, self.train.meta_batch);
+        let mut batch = MetaBatch::new(step + 1);
+        let work = |meta: &ParamSet, position: usize| {
+            let index = step * size + position as u64;
+            let outcome = tasks(index).and_then(|task| recipe.meta_gradient(*learner, meta, task));
+            outcome.with_context(|| format!("outer step {}, episode {index}", step + 1))
+        };
+        let add = |position, outcome| Ok(batch.add(&state.meta, position as u64, outcome)?);
+        self.workers.run(size as usize, || Ok(state.meta.share()?), work, add)?;
+        Ok(batch.finish(&state.meta)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meta::Algorithm;
+    use crate::meta::quadratic::{Quadratic, config, from_values, task, values};
+    use crate::optim::{Optimizer, Rule, ScheduleConfig};
+    use crate::run::Progress;
+    use crate::train::non_finite::NonFinitePolicy;
+
+    const CURVATURE: [f64; 2] = [0.5, 3.0];
+    const START: [f64; 2] = [1.0, -2.0];
+    const INNER_LR: f64 = 0.1;
+    const INNER_STEPS: i32 = 3;
+    const META_BATCH: u64 = 3;
+    const STEPS: u64 = 6;
+
+    /// The minima of the support and query losses of episode `index`.
+    fn minima(index: u64) -> [[f64; 2]; 2] {
+        let x = index as f64;
+        [[x.sin() * 2.0, x.cos()], [(x * 0.7).cos() - 1.0, (x * 1.3).sin() * 3.0]]
+    }
+
+    /// The parameters after each of [`STEPS`] outer steps of gradient descent, with the episodes `not_finite` left out.
+    fn trained(algorithm: Algorithm, outer: &OuterConfig, not_finite: &[u64]) -> Vec<Vec<f64>> {
+        let recipe = Recipe::new(algorithm, &config(INNER_LR));
+        let train = TrainConfig {
+            steps: STEPS,
+            meta_batch: META_BATCH,
+            non_finite: NonFinitePolicy::Skip,
+            ..TrainConfig::default()
+        };
+        let meta = from_values(&START);
+        let tasks = |index| {
+            let [support, mut query] = minima(index);
+            if not_finite.contains(&index) {
+                query[1] = f64::NAN;
+            }
+            Ok(Task {
+                index,
+                ..task(&from_values(&START), &[support; INNER_STEPS as usize], query)
+            })
+        };
+        let mut outer_loop = OuterLoop {
+            learner: &Quadratic { curvature: CURVATURE },
+            recipe: &recipe,
+            tasks,
+            workers: Workers::one(),
+            train: &train,
+            outer,
+            non_finite: NonFiniteGuard::new(&train),
+        };
+        let optimizer = Optimizer::new(outer.optimizer(), &meta).unwrap();
+        let mut state = TrainingState { meta, optimizer, progress: Progress::default() };
+        let mut step = || {
+            let outcome = outer_loop.step(&mut state).unwrap();
+            let skipped: Vec<u64> =
+                outcome.skipped.iter().flat_map(|skipped| skipped.episodes.clone()).collect();
+            let first = (state.progress.step - 1) * META_BATCH;
+            let expected = (first..first + META_BATCH).filter(|index| not_finite.contains(index));
+            assert_eq!(skipped, expected.collect::<Vec<_>>());
+            assert_eq!(outcome.taken.is_none(), skipped.len() as u64 == META_BATCH);
+            values(&state.meta)
+        };
+        (0..STEPS).map(|_| step()).collect()
+    }
+
+    /// The same by the closed form of the adaptation, φ - c = (1 - lr a)^k (θ - c), and the recursion
+    /// θ <- θ - lr clip(mean of the meta-gradients).
+    fn recursion(algorithm: Algorithm, outer: &OuterConfig, not_finite: &[u64]) -> Vec<[f64; 2]> {
+        let mut theta = START;
+        let mut step = |step: u64| {
+            let episodes = step * META_BATCH..(step + 1) * META_BATCH;
+            let finite: Vec<u64> = episodes.filter(|index| !not_finite.contains(index)).collect();
+            if finite.is_empty() {
+                return theta;
+            }
+            let gradient = |i: usize| {
+                let of = |&index: &u64| {
+                    let [support, query] = minima(index).map(|minimum| minimum[i]);
+                    let contraction = (1.0 - INNER_LR * CURVATURE[i]).powi(INNER_STEPS);
+                    let adapted = support + contraction * (theta[i] - support);
+                    match algorithm {
+                        Algorithm::Fomaml => CURVATURE[i] * (adapted - query),
+                        _ => theta[i] - adapted,
+                    }
+                };
+                finite.iter().map(of).sum::<f64>() / finite.len() as f64
+            };
+            let gradient = [gradient(0), gradient(1)];
+            let norm = gradient[0].hypot(gradient[1]);
+            let clipped = match outer.clip_norm {
+                0.0 => 1.0,
+                most => (most / norm).min(1.0),
+            };
+            let lr = outer.lr * outer.schedule(STEPS).factor(step);
+            theta = [0, 1].map(|i| theta[i] - lr * clipped * gradient[i]);
+            theta
+        };
+        (0..STEPS).map(&mut step).collect()
+    }
+
+    /// Both algorithms, with clipping in force and not, with a schedule and without, with episodes and whole steps left out.
+    #[test]
+    fn outer_steps_on_a_quadratic_follow_their_closed_recursion() {
+        for algorithm in [Algorithm::Fomaml, Algorithm::Reptile] {
+            for (clip_norm, schedule) in
+                [(0.0, ScheduleConfig::Constant), (0.3, ScheduleConfig::Linear)]
+            {
+                for not_finite in [&[][..], &[4], &[0, 6, 7, 8, 17]] {
+                    let outer = OuterConfig {
+                        optimizer: Rule::Sgd,
+                        lr: 0.4,
+                        clip_norm,
+                        schedule,
+                        ..OuterConfig::default()
+                    };
+                    let found = trained(algorithm, &outer, not_finite);
+                    let expected = recursion(algorithm, &outer, not_finite);
+                    for (step, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                        let worst = (0..2).map(|i| (found[i] - expected[i]).abs());
+                        let worst = worst.fold(0.0, f64::max);
+                        // A few hundred roundings of numbers of about 1.
+                        assert!(
+                            worst < 1e-12,
+                            "{algorithm:?}, step {step}: {found:?}, {expected:?}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_that_fails_moves_nothing() {
+        let recipe = Recipe::new(Algorithm::Fomaml, &config(INNER_LR));
+        let (train, outer) = (TrainConfig::default(), OuterConfig::default());
+        let meta = from_values(&START);
+        let tasks = |index| Ok(Task { index, ..task(&from_values(&START), &[], [f64::NAN; 2]) });
+        let mut outer_loop = OuterLoop {
+            learner: &Quadratic { curvature: CURVATURE },
+            recipe: &recipe,
+            tasks,
+            workers: Workers::one(),
+            train: &train,
+            outer: &outer,
+            non_finite: NonFiniteGuard::new(&train),
+        };
+        let optimizer = Optimizer::new(outer.optimizer(), &meta).unwrap();
+        let mut state = TrainingState { meta, optimizer, progress: Progress::default() };
+        let error = outer_loop.step(&mut state).unwrap_err().to_string();
+        assert_eq!(error, "outer step 1: the query loss is NaN in minibatch 0");
+        assert_eq!((values(&state.meta), state.progress.step), (START.to_vec(), 0));
+    }
+}
