@@ -16,7 +16,7 @@ COMPARE  :=
 .DELETE_ON_ERROR:
 # Training, evaluating and building each use every core.
 .NOTPARALLEL:
-.PHONY: help setup demo test soak fuzz lint audit bench bench-reference clean libtorch encoder sample python build
+.PHONY: help setup demo test soak fuzz sanitize lint audit bench bench-reference clean libtorch encoder sample python build
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
@@ -44,6 +44,9 @@ soak: libtorch python ## kill training 201 times, fail every call that changes a
 fuzz: libtorch encoder ## run the property tests on 100,000 inputs each (CASES=N for another number, SEED=N to repeat)
 	ulimit -v 16777216; METABERT_CASES=$(or $(CASES),100000) METABERT_SEED=$(or $(SEED),$(shell date +%s)) OMP_NUM_THREADS=1 \
 		cargo test --release --test suite input::
+
+sanitize: ## run the kernels under the address and undefined-behaviour sanitizers (half a minute)
+	tests/sanitize/run
 
 lint: libtorch ## check formatting and clippy's lints
 	cargo fmt --check

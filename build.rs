@@ -7,13 +7,14 @@ use std::path::PathBuf;
 const SOURCES: &str = "src/torch_ext/cpp";
 
 /// The instruction sets that the kernels are compiled for; the first serves every processor, the others x86-64.
+/// `tests/sanitize/run` repeats these flags.
 const KERNELS: [(&str, &[&str]); 3] = [
     ("generic", &[]),
     ("avx2", &["-mavx2", "-mfma"]),
     ("avx512", &["-mavx512f", "-mavx512dq", "-mavx2", "-mfma"]),
 ];
 
-/// What lets loops with conditions and marked reductions vectorise. Changes no result but the order of those sums.
+/// With these, loops with conditions and marked reductions vectorise. They change no result but the order of those sums.
 const VECTORISING: [&str; 3] = ["-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math"];
 
 fn main() {
@@ -49,7 +50,7 @@ fn main() {
         .include(&include_dir)
         .include(include_dir.join("torch/csrc/api/include"))
         .compile("metabert_torch_ext");
-    // Behind the archives that refer to them.
+    // After the archives that refer to them.
     println!("cargo:rustc-link-lib=static=metabert_kernels");
     for (isa, _) in KERNELS.iter().take(if is_x86 { KERNELS.len() } else { 1 }) {
         println!("cargo:rustc-link-lib=static=metabert_kernels_{isa}");

@@ -16,12 +16,12 @@
 //! optim      optimizer steps, schedules and clipping of a ParamSet
 //! meta       the table of algorithms: how weights adapt, and the meta-gradient that follows
 //! tasks      an episode's examples become the batches and weights that are computed on
-//! eval       adapts to seeded draws and folds, scores, predicts
+//! eval       adapts to seeded draws and folds, scores, predicts, reports
 //! run        run directories, checkpoints, events, progress
 //! train      the outer loop
 //! config     the sections above as one layered configuration
 //! cli        the command line as types
-//! commands   one file a subcommand: the only place that wires the parts together
+//! commands   one file or folder per subcommand: the only place that wires the parts together
 //! ```
 //!
 //! # Who may import whom
@@ -40,12 +40,12 @@
 //! optim      params torch_ext
 //! meta       checks data model optim params
 //! tasks      data machine meta model params seed
-//! eval       data machine meta model params seed tasks
+//! eval       data machine meta model params seed table tasks
 //! run        data files model optim params
 //! train      checks data eval machine meta model optim params run tasks
 //! config     checks data files meta names train
 //! cli        config meta
-//! commands   checks cli config data eval files machine meta model optim params run table tasks torch_ext train
+//! commands   checks cli config data eval files machine meta model optim params run tasks torch_ext train
 //! ```
 //!
 //! `data` knows no model, `model` knows no task, `meta` and `optim` know no file, clock or log: so
@@ -54,14 +54,16 @@
 //! # The algorithm
 //!
 //! ```text
-//! repeat                                           train::Trainer::run
-//!   for each episode of the meta-batch             data::EpisodeSampler; several at once: train::Workers
-//!     phi <- theta, the episode's rows of it       model::CompactTable, ParamSet::to_fast_weights
-//!     for each minibatch of the support set        meta::InnerLoop::adapt
+//! repeat                                           train::Training::run
+//!   for each task of the meta-batch                train::OuterLoop; several at once: machine::Workers
+//!     S <- the rows that the task touches          tasks::TextTasks, params::TaskView
+//!     phi <- S theta
+//!     for each minibatch of the support set        meta::StepRule::adapt
 //!       phi <- step(phi, gradient of the loss)     optim::Optimizer
 //!     fomaml:   g <- gradient of the query loss at phi
-//!     reptile:  g <- theta - phi                   meta::MetaAlgorithm
-//!   theta <- step(theta, mean of g)                optim::Optimizer
+//!     reptile:  g <- S theta - phi                 meta::Recipe
+//!   G <- mean of S'g, clipped                      train::MetaBatch
+//!   theta <- step(theta, G)                        optim::Optimizer
 //! ```
 //!
 //! Finn et al. 2017, "Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks"
@@ -70,6 +72,7 @@
 //! (<https://arxiv.org/abs/1810.04805>).
 
 #![warn(missing_docs)]
+#![deny(unsafe_code)]
 
 pub mod checks;
 pub mod cli;
@@ -88,5 +91,6 @@ pub mod run;
 pub mod seed;
 pub mod table;
 pub mod tasks;
+#[allow(unsafe_code)]
 pub mod torch_ext;
 pub mod train;

@@ -13,9 +13,8 @@ use crate::run::recovery;
 
 /// The intact model directory that a `--checkpoint` argument means: itself, or one of a run.
 pub fn resolve(argument: &Path) -> Result<PathBuf> {
-    let path = RunDirectory::resolve(argument).map_err(|error| {
-        InputError(format!("{}: cannot be read as a run: {error}", argument.display()))
-    })?;
+    let path = RunDirectory::resolve(argument)
+        .map_err(|error| InputError::at(argument, format!("cannot be read as a run: {error}")))?;
     if path == argument {
         ensure_unaltered(&path)?;
     } else if let Err(damage) = manifest::verify(&path) {

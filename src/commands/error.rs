@@ -1,5 +1,8 @@
 //! Errors that commands raise themselves, and the exit code of every error.
 
+use std::fmt::Display;
+use std::path::Path;
+
 use anyhow::Error;
 use thiserror::Error;
 
@@ -9,6 +12,7 @@ use crate::data::{DataError, TokenizerError};
 use crate::machine::device::DeviceError;
 use crate::model::PretrainedError;
 use crate::run::OutputExists;
+use crate::run::lock::LockError;
 
 /// A signal stopped training, which saved its state first.
 #[derive(Debug, Error)]
@@ -25,6 +29,13 @@ pub struct Interrupted {
 #[error("{0}")]
 pub struct InputError(pub String);
 
+impl InputError {
+    /// A problem with a file or directory.
+    pub fn at(path: &Path, problem: impl Display) -> Self {
+        Self(format!("{}: {problem}", path.display()))
+    }
+}
+
 /// 2 where usage, configuration or input is wrong, 128 + the signal where one stopped training,
 /// 1 where the work failed.
 pub fn exit_code(error: &Error) -> u8 {
@@ -40,6 +51,7 @@ pub fn exit_code(error: &Error) -> u8 {
             || cause.is::<PretrainedError>()
             || cause.is::<DeviceError>()
             || cause.is::<OutputExists>()
+            || matches!(cause.downcast_ref(), Some(LockError::Held { .. }))
     });
     if is_input { 2 } else { 1 }
 }

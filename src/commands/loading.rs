@@ -47,12 +47,12 @@ impl OpenedModel {
         let tokenizer = TextTokenizer::open(path)?;
         let rows = directory.config().vocab_size;
         if i64::from(tokenizer.max_id()) >= rows {
-            return Err(InputError(format!(
-                "{}: expected wordpiece ids below {rows}, the rows of the embedding table, found {}",
-                path.display(),
+            let expected = "the rows of the embedding table";
+            let problem = format!(
+                "expected wordpiece ids below {rows}, {expected}, found {}",
                 tokenizer.max_id()
-            ))
-            .into());
+            );
+            return Err(InputError::at(path, problem).into());
         }
         Ok(Self { directory, weights, tokenizer })
     }

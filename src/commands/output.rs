@@ -33,6 +33,6 @@ pub fn end_of_stdout(written: io::Result<()>) -> Result<()> {
 /// `force` allows to replace it and it holds none of the `inputs`.
 pub fn ensure_model_fits(out: &Path, force: bool, inputs: &[&Path]) -> Result<()> {
     ensure_free(out, force)?;
-    ensure_writable(out).map_err(|error| InputError(format!("{}: {error}", out.display())))?;
+    ensure_writable(out).map_err(|error| InputError::at(out, error))?;
     Ok(ensure_replaceable_model(out, inputs).map_err(InputError)?)
 }

@@ -58,14 +58,13 @@ pub fn run(args: &PredictArgs) -> Result<()> {
 fn output_file(args: &PredictArgs) -> Result<AtomicFile> {
     let path = &args.output;
     if path.exists() && !path.is_file() {
-        let reason = "expected a file to write, or - for stdout, found something else";
-        return Err(InputError(format!("{}: {reason}", path.display())).into());
+        let problem = "expected a file to write, or - for stdout, found something else";
+        return Err(InputError::at(path, problem).into());
     }
     if path.exists() && !args.force {
         return Err(OutputExists { path: path.clone() }.into());
     }
-    let file = AtomicFile::create(path);
-    file.map_err(|error| InputError(format!("{}: {error}", path.display())).into())
+    Ok(AtomicFile::create(path).map_err(|error| InputError::at(path, error))?)
 }
 
 /// A model that labels texts.
@@ -103,8 +102,8 @@ impl Labeller {
         let LoadedModel { classifier, params, labels, directory, .. } = &self.model;
         let rows = logits(classifier, params, ids, self.workers)?;
         if rows.iter().flatten().any(|logit| !logit.is_finite()) {
-            let path = directory.path().display();
-            return Err(InputError(format!("{path}: the model's logits are not finite")).into());
+            let problem = "the model's logits are not finite";
+            return Err(InputError::at(directory.path(), problem).into());
         }
         let mut lines = Vec::new();
         for (text, row) in texts.iter().zip(&rows) {

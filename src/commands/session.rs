@@ -13,10 +13,12 @@ use crate::cli::SharedArgs;
 use crate::config::{Layer, RunConfig};
 use crate::data::{Corpus, Dataset};
 use crate::eval::Evaluator;
-use crate::machine::{Workers, device, observe};
+use crate::machine::device::{self, DeviceError};
+use crate::machine::{Workers, observe};
 use crate::meta::Recipe;
 use crate::run::console::Console;
 use crate::tasks::TaskBuilder;
+use crate::torch_ext::NoCuda;
 
 /// The validated settings of a command, and where it reports progress.
 pub struct Session {
@@ -56,9 +58,15 @@ impl Session {
                     .line(&format!("warning: threads: using {threads}, {cores}, not {asked}"));
             }
         }
-        let (device, reason) = device::select(&self.config.device)?;
+        let selected = device::select(&self.config.device);
+        if let Ok((_, Some(NoCuda::NoGpu { detail })))
+        | Err(DeviceError::NoCuda { reason: NoCuda::NoGpu { detail }, .. }) = &selected
+        {
+            self.console.detail(detail);
+        }
+        let (device, reason) = selected?;
         if let Some(reason) = reason {
-            self.console.line(&format!("computing on the CPU; CUDA is not usable: {reason}"));
+            self.console.line(&format!("computing on the CPU: {reason}"));
         }
         let threads = tch::get_num_threads();
         self.console.detail(&format!("device {device:?}, {threads} CPU threads"));

@@ -3,6 +3,8 @@
 pub mod cross_validation;
 pub mod evaluator;
 pub mod metrics;
+pub mod model_card;
 pub mod predict;
+pub mod report;
 
 pub use evaluator::{DomainResult, Evaluation, Evaluator};

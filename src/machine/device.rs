@@ -3,7 +3,7 @@
 use tch::Device;
 use thiserror::Error;
 
-use crate::torch_ext::{self, load_cuda_library};
+use crate::torch_ext::{self, NoCuda, load_cuda_library};
 
 /// A `--device` that can't be had.
 #[derive(Debug, Error)]
@@ -12,22 +12,22 @@ pub enum DeviceError {
     #[error("--device: expected auto, cpu, cuda or cuda:N, found \"{0}\"")]
     Unknown(String),
     /// CUDA was asked for by name.
-    #[error("--device {asked}: CUDA is not usable here: {reason}")]
+    #[error("--device {asked}: {reason}")]
     NoCuda {
         /// The argument.
         asked: String,
-        /// Why not.
-        reason: String,
+        /// Why there is none.
+        reason: NoCuda,
     },
 }
 
-/// The device that `--device` means, and for `auto` without CUDA the reason, to be shown once.
+/// The device that `--device` means, and for `auto` without CUDA the reason.
 ///
 /// Must be called before the first tensor is made.
 ///
 /// # Errors
 /// An unknown name, and CUDA asked for by name where there is none.
-pub fn select(asked: &str) -> Result<(Device, Option<String>), DeviceError> {
+pub fn select(asked: &str) -> Result<(Device, Option<NoCuda>), DeviceError> {
     let index = match asked {
         "cpu" => return Ok((Device::Cpu, None)),
         "auto" => {
@@ -81,16 +81,15 @@ fn size_mib(path: &str, name: &str) -> Option<u64> {
     Some(size.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? / 1024)
 }
 
-fn usable_cuda(index: usize) -> Result<Device, String> {
+fn usable_cuda(index: usize) -> Result<Device, NoCuda> {
     load_cuda_library()?;
-    if !tch::Cuda::is_available() {
-        return Err("libtorch_cuda is there, but finds no GPU or no driver".to_owned());
+    match usize::try_from(tch::Cuda::device_count()) {
+        Ok(count) if index < count => Ok(Device::Cuda(index)),
+        Ok(1..) => Err(NoCuda::Unusable("no GPU has this number; they count from 0".to_owned())),
+        _ => {
+            Err(NoCuda::Unusable("libtorch cannot use the GPU here; update its driver".to_owned()))
+        }
     }
-    let count = tch::Cuda::device_count();
-    if index as i64 >= count {
-        return Err(format!("there are {count} GPUs, numbered from 0"));
-    }
-    Ok(Device::Cuda(index))
 }
 
 #[cfg(test)]
@@ -119,7 +118,7 @@ mod tests {
             Ok((found, _)) => assert_eq!(found, device),
             Err(error) => {
                 assert_eq!(device, Device::Cpu);
-                assert!(error.to_string().contains(&reason.unwrap()), "{error}");
+                assert_eq!(error.to_string(), format!("--device cuda: {}", reason.unwrap()));
             }
         }
     }

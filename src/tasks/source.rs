@@ -5,7 +5,7 @@ use tch::TchError;
 use super::builder::{TaskBuilder, Touched};
 use crate::data::batch::Batch;
 use crate::data::{EpisodeSampler, ExampleId, Minibatches};
-use crate::meta::{Recipe, Task};
+use crate::meta::Task;
 use crate::seed;
 
 /// The examples that tasks are drawn from.
@@ -17,10 +17,9 @@ pub enum Source {
 }
 
 impl Source {
-    /// Minibatches of `examples` for the run with this seed.
-    pub fn pooled(examples: Vec<ExampleId>, recipe: &Recipe, run_seed: u64) -> Self {
-        let order_seed = seed::derive(run_seed, "pooled order", 0);
-        Self::Pooled(Minibatches::new(examples, recipe.visit.batch, order_seed))
+    /// Minibatches of `batch` of `examples`, in the order of the run with this seed.
+    pub fn pooled(examples: Vec<ExampleId>, batch: usize, run_seed: u64) -> Self {
+        Self::Pooled(Minibatches::new(examples, batch, seed::derive(run_seed, "pooled order", 0)))
     }
 }
 

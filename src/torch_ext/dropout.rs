@@ -4,19 +4,22 @@ use std::ffi::c_char;
 use tch::{TchError, Tensor};
 use torch_sys::C_tensor;
 
+use super::instruction_set::InstructionSet;
+
 unsafe extern "C" {
     fn metabert_dropout(
         out: *mut *mut C_tensor,
         input: *const C_tensor,
         p: f64,
         seed: u64,
-    ) -> *mut c_char;
+        isa: InstructionSet,
+    ) -> *const c_char;
 }
 
-/// Which elements a dropout zeroes: each with probability `p`, by a hash of `seed` and its position.
+/// The elements that a dropout zeroes: each with probability `p`, by a hash of `seed` and its position.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DropoutMask {
-    /// Probability of zeroing an element.
+    /// Probability of zeroing an element, from 0 to below 1.
     pub p: f64,
     /// Seed of the mask.
     pub seed: u64,
@@ -37,21 +40,37 @@ impl DropoutMask {
 /// counter-based generator draws it, seeded by `seed`: the mask is as reproducible, but another.
 ///
 /// # Errors
-/// Any error of libtorch, and more than 2^32 elements on the CPU.
+/// A probability outside `0..1`; another dtype, or more than 2^32 elements, on the CPU; any error of libtorch.
 pub fn dropout(input: &Tensor, p: f64, seed: u64) -> Result<Tensor, TchError> {
-    if p <= 0.0 {
+    if p == 0.0 {
         return Ok(input.shallow_clone());
     }
-    super::new_tensor(|out| {
-        // SAFETY: `input` outlives the call.
-        unsafe { metabert_dropout(out, input.as_ptr(), p, seed) }
-    })
+    let isa = InstructionSet::current()?;
+    // SAFETY: `input` outlives the call, which makes a tensor of its own.
+    unsafe { super::new_tensor(|out| metabert_dropout(out, input.as_ptr(), p, seed, isa)) }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::torch_ext::instruction_set::tests::with_each_instruction_set;
+    use crate::torch_ext::tests::fails;
     use tch::{Device, Kind};
+
+    /// The factors of a mask, from its definition: a hash of 32 bits against a bound.
+    pub(in crate::torch_ext) fn mask(size: &[i64], DropoutMask { p, seed }: DropoutMask) -> Tensor {
+        let (low, high) = (seed as u32, (seed >> 32) as u32);
+        let kept = |position: u32| {
+            let mut x = position.wrapping_add(low);
+            x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
+            x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);
+            x = (x ^ (x >> 16) ^ high).wrapping_mul(0x9e37_79b1);
+            x = (x ^ (x >> 15)).wrapping_mul(0x85eb_ca77);
+            if x ^ (x >> 13) >= (p * 2f64.powi(32)) as u32 { 1.0 / (1.0 - p) } else { 0.0 }
+        };
+        let count = size.iter().product::<i64>() as u32;
+        Tensor::from_slice(&(0..count).map(kept).collect::<Vec<f64>>()).view(size)
+    }
 
     fn ones(count: i64) -> Tensor {
         Tensor::ones([count], (Kind::Float, Device::Cpu))
@@ -105,5 +124,33 @@ mod tests {
         let run = || dropout(&ones(300_000), 0.1, 5).unwrap();
         let [one, two] = crate::torch_ext::tests::with_threads([1, 2], run);
         assert!(one.equal(&two));
+    }
+
+    #[test]
+    fn every_instruction_set_draws_the_mask_of_the_definition() {
+        for count in [1, 15, 16, 17, 1_000, 70_001] {
+            for (p, seed) in [(0.1, 7), (0.9, u64::MAX), (1e-12, 3), (1.0 - 1e-12, 1 << 40)] {
+                let expected = mask(&[count], DropoutMask { p, seed }).to_kind(Kind::Float);
+                with_each_instruction_set(|| {
+                    let found = dropout(&ones(count), p, seed).unwrap();
+                    assert!(found.equal(&expected), "{count} elements, p {p}, seed {seed}");
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn probabilities_are_from_0_to_below_1() {
+        for p in [-0.1, 1.0, 1.5, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            fails(dropout(&ones(3), p, 1), "expected a probability from 0 to below 1");
+        }
+        assert!(dropout(&ones(3), 0.0, 1).unwrap().equal(&ones(3)));
+    }
+
+    /// Without memory: all elements are the same one.
+    #[test]
+    fn a_mask_never_repeats_itself() {
+        let wide = ones(1).expand([1 << 16, (1 << 16) + 1], false);
+        fails(dropout(&wide, 0.1, 1), "at most 2^32 elements, found 4295032832");
     }
 }

@@ -16,18 +16,19 @@ unsafe extern "C" {
         scale: f64,
         p: f64,
         seed: u64,
-    ) -> *mut c_char;
+    ) -> *const c_char;
 }
 
 /// Returns `dropout(softmax(scale * queries · keysᵀ + mask)) · values`, `[batch, heads, queries, head_dim]`.
 ///
-/// Queries, keys and values are `[batch, heads, rows, head_dim]` of one dtype; `mask` has that dtype as well, and a size that
-/// expands to `[batch, heads, queries, keys]`. libtorch picks the kernel: on CUDA flash or memory-efficient attention, which
-/// never write the weights to memory; with dropout on the CPU, the plain products. The dropout mask is a function of its seed, the
-/// device and the kernel.
+/// Queries, keys and values are `[batch, heads, rows, head_dim]` of one dtype; `mask` has that dtype as well, and a size
+/// of at least two dimensions that expands to `[batch, heads, queries, keys]`. libtorch picks the kernel: on CUDA flash
+/// or memory-efficient attention, which never write the weights to memory; with dropout on the CPU, the plain products.
+/// The dropout mask is a function of its seed, the device and the kernel.
 ///
 /// # Errors
-/// Any error of libtorch.
+/// Shapes, dtypes or devices other than these; no heads, keys or columns; a negative or infinite scale; a probability
+/// outside `0..1`; any error of libtorch.
 pub fn fused_attention(
     (queries, keys, values): (&Tensor, &Tensor, &Tensor),
     mask: &Tensor,
@@ -35,9 +36,9 @@ pub fn fused_attention(
     dropout: Option<DropoutMask>,
 ) -> Result<Tensor, TchError> {
     let (p, seed) = DropoutMask::parts(dropout);
-    super::new_tensor(|out| {
-        // SAFETY: the tensors outlive the call, which only reads them.
-        unsafe {
+    // SAFETY: the tensors outlive the call, which only reads them and makes a tensor of its own.
+    unsafe {
+        super::new_tensor(|out| {
             metabert_fused_attention(
                 out,
                 queries.as_ptr(),
@@ -48,15 +49,15 @@ pub fn fused_attention(
                 p,
                 seed,
             )
-        }
-    })
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::torch_ext::gradients;
-    use crate::torch_ext::tests::DEFAULT_GENERATOR;
+    use crate::torch_ext::tests::{DEFAULT_GENERATOR, fails};
     use std::sync::PoisonError;
     use std::thread;
     use tch::{Device, Kind};
@@ -120,5 +121,57 @@ mod tests {
             (sum.double_value(&[]) - gradient.sum(Kind::Double).double_value(&[])).abs() < 1e-3
         );
         assert!(gradient.std(false).double_value(&[]) > 0.1, "nothing was dropped");
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_an_error() {
+        let zeros = |size: &[i64]| Tensor::zeros(size, OPTIONS);
+        let attend = |queries: &Tensor, keys: &Tensor, values: &Tensor, mask: &[i64]| {
+            fused_attention((queries, keys, values), &zeros(mask), 0.5, None)
+        };
+        let fits = zeros(&SIZE);
+        for size in [[3, 2, 9, 5], [3, 1, 9, 4], [1, 2, 9, 4]] {
+            fails(
+                attend(&fits, &zeros(&size), &fits, &[9, 9]),
+                "keys: expected the shape [3, 2, 9, 4]",
+            );
+            fails(attend(&fits, &fits, &zeros(&size), &[9, 9]), "values: expected the shape");
+        }
+        fails(attend(&fits, &fits, &zeros(&[3, 2, 8, 4]), &[9, 9]), "values: expected the shape");
+        for size in [&[9][..], &[9, 8], &[2, 9], &[2, 1, 1, 9], &[1, 3, 2, 9, 9]] {
+            fails(attend(&fits, &fits, &fits, size), "mask: expected a shape that expands to");
+        }
+        for size in [[3, 0, 9, 4], [3, 2, 0, 4], [3, 2, 9, 0]] {
+            let empty = zeros(&size);
+            fails(attend(&empty, &empty, &empty, &[1]), "expected heads, keys and columns");
+        }
+        fails(attend(&zeros(&[9, 4]), &fits, &fits, &[9, 9]), "[batch, heads, rows, head_dim]");
+        let whole = fits.to_kind(Kind::Int64);
+        fails(
+            attend(&whole, &whole, &whole, &[9, 9]),
+            "expected floating-point numbers, found Long",
+        );
+        let wide = fits.to_kind(Kind::Double);
+        fails(attend(&wide, &wide, &wide, &[9, 9]), "mask: expected Double, found Float");
+        fails(attend(&Tensor::new(), &fits, &fits, &[9, 9]), "queries: expected a dense tensor");
+        let no_text = zeros(&[0, 2, 9, 4]);
+        assert_eq!(attend(&no_text, &no_text, &no_text, &[9, 9]).unwrap().size(), [0, 2, 9, 4]);
+        let no_query = zeros(&[3, 2, 0, 4]);
+        assert_eq!(attend(&no_query, &fits, &fits, &[1, 9]).unwrap().size(), [3, 2, 0, 4]);
+    }
+
+    #[test]
+    fn numbers_that_softmax_and_dropout_cannot_use_are_an_error() {
+        let (fits, mask) = (Tensor::zeros(SIZE, OPTIONS), Tensor::zeros([9, 9], OPTIONS));
+        let attend = |scale, p| {
+            let dropout = Some(DropoutMask { p, seed: 1 });
+            fused_attention((&fits, &fits, &fits), &mask, scale, dropout)
+        };
+        for p in [-0.1, 1.0, f64::NAN] {
+            fails(attend(0.5, p), "a probability from 0 to below 1");
+        }
+        for scale in [-0.5, f64::NAN, f64::INFINITY] {
+            fails(attend(scale, 0.0), "a finite scale of at least 0");
+        }
     }
 }

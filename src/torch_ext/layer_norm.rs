@@ -1,10 +1,11 @@
 //! Dropout, residual sum and layer norm in one.
 
 use std::ffi::c_char;
-use tch::{Device, TchError, Tensor};
+use tch::{TchError, Tensor};
 use torch_sys::C_tensor;
 
-use super::{DropoutMask, dropout};
+use super::DropoutMask;
+use super::instruction_set::InstructionSet;
 
 unsafe extern "C" {
     fn metabert_dropout_add_layer_norm(
@@ -16,7 +17,8 @@ unsafe extern "C" {
         eps: f64,
         p: f64,
         seed: u64,
-    ) -> *mut c_char;
+        isa: InstructionSet,
+    ) -> *const c_char;
 }
 
 /// Gain, bias and epsilon of a layer norm.
@@ -37,7 +39,8 @@ pub struct NormWeights<'a> {
 /// pass cannot itself be differentiated. Elsewhere it is made of libtorch's own operations.
 ///
 /// # Errors
-/// Any error of libtorch.
+/// A residual, gain or bias of another shape, dtype or device than `input` asks for; no columns; a probability outside
+/// `0..1`; dropout of more than 2^32 elements on the CPU; any error of libtorch.
 pub fn dropout_add_layer_norm(
     input: &Tensor,
     residual: Option<&Tensor>,
@@ -45,20 +48,11 @@ pub fn dropout_add_layer_norm(
     mask: Option<DropoutMask>,
 ) -> Result<Tensor, TchError> {
     let NormWeights { gain, bias, eps } = norm;
-    if input.device() != Device::Cpu {
-        let mut sum = match mask {
-            Some(mask) => dropout(input, mask.p, mask.seed)?,
-            None => input.shallow_clone(),
-        };
-        if let Some(residual) = residual {
-            sum = sum.f_add(residual)?;
-        }
-        return sum.f_layer_norm(gain.size(), Some(gain), Some(bias), eps, true);
-    }
     let (p, seed) = DropoutMask::parts(mask);
-    super::new_tensor(|out| {
-        // SAFETY: the tensors outlive the call, which only reads them.
-        unsafe {
+    let isa = InstructionSet::current()?;
+    // SAFETY: the tensors outlive the call, which only reads them and makes a tensor of its own.
+    unsafe {
+        super::new_tensor(|out| {
             metabert_dropout_add_layer_norm(
                 out,
                 input.as_ptr(),
@@ -68,21 +62,41 @@ pub fn dropout_add_layer_norm(
                 eps,
                 p,
                 seed,
+                isa,
             )
-        }
-    })
+        })
+    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::torch_ext::gradients;
-    use crate::torch_ext::tests::normal;
-    use tch::Kind;
+    use crate::torch_ext::instruction_set::tests::with_each_instruction_set;
+    use crate::torch_ext::tests::{assert_near, fails, normal};
+    use crate::torch_ext::{dropout, gradients};
+    use tch::{Device, Kind};
 
     fn random(shape: &[i64], kind: Kind, seed: i64) -> Tensor {
         let drawn = normal(shape, seed) * 2.0 + 0.5;
         drawn.to_kind(kind).set_requires_grad(true)
+    }
+
+    /// The same from libtorch's own operations.
+    pub(in crate::torch_ext) fn plain(
+        input: &Tensor,
+        residual: Option<&Tensor>,
+        norm: NormWeights,
+        mask: Option<DropoutMask>,
+    ) -> Tensor {
+        let dropped = match mask {
+            Some(mask) => dropout(input, mask.p, mask.seed).unwrap(),
+            None => input.shallow_clone(),
+        };
+        let sum = match residual {
+            Some(residual) => dropped + residual,
+            None => dropped,
+        };
+        sum.layer_norm(norm.gain.size(), Some(norm.gain), Some(norm.bias), norm.eps, true)
     }
 
     #[test]
@@ -91,32 +105,27 @@ mod tests {
         let (input, residual) =
             (random(&[150, 37], Kind::Double, 1), random(&[150, 37], Kind::Double, 2));
         let (gain, bias) = (random(&[37], Kind::Double, 3), random(&[37], Kind::Double, 4));
-        for with_residual in [true, false] {
-            for mask in [None, Some(DropoutMask { p: 0.25, seed: 5 })] {
-                let norm = NormWeights { gain: &gain, bias: &bias, eps: 1e-12 };
-                let added = with_residual.then_some(&residual);
-                let found = dropout_add_layer_norm(&input, added, norm, mask).unwrap();
-                let mut sum = match mask {
-                    Some(mask) => dropout(&input, mask.p, mask.seed).unwrap(),
-                    None => input.shallow_clone(),
-                };
-                if with_residual {
-                    sum = &sum + &residual;
-                }
-                let expected = sum.layer_norm([37], Some(&gain), Some(&bias), 1e-12, true);
-                let worst = (&found - &expected).abs().max().double_value(&[]);
-                assert!(worst < 1e-12, "value: differs by {worst:e}");
-                let inputs: Vec<&Tensor> =
-                    [&input, &gain, &bias].into_iter().chain(added).collect();
-                let of = |out: &Tensor| {
-                    gradients(&(out * out.sin()).sum(Kind::Double), &inputs, false).unwrap()
-                };
-                for (found, expected) in of(&found).iter().zip(&of(&expected)) {
-                    let worst = (found - expected).abs().max().double_value(&[]);
-                    assert!(worst < 1e-10, "gradient: differs by {worst:e}");
-                }
+        let agrees = |added: Option<&Tensor>, mask: Option<DropoutMask>| {
+            let norm = NormWeights { gain: &gain, bias: &bias, eps: 1e-12 };
+            let found = dropout_add_layer_norm(&input, added, norm, mask).unwrap();
+            let expected = plain(&input, added, norm, mask);
+            assert_near(&found, &expected, 1e-12);
+            let inputs: Vec<&Tensor> = [&input, &gain, &bias].into_iter().chain(added).collect();
+            let of = |out: &Tensor| {
+                gradients(&(out * out.sin()).sum(Kind::Double), &inputs, false).unwrap()
+            };
+            for (found, expected) in of(&found).iter().zip(&of(&expected)) {
+                assert_near(found, expected, 1e-10);
             }
-        }
+        };
+        with_each_instruction_set(|| {
+            for mask in [None, Some(DropoutMask { p: 0.25, seed: 5 })] {
+                agrees(None, mask);
+                agrees(Some(&residual), mask);
+                // Its gradient is the sum of both.
+                agrees(Some(&input), mask);
+            }
+        });
     }
 
     #[test]
@@ -147,5 +156,58 @@ mod tests {
         let out = dropout_add_layer_norm(&input, None, norm, None).unwrap();
         let error = gradients(&out.sum(Kind::Double), &[&input], true).unwrap_err();
         assert!(error.to_string().contains("no second derivative"), "{error}");
+    }
+
+    #[test]
+    fn residual_gain_and_bias_fit_the_input() {
+        let of = |size: &[i64]| random(size, Kind::Float, 1);
+        let (input, fits) = (of(&[4, 8]), of(&[8]));
+        let norm = |residual: Option<&Tensor>, gain: &Tensor, bias: &Tensor| {
+            dropout_add_layer_norm(&input, residual, NormWeights { gain, bias, eps: 1e-12 }, None)
+        };
+        // libtorch would spread the first three over the rows; the others end before the input does.
+        for size in [&[8][..], &[1, 8], &[4, 1], &[3, 8], &[32], &[0, 8], &[4, 8, 1]] {
+            let found = norm(Some(&of(size)), &fits, &fits);
+            fails(found, "residual: expected the shape [4, 8], found");
+        }
+        for size in [&[][..], &[0], &[1], &[4], &[16], &[1, 8]] {
+            fails(norm(None, &of(size), &fits), "gain: expected the shape [8], found");
+            fails(norm(None, &fits, &of(size)), "bias: expected the shape [8], found");
+        }
+        let (wide, whole) = (fits.to_kind(Kind::Double), fits.to_kind(Kind::Int64));
+        fails(norm(None, &wide, &fits), "gain: expected Float, found Double");
+        fails(norm(None, &fits, &whole), "bias: expected Float, found Long");
+        fails(norm(Some(&input.to_kind(Kind::Half)), &fits, &fits), "residual: expected Float");
+        fails(norm(None, &Tensor::new(), &fits), "gain: expected a dense tensor");
+        assert!(norm(Some(&input), &fits, &fits).is_ok());
+    }
+
+    #[test]
+    fn an_input_has_columns() {
+        let norm = |size: &[i64], columns: i64| {
+            let weight = random(&[columns], Kind::Float, 1);
+            let norm = NormWeights { gain: &weight, bias: &weight, eps: 1e-12 };
+            dropout_add_layer_norm(&random(size, Kind::Float, 1), None, norm, None)
+        };
+        fails(norm(&[4, 0], 0), "expected [.., hidden], found [4, 0]");
+        fails(norm(&[], 1), "expected [.., hidden], found []");
+        assert_eq!(norm(&[0, 3], 3).unwrap().size(), [0, 3]);
+    }
+
+    #[test]
+    fn dropout_in_a_norm_has_the_limits_of_dropout() {
+        let one = Tensor::zeros([1], (Kind::Float, Device::Cpu));
+        let norm = NormWeights { gain: &one, bias: &one, eps: 1e-12 };
+        for p in [-0.1, 1.0, f64::NAN] {
+            let mask = Some(DropoutMask { p, seed: 1 });
+            fails(
+                dropout_add_layer_norm(&one, None, norm, mask),
+                "a probability from 0 to below 1",
+            );
+        }
+        // Without memory: all elements are the same one.
+        let wide = one.expand([(1 << 32) + 1, 1], false);
+        let mask = Some(DropoutMask { p: 0.1, seed: 1 });
+        fails(dropout_add_layer_norm(&wide, None, norm, mask), "at most 2^32 elements");
     }
 }

@@ -1,13 +1,11 @@
 //! `metabert eval`.
 
-mod report;
 mod texts;
 
 use std::path::Path;
 
 use anyhow::Result;
 
-use self::report::{Adaptation, CheckpointResult, Report};
 use self::texts::EvaluationTexts;
 use super::checkpoint::{resolve, stored_settings};
 use super::loading::{LoadedModel, OpenedModel};
@@ -20,6 +18,7 @@ use crate::config::{Layer, RunConfig};
 use crate::data::{Dataset, EpisodeSampler, check_sizes};
 use crate::eval::Evaluation;
 use crate::eval::evaluator::TestTexts;
+use crate::eval::report::{Adaptation, CheckpointResult, Draws, Report};
 use crate::meta::{Algorithm, Recipe};
 use crate::run::checkpoint;
 use crate::run::console::Console;
@@ -31,13 +30,20 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         return Ok(());
     };
     let Session { config, console } = &session;
-    let given = args.shared.layers()?;
-    let mut candidates = vec![Candidate::open(&args.checkpoint, &checkpoint, &given)?];
+    // By name and path; the first one also sets the texts and the draws.
+    let mut checkpoints = vec![(&args.checkpoint, checkpoint)];
     for baseline in &args.baselines {
-        candidates.push(Candidate::open(baseline, &resolve(baseline)?, &given)?);
+        checkpoints.push((baseline, resolve(baseline)?));
+    }
+    let given = args.shared.layers()?;
+    let mut adaptations = Vec::new();
+    let mut opened = Vec::new();
+    for (_, path) in &checkpoints {
+        adaptations.push(adaptation(path, &given, config.episode.support)?);
+        opened.push(OpenedModel::open(path)?);
     }
 
-    let labels = candidates[0].model.labels(config)?;
+    let labels = opened[0].labels(config)?;
     let dataset = read_settled(config, labels.as_deref(), console)?;
     let domains = texts::chosen_domains(&args.domain, &dataset, config)?;
     let split = texts::held_out(&dataset, &domains);
@@ -58,46 +64,50 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     // All checkpoints are loaded before the first is evaluated: a fault of the last one shows now,
     // and not in an hour.
     let device = session.select_device()?;
-    let mut loaded = Vec::new();
-    for Candidate { argument, settings, algo, model } in candidates {
-        warn_of_seen_domains(&model, &texts, console);
-        ensure_same_labels(&model, &dataset, config)?;
-        let model = session.load(model, &dataset.labels, device)?;
-        loaded.push(Candidate { argument, settings, algo, model });
+    let mut models = Vec::new();
+    for opened in opened {
+        warn_of_seen_domains(&opened, &texts, console);
+        ensure_same_labels(&opened, config, &dataset.labels)?;
+        models.push(session.load(opened, &dataset.labels, device)?);
     }
     let mut results = Vec::new();
-    for candidate in &loaded {
-        let adaptation = Adaptation::of(candidate.algo, &candidate.settings, episode.support);
-        let evaluation = evaluate(&session, candidate, &adaptation, &texts, &sampler)?;
-        let checkpoint = candidate.argument.display().to_string();
-        results.push(CheckpointResult::new(checkpoint, adaptation, evaluation));
+    for (((name, _), adaptation), model) in checkpoints.iter().zip(adaptations).zip(&models) {
+        let checkpoint = name.display().to_string();
+        let evaluation = evaluate(&session, &checkpoint, &adaptation, model, &texts, &sampler)?;
+        let macro_f1_lead_of_first = None;
+        results.push(CheckpointResult {
+            checkpoint,
+            adaptation,
+            evaluation,
+            macro_f1_lead_of_first,
+        });
     }
-    let report = Report::new(config, &dataset, test.as_ref(), results);
+    let path_of = |dataset: &Dataset| dataset.path.display().to_string();
+    let draws = Draws {
+        dataset: path_of(&dataset),
+        dataset_sha256: dataset.sha256.clone(),
+        test_data: test.as_ref().map(path_of),
+        seed: config.seed,
+        episodes: config.evaluate.episodes,
+        support: config.episode.support,
+        max_length: config.data.max_length,
+    };
+    let report = Report::new(draws, results);
     match args.json {
         true => print_json(&report),
-        false => print_result(&report.to_text()),
+        false => print_result(&report.to_string()),
     }
 }
 
-/// A checkpoint of the table, with the settings that it adapts with.
-struct Candidate<'a, Model> {
-    /// Its name on the command line.
-    argument: &'a Path,
-    /// Its own settings under those of the command line.
-    settings: RunConfig,
-    /// How it was trained.
-    algo: Algorithm,
-    model: Model,
-}
-
-impl<'a> Candidate<'a, OpenedModel> {
-    fn open(argument: &'a Path, path: &Path, given: &[Layer]) -> Result<Self> {
-        let stored = stored_settings(path)?;
-        let is_trained = stored.is_some();
-        let settings = session::resolve(stored, given)?;
-        let algo = if is_trained { settings.train.algo } else { Algorithm::None };
-        Ok(Self { argument, settings, algo, model: OpenedModel::open(path)? })
-    }
+/// How a checkpoint adapts to `support` texts: by its own settings under those given.
+fn adaptation(path: &Path, given: &[Layer], support: usize) -> Result<Adaptation> {
+    let stored = stored_settings(path)?;
+    let is_trained = stored.is_some();
+    let settings = session::resolve(stored, given)?;
+    let algo = if is_trained { settings.train.algo } else { Algorithm::None };
+    let inner = settings.evaluation_inner();
+    let recipe = Recipe::new(algo, &inner);
+    Ok(Adaptation { algo, inner_steps: recipe.visit.num_steps(support), inner, recipe })
 }
 
 /// The scores of a checkpoint on domains that it was trained on say little about new ones.
@@ -118,36 +128,34 @@ fn warn_of_seen_domains(opened: &OpenedModel, texts: &EvaluationTexts, console: 
 
 fn ensure_same_labels(
     opened: &OpenedModel,
-    dataset: &Dataset,
     config: &RunConfig,
+    expected: &[String],
 ) -> Result<(), Invalid> {
     match opened.labels(config)? {
-        Some(found) if found != dataset.labels => Err(Invalid(format!(
-            "{}: expected a head for the labels {:?}, found one for {found:?}; set data.labels if \
-             they are the same in this order",
-            opened.directory().path().display(),
-            dataset.labels
+        Some(found) if found != expected => Err(Invalid(format!(
+            "{}: expected a head for the labels {expected:?}, found one for {found:?}; set \
+             data.labels if they are the same in this order",
+            opened.directory().path().display()
         ))),
         _ => Ok(()),
     }
 }
 
-/// Adapts and scores one checkpoint on all draws of all domains.
+/// Adapts and scores the checkpoint of this name on all draws of all domains.
 fn evaluate(
     session: &Session,
-    candidate: &Candidate<LoadedModel>,
+    name: &str,
     adaptation: &Adaptation,
+    model: &LoadedModel,
     texts: &EvaluationTexts,
     sampler: &EpisodeSampler,
 ) -> Result<Evaluation> {
     let Session { config, console } = session;
-    let model = &candidate.model;
     let corpus = session.tokenise(texts.dataset, model)?;
     let test_corpus = texts.test.map(|test| session.tokenise(test, model)).transpose()?;
     let num_draws = config.evaluate.episodes;
     console.begin_evaluation(texts.domains.len() as u64 * num_draws);
-    let recipe = Recipe::new(candidate.algo, &adaptation.inner);
-    let evaluator = session.evaluator(model, &corpus, &recipe);
+    let evaluator = session.evaluator(model, &corpus, &adaptation.recipe);
     let mut results = Vec::new();
     for &domain in texts.domains {
         let examples = test_corpus.as_ref().map(|corpus| texts.test_examples(corpus, domain));
@@ -160,13 +168,9 @@ fn evaluate(
                 console.evaluated_draw(scores.accuracy, scores.macro_f1);
                 Ok(())
             })?;
-        console.line(&format!(
-            "{}: {}: accuracy {}, macro F1 {}",
-            candidate.argument.display(),
-            result.domain,
-            result.summary.accuracy,
-            result.summary.macro_f1
-        ));
+        let (domain, summary) = (&result.domain, &result.summary);
+        let scores = format!("accuracy {}, macro F1 {}", summary.accuracy, summary.macro_f1);
+        console.line(&format!("{name}: {domain}: {scores}"));
         results.push(result);
     }
     console.end_evaluation();

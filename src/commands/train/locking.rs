@@ -1,27 +1,18 @@
 //! How `train` locks its run directory: before it reads what it resumes or removes what it
 //! replaces, and in an empty one before it writes.
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Context, Result};
 
-use super::super::error::InputError;
 use crate::files::atomic::make_directory;
 use crate::run::RunDirectory;
 use crate::run::console::Console;
-use crate::run::lock::{LockError, RunLock};
-
-/// Locks a run directory that exists.
-pub fn lock(run: &RunDirectory) -> Result<RunLock> {
-    RunLock::acquire(run).map_err(|error| match error {
-        LockError::Held { .. } => Error::new(InputError(error.to_string())),
-        LockError::Unusable { .. } => error.into(),
-    })
-}
+use crate::run::lock::RunLock;
 
 /// Makes and locks a run directory that was free, and refuses it where another process was faster.
 pub fn lock_new(run: &RunDirectory) -> Result<RunLock> {
     let path = run.path();
     make_directory(path).with_context(|| format!("{}: cannot be made", path.display()))?;
-    let lock = lock(run)?;
+    let lock = RunLock::acquire(run)?;
     run.ensure_free(false)?;
     Ok(lock)
 }

@@ -23,6 +23,7 @@ use crate::checks::Invalid;
 use crate::cli::TrainArgs;
 use crate::config::RunConfig;
 use crate::machine::{Profile, observe};
+use crate::run::lock::RunLock;
 use crate::run::{RunDirectory, StartingPoint};
 use crate::train::Outcome;
 
@@ -32,7 +33,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let mut lock = None;
     if args.resume && !args.shared.print_config {
         resume::ensure_resumable(&run)?;
-        lock = Some(locking::lock(&run)?);
+        lock = Some(RunLock::acquire(&run)?);
     }
     let before = args.resume.then(|| resume::stored_config(&run)).transpose()?;
     let Some(mut session) = Session::begin(&args.shared, before.clone())? else { return Ok(()) };
@@ -41,7 +42,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     } else {
         run.ensure_free(args.force)?;
         checks::ensure_replaceable(&run, &session.config)?;
-        lock = run.is_in_use().then(|| locking::lock(&run)).transpose()?;
+        lock = run.is_in_use().then(|| RunLock::acquire(&run)).transpose()?;
         StartingPoint::Beginning
     };
     let opened = OpenedModel::open(model_path(&session.config)?)?;

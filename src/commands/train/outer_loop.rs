@@ -89,11 +89,10 @@ pub fn train(
 
 fn source(config: &RunConfig, texts: TrainingTexts) -> Source {
     let TrainingTexts { dataset, split, corpus } = texts;
-    let recipe = config.recipe();
-    if recipe.trains_on(Tasks::Episodes) {
+    if config.recipe().trains_on(Tasks::Episodes) {
         return Source::Episodes(texts::meta_train_episodes(dataset, split, config));
     }
     let domains = split.domains(Side::MetaTrain);
     let examples = domains.iter().flat_map(|&domain| corpus.examples_of(domain));
-    Source::pooled(examples.copied().collect(), &recipe, config.seed)
+    Source::pooled(examples.copied().collect(), config.inner.batch, config.seed)
 }

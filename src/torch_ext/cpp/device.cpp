@@ -1,4 +1,4 @@
-// What can be asked of processors and GPUs through libtorch's core alone, without CUDA's headers.
+// Questions to processors and GPUs through libtorch's core alone, without CUDA's headers.
 
 #include <ATen/cpu/Utils.h>
 #include <c10/core/CachingDeviceAllocator.h>
@@ -6,10 +6,20 @@
 
 #include "shim.h"
 
+namespace {
+
+c10::Device gpu(const c10::impl::VirtualGuardImpl &guard, size_t index) {
+  const auto count = static_cast<size_t>(guard.deviceCount());
+  TORCH_CHECK(index < count, "expected the number of a GPU, of which there are ", count, ", found ", index);
+  return {c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(index)};
+}
+
+}  // namespace
+
 extern "C" {
 
 // Whether the processor multiplies bfloat16 matrices in hardware.
-char *metabert_cpu_multiplies_bf16(bool *out) {
+const char *metabert_cpu_multiplies_bf16(bool *out) {
   return metabert::guarded([&] {
     const auto capabilities = at::cpu::get_cpu_capabilities();
     const auto has = [&](const char *name) {
@@ -21,27 +31,27 @@ char *metabert_cpu_multiplies_bf16(bool *out) {
 }
 
 // Gives the calling thread a stream of its own on a GPU.
-char *metabert_use_stream_of_own(int device_index) {
+const char *metabert_use_stream_of_own(size_t index) {
   return metabert::guarded([&] {
     const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
-    const c10::Device device(c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(device_index));
-    guard.exchangeStream(guard.getStreamFromGlobalPool(device));
+    guard.exchangeStream(guard.getStreamFromGlobalPool(gpu(guard, index)));
   });
 }
 
-// Waits until a GPU has done all that it was given.
-char *metabert_synchronize(int device_index) {
+// Waits until a GPU has finished its work.
+const char *metabert_synchronize(size_t index) {
   return metabert::guarded([&] {
     const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
-    guard.synchronizeDevice(static_cast<c10::DeviceIndex>(device_index));
+    guard.synchronizeDevice(gpu(guard, index).index());
   });
 }
 
 // The largest number of bytes that tensors took on a GPU so far.
-char *metabert_peak_device_bytes(int device_index, int64_t *out) {
+const char *metabert_peak_device_bytes(size_t index, int64_t *out) {
   return metabert::guarded([&] {
-    const auto stats = c10::getDeviceAllocator(c10::DeviceType::CUDA)->getDeviceStats(
-        static_cast<c10::DeviceIndex>(device_index));
+    const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
+    const c10::Device device = gpu(guard, index);
+    const auto stats = c10::getDeviceAllocator(device.type())->getDeviceStats(device.index());
     *out = stats.allocated_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak;
   });
 }

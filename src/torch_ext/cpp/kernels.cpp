@@ -39,8 +39,10 @@ INLINE T mask(uint32_t position, const Dropout &dropout, T scale) {
 // library's it vectorises.
 INLINE float exp_of(float x) {
   const float clamped = x < -87.0f ? -87.0f : x;
-  // Adding and subtracting 1.5 * 2^23 rounds to an integer.
-  const float n = (clamped * 1.44269504088896341f + 12582912.0f) - 12582912.0f;
+  // Adding 1.5 * 2^23 rounds to an integer, which the lowest bits of the sum then hold. Taking it from there, and not by
+  // a conversion, is defined for NaN too.
+  const float shifted = clamped * 1.44269504088896341f + 12582912.0f;
+  const float n = shifted - 12582912.0f;
   const float r = clamped - n * 0.693359375f + n * 2.12194440e-4f;
   float y = 1.9875691500e-4f;
   y = y * r + 1.3981999507e-3f;
@@ -49,7 +51,9 @@ INLINE float exp_of(float x) {
   y = y * r + 1.6666665459e-1f;
   y = y * r + 5.0000001201e-1f;
   y = y * r * r + r + 1.0f;
-  const int32_t bits = (static_cast<int32_t>(n) + 127) << 23;
+  uint32_t bits;
+  std::memcpy(&bits, &shifted, sizeof bits);
+  bits = (bits + 127) << 23;
   float power;
   std::memcpy(&power, &bits, sizeof power);
   return x < -87.0f ? 0.0f : y * power;

@@ -1,4 +1,4 @@
-// Picks the instruction set of the kernels at run time, so that one binary serves every processor.
+// The kernels of each instruction set, in one binary that serves every processor.
 
 #include <algorithm>
 
@@ -18,29 +18,34 @@ DECLARE(avx512)
 #endif
 #undef DECLARE
 
-namespace {
+bool is_available(InstructionSet isa) {
+  switch (isa) {
+    case InstructionSet::generic:
+      return true;
+#ifdef METABERT_X86
+    case InstructionSet::avx2:
+      __builtin_cpu_init();
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    case InstructionSet::avx512:
+      return is_available(InstructionSet::avx2) && __builtin_cpu_supports("avx512f") &&
+             __builtin_cpu_supports("avx512dq");
+#endif
+    default:
+      return false;
+  }
+}
 
 template <typename T>
-Kernels<T> best() {
+Kernels<T> kernels(InstructionSet isa) {
 #ifdef METABERT_X86
-  __builtin_cpu_init();
-  const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) return avx512::kernels<T>();
-  if (has_avx2) return avx2::kernels<T>();
+  if (isa == InstructionSet::avx512) return avx512::kernels<T>();
+  if (isa == InstructionSet::avx2) return avx2::kernels<T>();
 #endif
   return generic::kernels<T>();
 }
 
-}  // namespace
-
-template <typename T>
-const Kernels<T> &kernels() {
-  static const Kernels<T> chosen = best<T>();
-  return chosen;
-}
-
-template const Kernels<float> &kernels<float>();
-template const Kernels<double> &kernels<double>();
+template Kernels<float> kernels<float>(InstructionSet);
+template Kernels<double> kernels<double>(InstructionSet);
 
 Dropout::Dropout(double p, uint64_t seed)
     : low(static_cast<uint32_t>(seed)),
@@ -49,3 +54,7 @@ Dropout::Dropout(double p, uint64_t seed)
       scale(1.0 / (1.0 - p)) {}
 
 }  // namespace metabert
+
+extern "C" bool metabert_has_instruction_set(int isa) {
+  return metabert::is_available(static_cast<metabert::InstructionSet>(isa));
+}

@@ -74,7 +74,8 @@ impl Setting {
         let source = match recipe.trains_on(Tasks::Episodes) {
             true => Source::Episodes(self.sampler.clone()),
             false => {
-                Source::pooled((0..self.corpus.len() as ExampleId).collect(), recipe, RUN_SEED)
+                let examples = (0..self.corpus.len() as ExampleId).collect();
+                Source::pooled(examples, recipe.visit.batch, RUN_SEED)
             }
         };
         let builder = self.builder(recipe);

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::cross_validation::CrossValidation;
 use crate::data::Dataset;
-use crate::eval::cross_validation::CrossValidation;
 
-/// The facts that a model card states.
+/// The facts on a model card.
 pub struct ModelCard<'a> {
     /// The domain adapted to.
     pub domain: &'a str,

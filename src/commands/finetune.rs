@@ -1,12 +1,9 @@
 //! `metabert finetune`.
 
-mod model_card;
-
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use self::model_card::ModelCard;
 use super::error::InputError;
 use super::loading::{LoadedModel, OpenedModel};
 use super::output::{ensure_model_fits, print_result};
@@ -16,6 +13,7 @@ use crate::cli::FinetuneArgs;
 use crate::config::RunConfig;
 use crate::data::{Corpus, Dataset, DomainId, DomainPool, EpisodeSampler, ExampleId};
 use crate::eval::cross_validation::{CrossValidation, adapt, cross_validate};
+use crate::eval::model_card::ModelCard;
 use crate::files::atomic::write_directory;
 use crate::meta::Recipe;
 use crate::params::ParamSet;
@@ -46,7 +44,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         origin: &args.checkpoint,
         dataset: &dataset,
         label_counts: pool.examples_by_label.iter().map(Vec::len).collect(),
-        adaptation: recipe.describe(pool.len()),
+        adaptation: recipe.describe(recipe.visit.num_steps(pool.len())),
         max_length: config.data.max_length,
         seed: config.seed,
         estimate: estimate.as_ref(),
