@@ -65,7 +65,6 @@ mod tests {
             ("iner.lr", "inner.lr"),
             ("oter.lr", "outer.lr"),
             ("inner.learning_rate", "inner.lr"),
-            ("train.lr", "outer.lr"),
         ] {
             assert_eq!(nearest(wanted, keys), Some(expected), "{wanted}");
         }

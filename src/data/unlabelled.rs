@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::data::{DataError, MAX_TEXT_BYTES, Place, Problem};
+use super::intake::{DataError, MAX_TEXT_BYTES, Place, Problem};
 
 /// Texts that are in memory at once: enough to sort by length, few enough to stream.
 const WINDOW: usize = 1_024;

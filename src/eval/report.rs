@@ -102,7 +102,12 @@ impl Display for Report {
 
 impl Display for Adaptation {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        write!(formatter, "trained by {}; adapts in {}", self.algo, self.recipe.describe(self.inner_steps))
+        write!(
+            formatter,
+            "trained by {}; adapts in {}",
+            self.algo,
+            self.recipe.describe(self.inner_steps)
+        )
     }
 }
 

@@ -76,7 +76,7 @@ impl Setting {
             false => {
                 let examples = (0..self.corpus.len() as ExampleId).collect();
                 Source::pooled(examples, recipe.visit.batch, RUN_SEED)
-            },
+            }
         };
         let builder = self.builder(recipe);
         TextTasks { builder, source, domain_names: &self.domain_names, run_seed: RUN_SEED }
