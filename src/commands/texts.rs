@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use super::error::InputError;
 use super::loading::LoadedModel;
 use crate::checks::Invalid;
 use crate::config::RunConfig;
@@ -109,7 +108,7 @@ pub fn names(dataset: &Dataset, domains: &[DomainId]) -> Vec<String> {
 }
 
 /// The domain of this name.
-pub fn named_domain(dataset: &Dataset, name: &str) -> Result<DomainId, InputError> {
+pub fn named_domain(dataset: &Dataset, name: &str) -> Result<DomainId, Invalid> {
     dataset.domain_id(name).ok_or_else(|| {
         let distance = |known: &&String| strsim::osa_distance(known, name);
         let nearest = dataset.domains.iter().min_by_key(distance);
@@ -117,7 +116,7 @@ pub fn named_domain(dataset: &Dataset, name: &str) -> Result<DomainId, InputErro
             .map(|known| format!("; the nearest known domain is \"{known}\""))
             .unwrap_or_default();
         let path = dataset.path.display();
-        InputError(format!("{path}: expected a domain \"{name}\", found none{nearest}"))
+        Invalid(format!("{path}: expected a domain \"{name}\", found none{nearest}"))
     })
 }
 
