@@ -92,6 +92,8 @@ $(ADAPTED)/model.safetensors: $(RUN)/.trained
 $(ADAPTED)/predictions.jsonl: .ci/demo_texts.txt $(ADAPTED)/model.safetensors
 	$(METABERT) predict --checkpoint $(ADAPTED) --input .ci/demo_texts.txt --output $@ --force
 
-# On the same draws the encoder without meta-training: what the training was worth.
+# On the same draws the encoder without meta-training: what the training was worth. It has no settings of its own, so the flags
+# repeat those of $(CONFIG) for both.
 $(RUN)/eval.txt: $(RUN)/.trained
-	$(METABERT) eval --checkpoint $(RUN) --data data/sample.json --episodes 6 --baselines $(ENCODER) > $@
+	$(METABERT) eval --checkpoint $(RUN) --data data/sample.json --episodes 6 --inner-epochs 2 --inner-batch 10 \
+		--baselines $(ENCODER) > $@

@@ -58,7 +58,7 @@ pub fn stored_config(run: &RunDirectory) -> Result<Layer> {
 /// The checkpoint that a run resumes from.
 pub fn starting_point(run: &RunDirectory, console: &Console) -> Result<StartingPoint, Invalid> {
     StartingPoint::of(run, console)
-        .map_err(|error| Invalid(format!("{error}; restore one, or start anew with --force")))
+        .map_err(|error| Invalid(format!("{error}; restore one, or start again with --force")))
 }
 
 /// The command that resumes a run, to be pasted into a shell.
