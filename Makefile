@@ -95,6 +95,8 @@ $(ADAPTED)/model.safetensors: $(RUN)/.trained
 $(ADAPTED)/predictions.jsonl: .ci/demo_texts.txt $(ADAPTED)/model.safetensors
 	$(METABERT) predict --checkpoint $(ADAPTED) --input .ci/demo_texts.txt --output $@ --force
 
-# The plain encoder on the same draws shows what the training is worth.
+# The plain encoder on the same draws shows what the training is worth. It has no settings of its own: the flags set those of
+# $(CONFIG) for both.
 $(RUN)/eval.txt: $(RUN)/.trained
-	$(METABERT) eval --checkpoint $(RUN) --data data/sample.json --episodes 6 --baselines $(ENCODER) > $@
+	$(METABERT) eval --checkpoint $(RUN) --data data/sample.json --episodes 6 --inner-epochs 2 --inner-batch 10 \
+		--baselines $(ENCODER) > $@

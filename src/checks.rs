@@ -1,23 +1,36 @@
-//! How a setting with an impossible value is reported: by its key, alike in every section.
+//! How wrong input is reported: where it is, what was expected, what was found.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::Path;
 
 use thiserror::Error;
 
-/// A setting with an impossible value, in words: `key: expected X, found Y`.
+/// Wrong input in words: `place: expected X, found Y`, where the place is a key, a flag or a file.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct Invalid(pub String);
 
-/// Requires that `holds`; otherwise reports what was expected of `key` and what was found.
+impl Invalid {
+    /// A problem with a file or directory.
+    pub fn at(path: &Path, problem: impl Display) -> Self {
+        Self(format!("{}: {problem}", path.display()))
+    }
+}
+
+/// Requires that `holds`; otherwise reports what was expected at `place` and what was found.
 ///
 /// # Errors
 /// [`Invalid`].
-pub fn require(holds: bool, key: &str, expected: &str, found: impl Display) -> Result<(), Invalid> {
+pub fn require(
+    holds: bool,
+    place: impl Display,
+    expected: impl Display,
+    found: impl Display,
+) -> Result<(), Invalid> {
     match holds {
         true => Ok(()),
-        false => Err(Invalid(format!("{key}: expected {expected}, found {found}"))),
+        false => Err(Invalid(format!("{place}: expected {expected}, found {found}"))),
     }
 }
 
@@ -26,8 +39,8 @@ pub fn require(holds: bool, key: &str, expected: &str, found: impl Display) -> R
 /// # Errors
 /// [`Invalid`].
 pub fn within(key: &str, count: u64, range: RangeInclusive<u64>) -> Result<(), Invalid> {
-    require(count >= *range.start(), key, &format!("at least {}", range.start()), count)?;
-    require(count <= *range.end(), key, &format!("at most {}", range.end()), count)
+    require(count >= *range.start(), key, format_args!("at least {}", range.start()), count)?;
+    require(count <= *range.end(), key, format_args!("at most {}", range.end()), count)
 }
 
 /// Requires a finite number above 0.

@@ -6,7 +6,7 @@
 //! torch_ext  what tch lacks, and the loops of the CPU path in C++
 //! files      writes files and directories completely or not at all; reads files up to a size
 //! seed       derives every random stream
-//! checks     reports a setting with an impossible value, alike in every section
+//! checks     reports wrong input alike everywhere: where, what was expected, what was found
 //! names      the known name that a mistyped one is nearest to
 //! table      cells in aligned columns
 //! machine    device, memory, threads; where the time goes

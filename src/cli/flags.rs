@@ -10,7 +10,7 @@ use toml::Value;
 use crate::config::{Layer, PRESET_NAMES, PrecisionChoice, RunConfig};
 use crate::meta::Algorithm;
 
-/// Keys that a flag returns to their defaults, since they would overrule it.
+/// A flag's key, and a key that the flag returns to its default, since it would overrule the flag.
 const RESETS: [(&str, &str); 4] = [
     ("inner.epochs", "inner.steps"),
     ("inner.epochs", "evaluate.inner_epochs"),
@@ -28,7 +28,7 @@ impl Flags {
         self.0.iter().any(|(set, _)| set == key)
     }
 
-    /// The same as layers of settings. What a flag sets wins over what another one resets.
+    /// The same as layers of settings. A flag wins over the reset of its key by another one.
     pub fn layers(&self) -> impl Iterator<Item = Layer> {
         let defaults = RunConfig::default().entries();
         let reset = RESETS.iter().filter(|(flag, _)| self.set(flag));
@@ -41,7 +41,7 @@ impl Flags {
 impl FromArgMatches for Flags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let set = matches.ids().filter_map(|id| {
-            // Only the arguments meant here have TOML values.
+            // Other arguments have values of other types.
             let values = matches.try_get_many::<Value>(id.as_str()).ok()??;
             Some((id.to_string(), values.cloned().reduce(joined)?))
         });

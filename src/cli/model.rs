@@ -40,8 +40,8 @@ pub struct InitArgs {
     /// Take the tokenizer, and the size of the vocabulary, from this model directory.
     #[arg(long, value_name = "DIR")]
     pub tokenizer: Option<PathBuf>,
-    /// Give the head these labels, separated by commas [default: negative,positive].
-    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    /// Give the head these labels, separated by commas.
+    #[arg(long, value_name = "A,B", value_delimiter = ',', default_value = "negative,positive")]
     pub labels: Vec<String>,
     /// Draw the weights from this seed.
     #[arg(long, value_name = "N", default_value_t = 0)]

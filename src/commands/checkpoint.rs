@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::error::InputError;
+use crate::checks::Invalid;
 use crate::config::Layer;
 use crate::run::RunDirectory;
 use crate::run::checkpoint::{self, SETTINGS_FILE};
@@ -14,7 +14,7 @@ use crate::run::recovery;
 /// The intact model directory that a `--checkpoint` argument means: itself, or one of a run.
 pub fn resolve(argument: &Path) -> Result<PathBuf> {
     let path = RunDirectory::resolve(argument)
-        .map_err(|error| InputError::at(argument, format!("cannot be read as a run: {error}")))?;
+        .map_err(|error| Invalid::at(argument, format!("cannot be read as a run: {error}")))?;
     if path == argument {
         ensure_unaltered(&path)?;
     } else if let Err(damage) = manifest::verify(&path) {
@@ -25,15 +25,15 @@ pub fn resolve(argument: &Path) -> Result<PathBuf> {
             true => "no checkpoint of the run is intact".to_owned(),
             false => format!("name an intact one instead: {}", names.join(", ")),
         };
-        return Err(InputError(format!("{damage}; {advice}")).into());
+        return Err(Invalid(format!("{damage}; {advice}")).into());
     }
     Ok(path)
 }
 
 /// Refuses a model directory of metabert's whose files differ from those that were written.
-pub fn ensure_unaltered(model: &Path) -> Result<(), InputError> {
+pub fn ensure_unaltered(model: &Path) -> Result<(), Invalid> {
     checkpoint::verify(model).map_err(|damage| {
-        InputError(format!(
+        Invalid(format!(
             "{damage}; restore it, or delete {SETTINGS_FILE} and {MANIFEST_FILE} there to use the \
              rest as a plain model"
         ))

@@ -1,8 +1,5 @@
 //! Errors that commands raise themselves, and the exit code of every error.
 
-use std::fmt::Display;
-use std::path::Path;
-
 use anyhow::Error;
 use thiserror::Error;
 
@@ -24,18 +21,6 @@ pub struct Interrupted {
     pub resume: String,
 }
 
-/// Arguments or input that the program can't work with, where no other error type describes them.
-#[derive(Debug, Error)]
-#[error("{0}")]
-pub struct InputError(pub String);
-
-impl InputError {
-    /// A problem with a file or directory.
-    pub fn at(path: &Path, problem: impl Display) -> Self {
-        Self(format!("{}: {problem}", path.display()))
-    }
-}
-
 /// 2 where usage, configuration or input is wrong, 128 + the signal where one stopped training,
 /// 1 where the work failed.
 pub fn exit_code(error: &Error) -> u8 {
@@ -43,8 +28,7 @@ pub fn exit_code(error: &Error) -> u8 {
         return 128 + interrupted.signal as u8;
     }
     let is_input = error.chain().any(|cause| {
-        cause.is::<InputError>()
-            || cause.is::<Invalid>()
+        cause.is::<Invalid>()
             || cause.is::<ConfigError>()
             || cause.is::<DataError>()
             || cause.is::<TokenizerError>()

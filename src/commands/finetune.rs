@@ -4,11 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::error::InputError;
 use super::loading::{LoadedModel, OpenedModel};
 use super::output::{ensure_model_fits, print_result};
 use super::session::Session;
 use super::texts;
+use crate::checks::{self, Invalid};
 use crate::cli::FinetuneArgs;
 use crate::config::RunConfig;
 use crate::data::{Corpus, Dataset, DomainId, DomainPool, EpisodeSampler, ExampleId};
@@ -65,24 +65,16 @@ fn num_support(
     config: &RunConfig,
     dataset: &Dataset,
     domain: DomainId,
-) -> Result<usize, InputError> {
+) -> Result<usize, Invalid> {
     let num_examples = dataset.domain_sizes()[domain as usize];
     let support = match args.shared.flags.set("episode.support") {
         true => config.episode.support,
         false => num_examples,
     };
-    if support > num_examples {
-        return Err(InputError(format!(
-            "--support: expected 1 to {num_examples}, the texts of {}, found {support}",
-            args.domain
-        )));
-    }
-    if args.folds == 1 || args.folds > support {
-        return Err(InputError(format!(
-            "--folds: expected 0, or 2 to {support}, the texts adapted to, found {}",
-            args.folds
-        )));
-    }
+    let most = format!("1 to {num_examples}, the texts of {}", args.domain);
+    checks::require(support <= num_examples, "--support", most, support)?;
+    let (folds, most) = (args.folds, format!("0, or 2 to {support}, the texts adapted to"));
+    checks::require(folds != 1 && folds <= support, "--folds", most, folds)?;
     Ok(support)
 }
 

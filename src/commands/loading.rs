@@ -5,7 +5,6 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tch::Device;
 
-use super::error::InputError;
 use super::message::printable;
 use crate::checks::{self, Invalid};
 use crate::config::{PrecisionChoice, RunConfig};
@@ -45,15 +44,9 @@ impl OpenedModel {
         let num_labels = directory.num_labels().or(weights.num_head_labels()).unwrap_or(2);
         weights.check(&Classifier::new(directory.config(), num_labels, Precision::Fp32))?;
         let tokenizer = TextTokenizer::open(path)?;
-        let rows = directory.config().vocab_size;
-        if i64::from(tokenizer.max_id()) >= rows {
-            let expected = "the rows of the embedding table";
-            let problem = format!(
-                "expected wordpiece ids below {rows}, {expected}, found {}",
-                tokenizer.max_id()
-            );
-            return Err(InputError::at(path, problem).into());
-        }
+        let (rows, found) = (directory.config().vocab_size, tokenizer.max_id());
+        let expected = format!("wordpiece ids below {rows}, the rows of the embedding table");
+        checks::require(i64::from(found) < rows, path.display(), expected, found)?;
         Ok(Self { directory, weights, tokenizer })
     }
 
@@ -70,13 +63,9 @@ impl OpenedModel {
         if named.is_empty() {
             return Ok(Some(self.directory.labels_or_placeholders(num_labels)));
         }
-        if named.len() != num_labels {
-            return Err(Invalid(format!(
-                "data.labels: expected {num_labels} labels, those of the head of {}, found {}",
-                self.directory.path().display(),
-                named.len()
-            )));
-        }
+        let path = self.directory.path().display();
+        let expected = format!("{num_labels} labels, those of the head of {path}");
+        checks::require(named.len() == num_labels, "data.labels", expected, named.len())?;
         Ok(Some(named.clone()))
     }
 
@@ -93,9 +82,9 @@ impl OpenedModel {
         let path = directory.path().display();
         let precision = precision(config, device);
         let positions = directory.config().max_position_embeddings;
-        let (max_length, most) =
-            (config.data.max_length, format!("at most {positions}, the positions of {path}"));
-        checks::require(max_length as i64 <= positions, "data.max_length", &most, max_length)?;
+        let length = config.data.max_length;
+        let expected = format!("at most {positions}, the positions of {path}");
+        checks::require(length as i64 <= positions, "data.max_length", expected, length)?;
         let classifier = Classifier::new(directory.config(), labels.len(), precision);
         let (params, report) = weights.load(&classifier, config.seed)?;
         let num_parameters = classifier.layout().num_parameters();

@@ -6,13 +6,14 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
 use super::checkpoint;
-use super::error::InputError;
 use super::message::printable;
 use super::output::{ensure_model_fits, print_json, print_result};
+use crate::checks::{self, Invalid};
 use crate::cli::{InfoArgs, InitArgs};
 use crate::data::TextTokenizer;
 use crate::files::atomic::write_directory;
 use crate::files::limited;
+use crate::machine::device::available_memory_mib;
 use crate::model::{BertConfig, Classifier, ModelDirectory, Precision, pretrained};
 use crate::params::init as draw;
 
@@ -47,34 +48,16 @@ pub fn info(args: &InfoArgs) -> Result<()> {
         [] => "nothing".to_owned(),
         names => names.join(", "),
     };
-    let architecture = format!(
-        "BERT, {} layers, hidden {}, {} heads, feed-forward {}, {:?}",
-        config.num_hidden_layers,
-        config.hidden_size,
-        config.num_attention_heads,
-        config.intermediate_size,
-        config.hidden_act,
-    );
+    let wordpieces = |it: TextTokenizer| format!("{} wordpieces", it.vocab_size());
+    let positions = config.max_position_embeddings;
     let rows = [
-        ("architecture", architecture),
-        (
-            "vocabulary",
-            format!(
-                "{} wordpieces, {} positions",
-                config.vocab_size, config.max_position_embeddings
-            ),
-        ),
+        ("architecture", config.to_string()),
+        ("vocabulary", format!("{} wordpieces, {positions} positions", config.vocab_size)),
         ("parameters", num_parameters.to_string()),
         ("labels", labels.map_or("none: no head".into(), |labels| labels.join(", "))),
         ("initialises", list(&report.initialised)),
         ("ignores", list(&report.unexpected)),
-        (
-            "tokenizer",
-            tokenizer.map_or_else(
-                |error| error.to_string(),
-                |tokenizer| format!("{} wordpieces", tokenizer.vocab_size()),
-            ),
-        ),
+        ("tokenizer", tokenizer.map_or_else(|error| error.to_string(), wordpieces)),
     ];
     let row = |(name, value): &(&str, String)| format!("  {name:13} {}\n", printable(value));
     let rows: String = rows.iter().map(row).collect();
@@ -91,25 +74,17 @@ pub fn init(args: &InitArgs) -> Result<()> {
         config_json.insert("vocab_size".into(), (u64::from(tokenizer.max_id()) + 1).into());
     }
     let config = BertConfig::from_json(&config_json)
-        .map_err(|reason| InputError(format!("{}: {reason}", args.config)))?;
-    let labels = if args.labels.is_empty() {
-        vec!["negative".to_owned(), "positive".to_owned()]
-    } else {
-        args.labels.clone()
-    };
-    if labels.len() < 2 || (1..labels.len()).any(|id| labels[..id].contains(&labels[id])) {
-        return Err(InputError(format!(
-            "--labels: expected at least two different labels, found {}",
-            labels.join(",")
-        ))
-        .into());
-    }
+        .map_err(|reason| Invalid(format!("{}: {reason}", args.config)))?;
+    let labels = &args.labels;
+    let differ = (1..labels.len()).all(|id| !labels[..id].contains(&labels[id]));
+    let expected = "at least two different labels";
+    checks::require(labels.len() > 1 && differ, "--labels", expected, labels.join(","))?;
     let classifier = Classifier::new(&config, labels.len(), Precision::Fp32);
     ensure_fits_memory(classifier.layout().num_parameters(), &args.config)?;
     let params = draw::draw(classifier.layout(), args.seed)
         .with_context(|| format!("{}: cannot draw its weights", args.config))?;
     write_directory(&args.out, |dir| -> Result<()> {
-        pretrained::save(dir, &params, &config_json, &labels)?;
+        pretrained::save(dir, &params, &config_json, labels)?;
         if let Some(tokenizer) = &tokenizer {
             tokenizer.save_into(dir)?;
         }
@@ -120,16 +95,13 @@ pub fn init(args: &InitArgs) -> Result<()> {
 }
 
 /// Refuses to make weights that the memory cannot hold: the system would end the program, or another one.
-fn ensure_fits_memory(num_parameters: i64, config: &str) -> Result<()> {
-    let needed_mib = (4 * num_parameters as u64) >> 20;
-    match crate::machine::device::available_memory_mib() {
-        Some(available_mib) if needed_mib > available_mib => Err(InputError(format!(
-            "{config}: expected a model that fits into memory, found {num_parameters} parameters, \
-             which take {needed_mib} MiB of {available_mib} MiB available"
-        ))
-        .into()),
-        _ => Ok(()),
-    }
+fn ensure_fits_memory(num_parameters: i64, config: &str) -> Result<(), Invalid> {
+    let needed = (4 * num_parameters as u64) >> 20;
+    let available = available_memory_mib().unwrap_or(u64::MAX);
+    let found = format!(
+        "{num_parameters} parameters, which take {needed} MiB of {available} MiB available"
+    );
+    checks::require(needed <= available, config, "a model that fits into memory", found)
 }
 
 /// The `config.json` that `--config` means: of a named size, or of a file.
@@ -137,11 +109,10 @@ fn architecture(name: &str) -> Result<Map<String, Value>> {
     let Some(config) = BertConfig::named(name) else {
         let read = limited::read(Path::new(name), pretrained::MAX_CONFIG_MIB).map_err(|error| {
             let expected = "expected bert-base, bert-mini, bert-tiny or a config.json";
-            InputError(format!("--config {name}: {expected}: {error}"))
+            Invalid(format!("--config {name}: {expected}: {error}"))
         })?;
-        return serde_json::from_slice(&read).map_err(|error| {
-            InputError(format!("{name}: expected a JSON object: {error}")).into()
-        });
+        return serde_json::from_slice(&read)
+            .map_err(|error| Invalid(format!("{name}: expected a JSON object: {error}")).into());
     };
     match serde_json::to_value(config) {
         Ok(Value::Object(config)) => Ok(config),

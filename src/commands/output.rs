@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::error::InputError;
+use crate::checks::Invalid;
 use crate::files::atomic::ensure_writable;
 use crate::run::output::{ensure_free, ensure_replaceable_model};
 
@@ -33,6 +33,6 @@ pub fn end_of_stdout(written: io::Result<()>) -> Result<()> {
 /// `force` allows to replace it and it holds none of the `inputs`.
 pub fn ensure_model_fits(out: &Path, force: bool, inputs: &[&Path]) -> Result<()> {
     ensure_free(out, force)?;
-    ensure_writable(out).map_err(|error| InputError::at(out, error))?;
-    Ok(ensure_replaceable_model(out, inputs).map_err(InputError)?)
+    ensure_writable(out).map_err(|error| Invalid::at(out, error))?;
+    Ok(ensure_replaceable_model(out, inputs).map_err(Invalid)?)
 }

@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::error::InputError;
 use super::loading::{LoadedModel, OpenedModel};
 use super::session::Session;
+use crate::checks::{Invalid, require};
 use crate::cli::PredictArgs;
 use crate::data::unlabelled::Source;
 use crate::eval::predict::{argmax, logits, probabilities};
@@ -56,14 +56,13 @@ pub fn run(args: &PredictArgs) -> Result<()> {
 /// The output, if it can be one.
 fn output_file(args: &PredictArgs) -> Result<AtomicFile> {
     let path = &args.output;
-    if path.exists() && !path.is_file() {
-        let problem = "expected a file to write, or - for stdout, found something else";
-        return Err(InputError::at(path, problem).into());
-    }
+    let is_file = !path.exists() || path.is_file();
+    let expected = "a file to write, or - for stdout";
+    require(is_file, path.display(), expected, "something else")?;
     if path.exists() && !args.force {
         return Err(OutputExists { path: path.clone() }.into());
     }
-    Ok(AtomicFile::create(path).map_err(|error| InputError::at(path, error))?)
+    Ok(AtomicFile::create(path).map_err(|error| Invalid::at(path, error))?)
 }
 
 /// A model that labels texts.
@@ -102,7 +101,7 @@ impl Labeller {
         let rows = logits(classifier, params, ids, self.workers)?;
         if rows.iter().flatten().any(|logit| !logit.is_finite()) {
             let problem = "the model's logits are not finite";
-            return Err(InputError::at(directory.path(), problem).into());
+            return Err(Invalid::at(directory.path(), problem).into());
         }
         let mut lines = Vec::new();
         for (text, row) in texts.iter().zip(&rows) {

@@ -11,7 +11,7 @@ use crate::data::{DataConfig, EpisodeConfig};
 use crate::meta::{InnerConfig, Recipe};
 use crate::train::{EvaluateConfig, OuterConfig, TrainConfig};
 
-/// The whole configuration. No key is optional: what is unset is empty or 0.
+/// The whole configuration. No key is optional: an unset one is empty or 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunConfig {

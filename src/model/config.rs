@@ -1,5 +1,7 @@
 //! `config.json` of a BERT model directory.
 
+use std::fmt::{self, Display, Formatter};
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -72,6 +74,16 @@ impl Default for BertConfig {
             classifier_dropout: None,
             initializer_range: 0.02,
         }
+    }
+}
+
+impl Display for BertConfig {
+    /// Its sizes in one line.
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let (layers, hidden) = (self.num_hidden_layers, self.hidden_size);
+        let (heads, wide) = (self.num_attention_heads, self.intermediate_size);
+        write!(formatter, "BERT, {layers} layers, hidden {hidden}, {heads} heads, ")?;
+        write!(formatter, "feed-forward {wide}, {:?}", self.hidden_act)
     }
 }
 

@@ -69,8 +69,8 @@ fn warn_of_lost_best(run: &RunDirectory, progress: &Progress, console: &Console)
     let Some(best) = best.filter(|best| best.step != progress.step) else { return };
     if let Err(damage) = manifest::verify(&run.checkpoints().join(best.checkpoint)) {
         console.line(&format!(
-            "warning: {damage}; it is the best checkpoint so far: other commands refuse this run \
-             until training finds a better one"
+            "warning: {damage}; it is the best so far: other commands refuse this run until \
+             training finds a better one"
         ));
     }
 }

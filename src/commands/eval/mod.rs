@@ -2,7 +2,7 @@
 
 mod texts;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -12,7 +12,7 @@ use super::loading::{LoadedModel, OpenedModel};
 use super::output::{print_json, print_result};
 use super::session::{self, Session};
 use super::texts::{read_settled, settle_leaks};
-use crate::checks::Invalid;
+use crate::checks::{self, Invalid};
 use crate::cli::EvalArgs;
 use crate::config::{Layer, RunConfig};
 use crate::data::{Dataset, EpisodeSampler, check_sizes};
@@ -54,10 +54,9 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         episode.query = 0;
     }
     check_sizes(&dataset, &domains, episode.support, episode.query)?;
-    let test =
-        args.test_data.as_deref().map(|path| texts::read_test(path, &dataset)).transpose()?;
+    let read_test = |path: &PathBuf| texts::read_test(path, &dataset, &domains);
+    let test = args.test_data.as_ref().map(read_test).transpose()?;
     let texts = EvaluationTexts { dataset: &dataset, domains: &domains, test: test.as_ref() };
-    texts.ensure_every_domain_is_tested()?;
     let pools = dataset.pools(&domains);
     let sampler = EpisodeSampler::new(&episode, pools, config.seed, "evaluation episodes");
 
@@ -129,16 +128,15 @@ fn warn_of_seen_domains(opened: &OpenedModel, texts: &EvaluationTexts, console: 
 fn ensure_same_labels(
     opened: &OpenedModel,
     config: &RunConfig,
-    expected: &[String],
+    labels: &[String],
 ) -> Result<(), Invalid> {
-    match opened.labels(config)? {
-        Some(found) if found != expected => Err(Invalid(format!(
-            "{}: expected a head for the labels {expected:?}, found one for {found:?}; set \
-             data.labels if they are the same in this order",
-            opened.directory().path().display()
-        ))),
-        _ => Ok(()),
-    }
+    let Some(found) = opened.labels(config)? else { return Ok(()) };
+    checks::require(
+        found == labels,
+        opened.directory().path().display(),
+        format!("a head for the labels {labels:?}"),
+        format!("one for {found:?}; set data.labels if they are the same in this order"),
+    )
 }
 
 /// Adapts and scores the checkpoint of this name on all draws of all domains.

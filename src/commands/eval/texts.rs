@@ -1,11 +1,12 @@
 //! The texts that `eval` adapts to and scores on.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::Result;
 
-use super::super::error::InputError;
 use super::super::texts;
+use crate::checks;
 use crate::config::RunConfig;
 use crate::data::{Corpus, Dataset, DomainId, ExampleId, Split};
 
@@ -20,31 +21,6 @@ pub struct EvaluationTexts<'a> {
 }
 
 impl EvaluationTexts<'_> {
-    /// Whether the test file has texts of any evaluated domain: then every draw is scored on those
-    /// of its own.
-    fn is_tested_by_domain(&self) -> bool {
-        let name = |&domain: &DomainId| self.dataset.domain_name(domain);
-        self.test.is_some_and(|test| {
-            self.domains.iter().any(|domain| test.domain_id(name(domain)).is_some())
-        })
-    }
-
-    /// Requires of a test file with texts of an evaluated domain that it has texts of each.
-    pub fn ensure_every_domain_is_tested(&self) -> Result<(), InputError> {
-        let Some(test) = self.test.filter(|_| self.is_tested_by_domain()) else { return Ok(()) };
-        for &domain in self.domains {
-            let name = self.dataset.domain_name(domain);
-            if test.domain_id(name).is_none() {
-                return Err(InputError(format!(
-                    "{}: expected texts of every evaluated domain, found none of \"{name}\"; choose \
-                     domains with --domain",
-                    test.path.display()
-                )));
-            }
-        }
-        Ok(())
-    }
-
     /// The test texts for the draws of one domain.
     pub fn test_examples(&self, corpus: &Corpus, domain: DomainId) -> Vec<ExampleId> {
         let name = self.dataset.domain_name(domain);
@@ -76,14 +52,12 @@ pub fn chosen_domains(
     let sizes = dataset.domain_sizes();
     let is_low = |&domain: &DomainId| (1..=largest).contains(&sizes[domain as usize]);
     let domains: Vec<DomainId> = (0..sizes.len() as DomainId).filter(is_low).collect();
-    if domains.is_empty() {
-        return Err(InputError(format!(
-            "{}: expected a domain of at most {largest} examples, found none; choose domains with \
-             --domain or --low-resource-max",
-            dataset.path.display()
-        ))
-        .into());
-    }
+    checks::require(
+        !domains.is_empty(),
+        dataset.path.display(),
+        format!("a domain of at most {largest} examples"),
+        "none; choose domains with --domain or --low-resource-max",
+    )?;
     Ok(domains)
 }
 
@@ -97,19 +71,20 @@ pub fn held_out(dataset: &Dataset, domains: &[DomainId]) -> Split {
     }
 }
 
-/// Reads the test file; a text that is in the dataset as well would be scored from memory.
-pub fn read_test(path: &Path, dataset: &Dataset) -> Result<Dataset> {
+/// Reads the test file. A text that is in the dataset as well would be scored from memory. A file
+/// with texts of any evaluated domain needs texts of each: every draw is scored on those of its own.
+pub fn read_test(path: &Path, dataset: &Dataset, domains: &[DomainId]) -> Result<Dataset> {
     let test = Dataset::read(path, &dataset.labels)?;
-    let known: std::collections::HashSet<&str> =
-        dataset.reviews.iter().map(|review| review.text.as_str()).collect();
+    let known: HashSet<&str> = dataset.reviews.iter().map(|review| review.text.as_str()).collect();
     let repeated = test.reviews.iter().filter(|review| known.contains(review.text.as_str()));
-    match repeated.count() {
-        0 => Ok(test),
-        count => Err(InputError(format!(
-            "{}: expected texts that {} does not have, found {count} that it has",
-            path.display(),
-            dataset.path.display()
-        ))
-        .into()),
-    }
+    let (path, repeated) = (path.display(), repeated.count());
+    let expected = format!("texts that {} does not have", dataset.path.display());
+    checks::require(repeated == 0, &path, expected, format!("{repeated} that it has"))?;
+    let names = domains.iter().map(|&domain| dataset.domain_name(domain));
+    let (tested, untested): (Vec<&str>, Vec<&str>) =
+        names.partition(|name| test.domain_id(name).is_some());
+    let found = format!("none of {untested:?}; choose domains with --domain");
+    let is_complete = tested.is_empty() || untested.is_empty();
+    checks::require(is_complete, path, "texts of every evaluated domain", found)?;
+    Ok(test)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::super::error::InputError;
+use crate::checks::{Invalid, require};
 use crate::config::RunConfig;
 use crate::data::{Dataset, Side, Split, check_sizes};
 use crate::files::atomic::ensure_writable;
@@ -13,27 +13,23 @@ use crate::run::RunDirectory;
 use crate::run::console::Console;
 
 /// Refuses to replace a directory that is no run, or that holds what the new run starts from.
-pub fn ensure_replaceable(run: &RunDirectory, config: &RunConfig) -> Result<(), InputError> {
-    let path = run.path().display();
-    ensure_writable(run.path()).map_err(|error| InputError(format!("{path}: {error}")))?;
+pub fn ensure_replaceable(run: &RunDirectory, config: &RunConfig) -> Result<()> {
+    ensure_writable(run.path()).map_err(|error| Invalid::at(run.path(), error))?;
     if !run.is_in_use() {
         return Ok(());
     }
-    if !run.environment_file().exists() {
-        return Err(InputError(format!(
-            "{path}: expected an old run to replace, found a directory without environment.json; \
-             remove it by hand"
-        )));
-    }
+    let (path, is_run) = (run.path().display(), run.environment_file().exists());
+    let found = "a directory without environment.json; remove it by hand";
+    require(is_run, path, "an old run to replace", found)?;
     let Ok(inside) = run.path().canonicalize() else { return Ok(()) };
-    let is_inside =
-        |input: &&&String| Path::new(input).canonicalize().is_ok_and(|it| it.starts_with(&inside));
-    match [&config.model.path, &config.data.path].iter().find(is_inside) {
-        Some(input) => Err(InputError(format!(
-            "{path}: cannot be replaced, since {input}, which the new run starts from, is in it"
-        ))),
-        None => Ok(()),
+    for input in [&config.model.path, &config.data.path] {
+        if Path::new(input).canonicalize().is_ok_and(|input| input.starts_with(&inside)) {
+            let problem =
+                format!("cannot be replaced, since the new run starts from {input} in it");
+            return Err(Invalid::at(run.path(), problem).into());
+        }
     }
+    Ok(())
 }
 
 /// Requires enough texts in each domain for training and its evaluations. Low-resource domains that

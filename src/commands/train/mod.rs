@@ -19,7 +19,7 @@ use super::loading::OpenedModel;
 use super::output::print_result;
 use super::session::Session;
 use super::texts;
-use crate::checks::Invalid;
+use crate::checks::require;
 use crate::cli::TrainArgs;
 use crate::config::RunConfig;
 use crate::machine::{Profile, observe};
@@ -88,11 +88,10 @@ pub fn run(args: &TrainArgs) -> Result<()> {
 
 /// The directory that `model.path` names, intact.
 fn model_path(config: &RunConfig) -> Result<&Path> {
-    if config.model.path.is_empty() {
-        let message = "model.path: expected a model directory, found nothing; pass --model DIR";
-        return Err(Invalid(message.to_owned()).into());
-    }
-    let path = Path::new(&config.model.path);
+    let path = &config.model.path;
+    let advice = "nothing; pass --model DIR";
+    require(!path.is_empty(), "model.path", "a model directory", advice)?;
+    let path = Path::new(path);
     ensure_unaltered(path)?;
     Ok(path)
 }

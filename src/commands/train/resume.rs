@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Error, Result, anyhow};
 
-use super::super::error::InputError;
+use crate::checks::{Invalid, require};
 use crate::config::{Layer, RunConfig};
 use crate::eval::evaluator::Diverged;
 use crate::optim::ScheduleConfig;
@@ -40,16 +40,13 @@ pub fn changeable_settings(config: &RunConfig) -> BTreeMap<String, serde_json::V
 }
 
 /// Refuses a directory that holds no run to resume.
-pub fn ensure_resumable(run: &RunDirectory) -> Result<(), InputError> {
-    if run.config_file().exists() {
-        return Ok(());
-    }
+pub fn ensure_resumable(run: &RunDirectory) -> Result<(), Invalid> {
     let advice = match run.is_in_use() {
         true => "name another directory, or pass --force instead of --resume to start one here",
         false => "leave out --resume to start one",
     };
-    let path = run.path().display();
-    Err(InputError(format!("{path}: expected a run to resume, found no config.toml; {advice}")))
+    let (path, found) = (run.path().display(), format!("no config.toml; {advice}"));
+    require(run.config_file().exists(), path, "a run to resume", found)
 }
 
 /// The layer of a run's `config.toml`.
@@ -59,9 +56,9 @@ pub fn stored_config(run: &RunDirectory) -> Result<Layer> {
 }
 
 /// The checkpoint that a run resumes from.
-pub fn starting_point(run: &RunDirectory, console: &Console) -> Result<StartingPoint, InputError> {
+pub fn starting_point(run: &RunDirectory, console: &Console) -> Result<StartingPoint, Invalid> {
     StartingPoint::of(run, console)
-        .map_err(|error| InputError(format!("{error}; restore one, or start anew with --force")))
+        .map_err(|error| Invalid(format!("{error}; restore one, or start again with --force")))
 }
 
 /// The command that resumes a run, to be pasted into a shell.
@@ -113,26 +110,23 @@ pub fn ensure_same_settings(
             changes.push(format!("{key} (was {was}, is {is})"));
         }
     }
-    let path = run.path().display();
     if !refused.is_empty() {
-        return Err(InputError(format!(
-            "{path}: cannot resume with other settings, which would change the result: {}",
-            refused.join(", ")
-        ))
-        .into());
+        let problem = "cannot resume with other settings, which would change the result";
+        return Err(Invalid::at(run.path(), format!("{problem}: {}", refused.join(", "))).into());
     }
     if !accepted.is_empty() {
+        let path = run.path().display();
         console.line(&format!("{path}: resuming with other settings: {}", accepted.join(", ")));
     }
     Ok(())
 }
 
 /// Refuses to resume with other texts, another split or another model than the run began with.
-pub fn ensure_same_inputs(run: &RunDirectory, now: &Environment) -> Result<(), InputError> {
-    let before = Environment::read(run).map_err(|error| InputError(error.to_string()))?;
-    let path = run.path().display();
+pub fn ensure_same_inputs(run: &RunDirectory, now: &Environment) -> Result<(), Invalid> {
+    let before = Environment::read(run).map_err(|error| Invalid(error.to_string()))?;
     before.changed_input(now).map_or(Ok(()), |input| {
-        Err(InputError(format!("{path}: cannot resume: {input} has changed since the run began")))
+        let problem = format!("cannot resume: {input} has changed since the run began");
+        Err(Invalid::at(run.path(), problem))
     })
 }
 

@@ -1,4 +1,4 @@
-//! Configuration files and `--set`: what is taken is written and read again to the same.
+//! Configuration files and `--set`: accepted settings are the same after writing and reading them.
 
 use std::fs;
 
@@ -31,7 +31,7 @@ fn keys() -> Vec<String> {
     defaults().into_iter().map(|(key, _)| key).collect()
 }
 
-/// Values as one writes them behind `=`.
+/// Values as users write them after `=`.
 fn values() -> impl Strategy<Value = String> {
     let fixed = [
         "",
@@ -98,7 +98,7 @@ fn values() -> impl Strategy<Value = String> {
     ]
 }
 
-/// The whole of what is assigned in one `--set`.
+/// The argument of one `--set`.
 fn assignments() -> impl Strategy<Value = String> {
     let key = prop_oneof![
         8 => select(keys()),
@@ -114,7 +114,7 @@ fn assignments() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Checks that layers that are taken read back the same from what they are written to.
+/// Checks that a configuration reads back the same from its own TOML.
 fn assert_reads_back(config: &RunConfig) -> Fate {
     let text = config.to_toml();
     let table = text.parse().unwrap_or_else(|error| panic!("{error}\nin {text}"));
@@ -134,7 +134,7 @@ fn assert_reads_back(config: &RunConfig) -> Fate {
 #[test]
 fn configuration_files_are_taken_whole_or_refused() {
     let mut files = vec![RunConfig::default().to_toml().into_bytes()];
-    for name in ["quickstart", "reviews"] {
+    for name in ["quickstart", "reviews", "reference-fomaml", "reference-reptile"] {
         files.push(fs::read(repository(&format!("configs/{name}.toml"))).unwrap());
     }
     files.push(b"preset = \"reference-reptile\"\n[inner]\nlr = 1e-3\n".to_vec());

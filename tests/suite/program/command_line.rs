@@ -1,4 +1,4 @@
-//! What every command does where nothing is wrong, seen from outside the program.
+//! Every command where nothing is wrong, seen from outside the program.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -288,7 +288,7 @@ fn completions_know_every_command() {
 
 /// `metabert ... | head -1` is how people look at the start of something.
 #[test]
-fn a_reader_that_has_had_enough_is_no_error() {
+fn a_reader_that_wants_no_more_is_no_error() {
     let dir = work_dir();
     let commands =
         ["completions bash", "model info @tiny", "train --print-config", "data stats --data @data"];
@@ -338,7 +338,7 @@ fn predictions_keep_the_order_of_their_texts() {
         }
     }
     assert_eq!(labels.len(), 2, "a model that always says the same shows no order");
-    assert_eq!(label_of_seventh.len(), 1, "the label of a text depends on where it stands");
+    assert_eq!(label_of_seventh.len(), 1, "the label of a text depends on its position");
 
     // A file, and JSONL whose other fields are of no concern, have the same answers.
     fs::write(dir.path().join("texts.txt"), &input).unwrap();

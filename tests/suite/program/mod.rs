@@ -2,6 +2,7 @@
 
 mod command_line;
 pub mod command_line_errors;
+mod command_line_eval;
 mod data_episodes;
 mod interop;
 mod label_sets;

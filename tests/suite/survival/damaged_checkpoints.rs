@@ -155,7 +155,7 @@ fn resumes(dir: &Path, from: u64, warned: &[&str]) {
     let answer = run(dir, "train --run-dir r --resume");
     let stderr = answer.stderr.clone();
     answer.success();
-    let start = format!("going on from r/checkpoints/step-{from:06}");
+    let start = format!("resuming from r/checkpoints/step-{from:06}");
     for part in warned.iter().copied().chain([start.as_str()]) {
         let is_warned =
             stderr.lines().any(|line| line.starts_with("warning: ") && line.contains(part));

@@ -228,7 +228,7 @@ fn settings_that_change_no_result_may_change_and_are_recorded() {
     let answer = finish(command(path, &arguments).env("CUDA_VISIBLE_DEVICES", ""), b"");
     let stderr = answer.stderr.clone();
     answer.success();
-    let line = stderr.lines().find(|line| line.contains("going on with other settings: "));
+    let line = stderr.lines().find(|line| line.contains("resuming with other settings: "));
     let line = line.unwrap_or_else(|| panic!("nothing is said in {stderr}"));
     let starts = events(&path.join("r"), "started");
     assert_eq!(starts.len(), 2, "{starts:?}");
