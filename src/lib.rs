@@ -90,7 +90,7 @@ pub mod model;
 pub(crate) mod names;
 pub mod optim;
 pub mod params;
-pub(crate) mod run;
+pub mod run;
 pub mod seed;
 pub(crate) mod table;
 pub mod tasks;

@@ -29,7 +29,8 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let max_length = session.config.data.max_length.min(positions);
     session.config.data.max_length = max_length;
     let labels = opened.labels(&session.config)?.ok_or_else(|| {
-        let reason = "the model has no classification head; adapt it with `metabert finetune` first";
+        let reason =
+            "the model has no classification head; adapt it with `metabert finetune` first";
         ModelFileError::new(&checkpoint.join("model.safetensors"), reason)
     })?;
     let source = Source::open(&args.input)?;

@@ -46,12 +46,17 @@ impl ModelDirectory {
         let path = path.as_ref();
         if !path.is_dir() {
             let found = if path.exists() { "a file" } else { "nothing" };
-            return Err(ModelFileError::new(path, format!("expected a model directory, found {found}")));
+            return Err(ModelFileError::new(
+                path,
+                format!("expected a model directory, found {found}"),
+            ));
         }
         let file = path.join("config.json");
         let config_json = read_json_object(&file)?;
-        let config = BertConfig::from_json(&config_json).map_err(|reason| ModelFileError::new(&file, reason))?;
-        let labels = labels_of(&config_json).map_err(|reason| ModelFileError::new(&file, reason))?;
+        let config = BertConfig::from_json(&config_json)
+            .map_err(|reason| ModelFileError::new(&file, reason))?;
+        let labels =
+            labels_of(&config_json).map_err(|reason| ModelFileError::new(&file, reason))?;
         Ok(Self { path: path.into(), config_json, config, labels })
     }
 
@@ -91,7 +96,8 @@ impl ModelDirectory {
     pub fn read_weights(&self) -> Result<Weights, ModelFileError> {
         let file = self.path.join("model.safetensors");
         if !file.exists() && self.path.join("pytorch_model.bin").exists() {
-            return Err(ModelFileError::new(&file, 
+            return Err(ModelFileError::new(
+                &file,
                 "not found; pytorch_model.bin is a pickle, which metabert does not open: save the \
                  model with safe_serialization=True",
             ));
@@ -102,7 +108,8 @@ impl ModelDirectory {
 }
 
 fn read_json_object(path: &Path) -> Result<Map<String, Value>, ModelFileError> {
-    let text = limited::read(path, MAX_CONFIG_MIB).map_err(|reason| ModelFileError::new(path, reason))?;
+    let text =
+        limited::read(path, MAX_CONFIG_MIB).map_err(|reason| ModelFileError::new(path, reason))?;
     serde_json::from_slice(&text)
         .map_err(|error| format!("expected a JSON object: {error}"))
         .map_err(|reason| ModelFileError::new(path, reason))
@@ -125,7 +132,10 @@ impl Weights {
         let mut names = BTreeMap::new();
         for name in file.names() {
             if let Some(other) = names.insert(canonical(name), name.to_owned()) {
-                return Err(ModelFileError::new(&path, format!("`{name}` and `{other}` are the same tensor")));
+                return Err(ModelFileError::new(
+                    &path,
+                    format!("`{name}` and `{other}` are the same tensor"),
+                ));
             }
         }
         let weights = Self { path, bytes, names };

@@ -2,24 +2,24 @@
 //!
 //! Knows how parameter sets are saved, and no algorithm.
 
-pub mod checkpoint;
-pub mod console;
-pub mod directory;
-pub mod environment;
-pub mod events;
-pub mod lock;
-pub mod log;
+pub(crate) mod checkpoint;
+pub(crate) mod console;
+pub(crate) mod directory;
+pub(crate) mod environment;
+pub(crate) mod events;
+pub(crate) mod lock;
+pub(crate) mod log;
 pub mod manifest;
-pub mod output;
-pub mod recovery;
-pub mod retention;
-pub mod starting_point;
-pub mod tensorboard;
+pub(crate) mod output;
+pub(crate) mod recovery;
+pub(crate) mod retention;
+pub(crate) mod starting_point;
+pub(crate) mod tensorboard;
 
-pub use checkpoint::{Progress, TrainingState};
-pub use directory::RunDirectory;
-pub use environment::{Environment, Machine, Provenance};
-pub use events::Event;
-pub use log::RunLog;
-pub use output::OutputExists;
-pub use starting_point::StartingPoint;
+pub(crate) use checkpoint::{Progress, TrainingState};
+pub(crate) use directory::RunDirectory;
+pub(crate) use environment::{Environment, Machine, Provenance};
+pub(crate) use events::Event;
+pub(crate) use log::RunLog;
+pub(crate) use output::OutputExists;
+pub(crate) use starting_point::StartingPoint;

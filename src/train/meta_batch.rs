@@ -80,20 +80,22 @@ impl MetaBatch {
         position: u64,
         outcome: EpisodeOutcome,
     ) -> Result<(), TchError> {
+        let mut one = Self::new(self.step);
         let numbers = EpisodeNumbers::of(&outcome)?;
         let norm = outcome.gradient.global_norm()?.f_double_value(&[])?;
         let sum = match numbers.first_non_finite(norm) {
             None => {
-                self.report.0.push(numbers);
+                one.report.0.push(numbers);
                 Sum::One(outcome.view, outcome.gradient)
             }
             Some((quantity, value)) => {
                 let (step, episodes, domain) = (self.step, vec![numbers.index], numbers.domain);
-                self.non_finite.push(NonFinite { step, episodes, domain, quantity, value });
+                one.non_finite.push(NonFinite { step, episodes, domain, quantity, value });
                 Sum::Empty
             }
         };
-        self.push(meta, Node { first: position, size: 1, sum })
+        one.nodes.push(Node { first: position, size: 1, sum });
+        self.merge(meta, one)
     }
 
     /// Adds the contributions of `other`, whose positions lie after those here.
