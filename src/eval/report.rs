@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use serde::Serialize;
 
-use super::evaluator::{Evaluation, Summary};
+use super::evaluation::{Evaluation, Summary};
 use super::metrics::Estimate;
 use crate::meta::{Algorithm, InnerConfig, Recipe};
 use crate::table::{Align, Table};

@@ -6,8 +6,8 @@ use anyhow::Result;
 use thiserror::Error;
 
 use crate::data::EpisodeSampler;
-use crate::eval::evaluator::{Evaluation, Evaluator};
 use crate::eval::metrics::Scores;
+use crate::eval::{Evaluation, Evaluator};
 use crate::params::ParamSet;
 use crate::run::console::Console;
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::config::TrainConfig;
 use super::outer_loop::{StepOutcome, StepTaken};
-use crate::eval::evaluator::Evaluation;
+use crate::eval::Evaluation;
 use crate::run::checkpoint::{self, ModelFiles};
 use crate::run::console::Console;
 use crate::run::directory::{Pointer, Which};
