@@ -9,11 +9,17 @@
 pub fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let similarity = |name: &str| {
         let (wanted, name) = (wanted.to_lowercase(), name.to_lowercase());
-        2.0 * strsim::jaro_winkler(last_part(&wanted), last_part(&name))
-            + strsim::jaro_winkler(&wanted, &name)
+        2.0 * likeness(last_part(&wanted), last_part(&name)) + strsim::jaro_winkler(&wanted, &name)
     };
     let rated = known.into_iter().map(|name| (similarity(name), name));
     rated.max_by(|left, right| left.0.total_cmp(&right.0)).map(|(_, name)| name)
+}
+
+/// How much two words have in common, from the front or from the back: `num_steps` is `steps` to whoever types it.
+fn likeness(left: &str, right: &str) -> f64 {
+    let reversed = |word: &str| word.chars().rev().collect::<String>();
+    let from_the_back = strsim::jaro_winkler(&reversed(left), &reversed(right));
+    strsim::jaro_winkler(left, right).max(from_the_back)
 }
 
 fn last_part(name: &str) -> &str {

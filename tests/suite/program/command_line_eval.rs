@@ -51,9 +51,9 @@ fn every_checkpoint_of_a_table_adapts_by_its_own_settings() {
     let text = format!("eval --episodes 2 {COMMON} --checkpoint first --baselines second,@tiny");
     let text = run(path, &text).success();
     for line in [
-        "trained by fomaml; adapts in 2 steps: adam, lr 1e-2, batch 4",
-        "trained by reptile; adapts in 3 steps: sgd, lr 5e-1, batch 2",
-        "trained by none; adapts in 10 steps: adam, lr 5e-5, batch 12",
+        "trained by fomaml; adapts in 2 steps of adam, lr 1e-2, batch 4",
+        "trained by reptile; adapts in 3 steps of sgd, lr 5e-1, batch 2",
+        "trained by none; adapts in 10 steps of adam, lr 5e-5, batch 12",
     ] {
         assert!(text.contains(line), "no {line} in {text}");
     }
