@@ -45,7 +45,7 @@ fuzz: libtorch encoder ## run the property tests on 100,000 inputs each (CASES=N
 	ulimit -v 16777216; METABERT_CASES=$(or $(CASES),100000) METABERT_SEED=$(or $(SEED),$(shell date +%s)) OMP_NUM_THREADS=1 \
 		cargo test --release --test suite input::
 
-sanitize: ## run the kernels under the address and undefined-behaviour sanitizers (half a minute)
+sanitize: ## run the kernels under the address and undefined-behaviour sanitizers (10 seconds)
 	tests/sanitize/run
 
 lint: libtorch ## check formatting and clippy's lints
