@@ -3,6 +3,7 @@
 mod circles;
 mod import_table;
 mod source;
+mod words;
 
 use source::{repository_sources, sources};
 
