@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::config::TrainConfig;
 use crate::run::Event;
 
 /// What to do about an episode whose loss or meta-gradient is not finite.
@@ -65,8 +64,8 @@ pub struct NonFiniteGuard {
 
 impl NonFiniteGuard {
     /// A guard that has seen nothing yet.
-    pub fn new(config: &TrainConfig) -> Self {
-        Self { policy: config.non_finite, empty_steps: 0 }
+    pub fn new(policy: NonFinitePolicy) -> Self {
+        Self { policy, empty_steps: 0 }
     }
 
     /// Whether what went wrong is left out.
@@ -124,8 +123,7 @@ mod tests {
 
     #[test]
     fn ten_empty_steps_in_a_row_are_enough() {
-        let config = TrainConfig { non_finite: NonFinitePolicy::Skip, ..TrainConfig::default() };
-        let mut guard = NonFiniteGuard::new(&config);
+        let mut guard = NonFiniteGuard::new(NonFinitePolicy::Skip);
         let skipped = [nan(&[1], None), nan(&[2], Some("a"))];
         for _ in 0..2 {
             assert!((1..10).all(|_| guard.note(false, &skipped).is_ok()));
@@ -139,11 +137,9 @@ mod tests {
     #[test]
     fn only_a_run_that_leaves_them_out_passes_numbers_that_are_not_finite() {
         let found = [nan(&[1], None), nan(&[2], None)];
-        let guard = |policy| {
-            NonFiniteGuard::new(&TrainConfig { non_finite: policy, ..TrainConfig::default() })
-        };
-        assert_eq!(guard(NonFinitePolicy::Stop).check(&found).unwrap_err().episodes, [1]);
-        assert!(guard(NonFinitePolicy::Stop).check(&[]).is_ok());
-        assert!(guard(NonFinitePolicy::Skip).check(&found).is_ok());
+        let stop = NonFiniteGuard::new(NonFinitePolicy::Stop);
+        assert_eq!(stop.check(&found).unwrap_err().episodes, [1]);
+        assert!(stop.check(&[]).is_ok());
+        assert!(NonFiniteGuard::new(NonFinitePolicy::Skip).check(&found).is_ok());
     }
 }

@@ -155,7 +155,7 @@ mod tests {
             workers: Workers::one(),
             train: &train,
             outer,
-            non_finite: NonFiniteGuard::new(&train),
+            non_finite: NonFiniteGuard::new(train.non_finite),
         };
         let optimizer = Optimizer::new(outer.optimizer(), &meta).unwrap();
         let mut state = TrainingState { meta, optimizer, progress: Progress::default() };
@@ -251,7 +251,7 @@ mod tests {
             workers: Workers::one(),
             train: &train,
             outer: &outer,
-            non_finite: NonFiniteGuard::new(&train),
+            non_finite: NonFiniteGuard::new(train.non_finite),
         };
         let optimizer = Optimizer::new(outer.optimizer(), &meta).unwrap();
         let mut state = TrainingState { meta, optimizer, progress: Progress::default() };

@@ -77,7 +77,7 @@ pub fn train(
             workers,
             train: &config.train,
             outer: &config.outer,
-            non_finite: NonFiniteGuard::new(&config.train),
+            non_finite: NonFiniteGuard::new(config.train.non_finite),
         },
         num_support_steps: tasks.num_support_steps(),
         dev,

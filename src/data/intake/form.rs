@@ -158,7 +158,10 @@ mod tests {
     use super::super::{Dataset, Review};
     use super::*;
 
-    const TWO: &str = r#"[{"text":"good","label":"pos","domain":"b & c"},{"text":"bad","label":"neg","domain":"a","id":[1,{"x":2}]}]"#;
+    const TWO: &str = concat!(
+        r#"[{"text":"good","label":"pos","domain":"b & c"},"#,
+        r#"{"text":"bad","label":"neg","domain":"a","id":[1,{"x":2}]}]"#
+    );
 
     fn gzip(content: &str) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -212,7 +215,8 @@ mod tests {
             (one, "d.json: field \"label\": expected at least two labels in all, found only \"x\""),
             (
                 "{\n\"a\": 1\n}",
-                "d.json: expected an array of records, found an object without the field \"data\"; put the records in [...], in {\"data\": [...]}, or one a line",
+                "d.json: expected an array of records, found an object without the field \"data\"; \
+                 put the records in [...], in {\"data\": [...]}, or one a line",
             ),
         ] {
             assert_eq!(problem(content), expected);

@@ -190,7 +190,10 @@ mod tests {
     use super::super::dataset::tests::parse;
     use super::*;
 
-    const TWO: &str = r#"[{"text":"good","label":"pos","domain":"b & c"},{"text":"bad","label":"neg","domain":"a","id":[1,{"x":2}]}]"#;
+    const TWO: &str = concat!(
+        r#"[{"text":"good","label":"pos","domain":"b & c"},"#,
+        r#"{"text":"bad","label":"neg","domain":"a","id":[1,{"x":2}]}]"#
+    );
 
     #[test]
     fn ids_follow_the_sorted_names() {

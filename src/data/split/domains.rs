@@ -71,8 +71,10 @@ mod tests {
             text.lines().collect::<Vec<_>>(),
             [
                 "d.jsonl: 2 problems",
-                "  d.jsonl: domain \"cars\": expected at least 2 + 2 examples (support + query), found 2; lower --support or --query, or add examples",
-                "  d.jsonl: domain \"office\": expected at least 2 + 2 examples (support + query), found 3; lower --query to 1 or add examples",
+                "  d.jsonl: domain \"cars\": expected at least 2 + 2 examples (support + query), \
+                 found 2; lower --support or --query, or add examples",
+                "  d.jsonl: domain \"office\": expected at least 2 + 2 examples (support + query), \
+                 found 3; lower --query to 1 or add examples",
             ]
         );
     }

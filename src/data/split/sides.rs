@@ -326,7 +326,9 @@ mod tests {
     #[test]
     fn every_side_that_needs_a_domain_has_one() {
         let text = error(&DataConfig { low_resource_max: 1, ..config() });
-        assert!(text.contains("expected a low-resource domain (at most 1 examples), found none; the smallest, \"cars\", has 2; name them with --low-resource"), "{text}");
+        let expected = "expected a low-resource domain (at most 1 examples), found none; \
+                        the smallest, \"cars\", has 2; name them with --low-resource";
+        assert!(text.contains(expected), "{text}");
         let text = error(&DataConfig { low_resource_max: 9, ..config() });
         assert!(
             text.contains("expected a high-resource domain (more than 9 examples), found none"),

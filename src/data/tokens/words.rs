@@ -78,7 +78,8 @@ mod tests {
     use crate::seed;
 
     fn tokenizer(options: &str) -> Tokenizer {
-        let vocab = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n##a\n##b\n.\n'\n[\n]\nse\n##p\n\u{e9}\ne\n\u{4e2d}\n\u{301}\n##\u{301}\n\u{3c3}";
+        let vocab = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n##a\n##b\n.\n'\n[\n]\n\
+                     se\n##p\n\u{e9}\ne\n\u{4e2d}\n\u{301}\n##\u{301}\n\u{3c3}";
         let options: VocabOptions = serde_json::from_str(options).unwrap();
         wordpiece_tokenizer(vocab, &options).unwrap()
     }
