@@ -124,7 +124,7 @@ fn check(variant: &str, precision: &str, tolerance: f64) {
         }
         for (step, params) in found.params.iter().enumerate() {
             let wanted = param_set(&layout, &wanted, &format!("step{}.", step + 1));
-            let (worst, slot) = max_abs_difference(&params, &wanted);
+            let (worst, slot) = max_abs_difference(params, &wanted);
             let step = step + 1;
             assert!(worst < tolerance, "{name} {variant} step {step}: {slot} differs by {worst}");
         }
