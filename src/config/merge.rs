@@ -4,9 +4,9 @@ use toml::{Table, Value};
 
 use super::error::ConfigError;
 use super::layer::Layer;
+use super::nearest::nearest_key;
 use super::preset;
 use super::run_config::RunConfig;
-use crate::names::nearest;
 
 impl RunConfig {
     /// The configuration that the layers add up to, on top of the defaults and of the preset that
@@ -77,9 +77,7 @@ fn merge(
                 // Of an unknown section, its first key says more about what was meant.
                 let inside = value.as_table().and_then(|section| section.keys().next());
                 let key = inside.map_or(path.clone(), |inside| format!("{path}.{inside}"));
-                let keys = RunConfig::keys();
-                let nearest = nearest(&key, keys.iter().map(String::as_str));
-                let nearest = nearest.expect("there are keys").to_owned();
+                let nearest = nearest_key(&key, &RunConfig::keys()).to_owned();
                 let source_name = source_name.to_owned();
                 return Err(ConfigError::UnknownKey { source_name, key, nearest });
             }

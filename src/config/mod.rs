@@ -6,6 +6,7 @@
 mod error;
 mod layer;
 mod merge;
+mod nearest;
 mod preset;
 mod run_config;
 
