@@ -45,7 +45,7 @@ impl TensorBoardLog {
         }
         let mut summary = Vec::new();
         for (tag, value) in values {
-            let mut scalar = string_field(1, tag);
+            let mut scalar = string_field(1, &tag);
             // simple_value: field 2, 32 bits.
             scalar.push(2 << 3 | 5);
             scalar.extend((value as f32).to_le_bytes());
@@ -65,40 +65,17 @@ impl TensorBoardLog {
     }
 }
 
-/// Tags and values, as TensorBoard groups them.
-fn scalars(event: &Event) -> Vec<(&'static str, f64)> {
-    match event {
-        Event::OuterStep {
-            support_loss_first,
-            support_loss_last,
-            query_loss,
-            query_accuracy,
-            gradient_norm,
-            lr,
-            episodes_per_min,
-            ..
-        } => {
-            let mut values = vec![
-                ("train/query_loss", *query_loss),
-                ("train/query_accuracy", *query_accuracy),
-                ("train/gradient_norm", *gradient_norm),
-                ("train/lr", *lr),
-                ("train/episodes_per_min", *episodes_per_min),
-            ];
-            values.extend(support_loss_first.map(|loss| ("train/support_loss_first", loss)));
-            values.extend(support_loss_last.map(|loss| ("train/support_loss_last", loss)));
-            values
-        }
-        Event::Evaluated { accuracy, macro_f1, zero_step_macro_f1, .. } => vec![
-            ("meta_dev/accuracy", *accuracy),
-            ("meta_dev/macro_f1", *macro_f1),
-            ("meta_dev/zero_step_macro_f1", *zero_step_macro_f1),
-        ],
-        Event::Started { .. }
-        | Event::Skipped { .. }
-        | Event::Checkpointed { .. }
-        | Event::Finished { .. } => Vec::new(),
-    }
+/// Tags and values of every number of an event that has a curve.
+fn scalars(event: &Event) -> Vec<(String, f64)> {
+    let group = match event {
+        Event::OuterStep { .. } => "train",
+        Event::Evaluated { .. } => "meta_dev",
+        _ => return Vec::new(),
+    };
+    let fields = serde_json::to_value(event).expect("an event serialises");
+    let fields = fields.as_object().expect("an event is an object");
+    let numbers = fields.iter().filter(|(name, _)| !["step", "elapsed_s"].contains(&name.as_str()));
+    numbers.filter_map(|(name, value)| Some((format!("{group}/{name}"), value.as_f64()?))).collect()
 }
 
 fn now_s() -> f64 {
