@@ -51,6 +51,7 @@ sanitize: ## run the kernels under the address and undefined-behaviour sanitizer
 lint: libtorch ## check formatting and clippy's lints
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --release --no-deps --document-private-items
 
 audit: ## check the licences, sources and known vulnerabilities of the packages
 	@if ! cargo deny --version >/dev/null 2>&1; then echo 'audit skipped: cargo-deny is not installed (cargo install cargo-deny)'; exit 0; fi; \

@@ -11,12 +11,15 @@ use crate::config::{Layer, PRESET_NAMES, PrecisionChoice, RunConfig};
 use crate::meta::Algorithm;
 
 /// A flag's key, and a key that the flag returns to its default, since it would overrule the flag.
-const RESETS: [(&str, &str); 4] = [
+const RESETS: [(&str, &str); 3] = [
     ("inner.epochs", "inner.steps"),
-    ("inner.epochs", "evaluate.inner_epochs"),
     ("inner.steps", "evaluate.inner_epochs"),
     ("data.low_resource_max", "data.low_resource"),
 ];
+
+/// A flag's key, and another one that the flag sets to the same value: epochs asked for by name are those of training and of
+/// evaluations.
+const ALSO: (&str, &str) = ("inner.epochs", "evaluate.inner_epochs");
 
 /// The keys that the flags of a command line set, with their values.
 #[derive(Clone, Debug, Default)]
@@ -33,8 +36,13 @@ impl Flags {
         let defaults = RunConfig::default().entries();
         let reset = RESETS.iter().filter(|(flag, _)| self.set(flag));
         let reset = reset.map(move |(_, key)| (*key, defaults[*key].clone()));
+        let also = self.0.iter().filter(|(key, _)| key == ALSO.0);
+        let also = also.map(|(_, value)| (ALSO.1, value.clone()));
         let set = self.0.iter().map(|(key, value)| (key.as_str(), value.clone()));
-        reset.chain(set).map(|(key, value)| Layer::of_key("the command line", key, value))
+        reset
+            .chain(also)
+            .chain(set)
+            .map(|(key, value)| Layer::of_key("the command line", key, value))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::run::manifest::{self, MANIFEST_FILE};
 use crate::run::recovery;
 
 /// The intact model directory that a `--checkpoint` argument means: itself, or one of a run.
-pub fn resolve(argument: &Path) -> Result<PathBuf> {
+pub fn intact_model(argument: &Path) -> Result<PathBuf> {
     let path = RunDirectory::resolve(argument)
         .map_err(|error| Invalid::at(argument, format!("cannot be read as a run: {error}")))?;
     if path == argument {

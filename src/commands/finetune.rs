@@ -34,7 +34,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     let domain = texts::named_domain(&dataset, &args.domain)?;
     let support = num_support(args, config, &dataset, domain)?;
     let device = session.select_device()?;
-    let model = session.load(opened, &dataset.labels, device)?;
+    let model = opened.load(&dataset.labels, config, device, console)?;
     let corpus = session.tokenise(&dataset, &model)?;
     let pool = chosen_pool(&dataset, domain, support, config);
     let recipe = config.evaluation_recipe();

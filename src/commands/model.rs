@@ -19,7 +19,7 @@ use crate::params::init as draw;
 
 /// Runs `model info`.
 pub fn info(args: &InfoArgs) -> Result<()> {
-    let path = checkpoint::resolve(&args.model)?;
+    let path = checkpoint::intact_model(&args.model)?;
     let directory = ModelDirectory::open(&path)?;
     let weights = directory.read_weights()?;
     let config = directory.config();

@@ -6,9 +6,8 @@ use anyhow::Result;
 use tch::Device;
 
 use super::checkpoint;
-use super::loading::{LoadedModel, OpenedModel};
+use super::loading::LoadedModel;
 use super::output::print_result;
-use super::texts;
 use crate::cli::SharedArgs;
 use crate::config::{Layer, RunConfig};
 use crate::data::{Corpus, Dataset};
@@ -32,7 +31,7 @@ impl Session {
     /// Lays the settings on the command line over `stored` ones and validates the sum. `None` where
     /// `--print-config` asked for nothing but that.
     pub fn begin(shared: &SharedArgs, stored: Option<Layer>) -> Result<Option<Self>> {
-        let config = resolve(stored, &shared.layers()?)?;
+        let config = settings(stored, &shared.layers()?)?;
         if shared.print_config {
             print_result(&config.to_toml())?;
             return Ok(None);
@@ -42,7 +41,7 @@ impl Session {
 
     /// The same over the settings of a checkpoint, with the path of the checkpoint.
     pub fn of_checkpoint(shared: &SharedArgs, argument: &Path) -> Result<Option<(Self, PathBuf)>> {
-        let path = checkpoint::resolve(argument)?;
+        let path = checkpoint::intact_model(argument)?;
         let session = Self::begin(shared, checkpoint::stored_settings(&path)?)?;
         Ok(session.map(|session| (session, path)))
     }
@@ -73,20 +72,19 @@ impl Session {
         Ok(device)
     }
 
-    /// Loads a model with a head for `labels`.
-    pub fn load(
-        &self,
-        opened: OpenedModel,
-        labels: &[String],
-        device: Device,
-    ) -> Result<LoadedModel> {
-        opened.load(labels, &self.config, device, &self.console)
-    }
-
-    /// Tokenises a dataset for a model.
+    /// Tokenises a dataset for a model, and says how many texts were truncated.
     pub fn tokenise(&self, dataset: &Dataset, model: &LoadedModel) -> Result<Corpus> {
         let _span = tracing::trace_span!("tokenise").entered();
-        texts::tokenise(dataset, model, &self.config, &self.console)
+        let max_length = self.config.data.max_length;
+        let corpus = Corpus::new(dataset, &model.tokenizer, max_length)?;
+        let (name, num_texts) = (dataset.path.display(), corpus.len());
+        self.console
+            .detail(&format!("{name}: {num_texts} texts, {} wordpieces", corpus.num_tokens()));
+        if corpus.num_truncated() > 0 {
+            let truncated = format!("truncated {} of {num_texts} texts", corpus.num_truncated());
+            self.console.line(&format!("{name}: {truncated} to {max_length} wordpieces"));
+        }
+        Ok(corpus)
     }
 
     /// How many adaptations of a model run at once: as many as asked for, or the fastest.
@@ -116,7 +114,7 @@ impl Session {
 }
 
 /// The validated sum of stored settings and `given` ones, which win.
-pub fn resolve(stored: Option<Layer>, given: &[Layer]) -> Result<RunConfig> {
+pub fn settings(stored: Option<Layer>, given: &[Layer]) -> Result<RunConfig> {
     let layers: Vec<Layer> = stored.into_iter().chain(given.iter().cloned()).collect();
     let config = RunConfig::from_layers(&layers)?;
     config.validate()?;

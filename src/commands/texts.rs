@@ -2,12 +2,11 @@
 
 use anyhow::Result;
 
-use super::loading::LoadedModel;
 use crate::checks::Invalid;
 use crate::config::RunConfig;
 use crate::data::{
-    self, Corpus, DataError, Dataset, DomainId, EpisodeSampler, Settled, Side, Split,
-    keep_sides_apart, settle, settle_domains,
+    self, DataError, Dataset, DomainId, EpisodeSampler, Settled, Side, Split, keep_sides_apart,
+    settle, settle_domains,
 };
 use crate::run::console::Console;
 
@@ -71,27 +70,6 @@ fn show(warnings: &[String], console: &Console) {
 /// The domain of this name.
 pub fn named_domain(dataset: &Dataset, name: &str) -> Result<DomainId, DataError> {
     data::named_domain(dataset, name).map_err(|problem| DataError::single(&dataset.path, problem))
-}
-
-/// Tokenises a dataset for a model, and says how many texts were truncated.
-pub fn tokenise(
-    dataset: &Dataset,
-    model: &LoadedModel,
-    config: &RunConfig,
-    console: &Console,
-) -> Result<Corpus> {
-    let max_length = config.data.max_length;
-    let corpus = Corpus::new(dataset, &model.tokenizer, max_length)?;
-    let name = dataset.path.display();
-    console.detail(&format!("{name}: {} texts, {} wordpieces", corpus.len(), corpus.num_tokens()));
-    if corpus.num_truncated() > 0 {
-        console.line(&format!(
-            "{name}: truncated {} of {} texts to {max_length} wordpieces",
-            corpus.num_truncated(),
-            corpus.len(),
-        ));
-    }
-    Ok(corpus)
 }
 
 /// The episodes that meta-training takes, from index 0 on.

@@ -48,9 +48,6 @@ pub struct Adaptation {
     pub inner: InnerConfig,
     /// Its gradient steps.
     pub inner_steps: usize,
-    /// All of it, ready to adapt with.
-    #[serde(skip)]
-    pub recipe: Recipe,
 }
 
 /// One checkpoint's scores.
@@ -100,13 +97,20 @@ impl Display for Report {
     }
 }
 
+impl Adaptation {
+    /// All of it, ready to adapt with.
+    pub fn recipe(&self) -> Recipe {
+        Recipe::new(self.algo, &self.inner)
+    }
+}
+
 impl Display for Adaptation {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
             "trained by {}; adapts in {}",
             self.algo,
-            self.recipe.describe(self.inner_steps)
+            self.recipe().describe(self.inner_steps)
         )
     }
 }

@@ -141,7 +141,9 @@ impl<F: Fn() + Send + Sync + 'static, S: Subscriber + for<'a> LookupSpan<'a>> La
     fn on_enter(&self, id: &Id, context: Context<'_, S>) {
         let Some(profile) = &self.profile else { return };
         let span = context.span(id).expect("a span is held while it is entered");
-        if let Some(open) = span.extensions_mut().get_mut::<Open>() {
+        if let Some(open) = span.extensions_mut().get_mut::<Open>()
+            && open.phase.is_some()
+        {
             open.entered = Some(profile.now());
         }
     }

@@ -32,7 +32,7 @@ impl DevSet<'_> {
     /// The scores of `meta`; `None` where `stop` is not 0 any more before all draws are scored.
     ///
     /// # Errors
-    /// [`Diverged`](super::evaluate::Diverged), and any error of libtorch.
+    /// [`Diverged`](crate::eval::evaluator::Diverged), and any error of libtorch.
     pub fn evaluate(
         &self,
         meta: &ParamSet,

@@ -32,24 +32,26 @@ pub struct OuterLoop<'a, L: Learner, T> {
     pub non_finite: NonFiniteGuard,
 }
 
-/// The outcome of an outer step.
+/// The way that an outer step takes, before it is taken.
 #[derive(Debug)]
-pub struct StepOutcome {
-    /// The numbers of the step; `None` where nothing was finite, and so nothing moved.
-    pub taken: Option<StepTaken>,
-    /// The numbers that were left out.
-    pub skipped: Vec<NonFinite>,
-}
-
-/// The numbers of an outer step that moved the meta-parameters.
-#[derive(Debug)]
-pub struct StepTaken {
-    /// Means over the episodes.
-    pub report: StepReport,
+pub struct Direction {
+    /// The mean meta-gradient, clipped; `None` where nothing was finite, so that nothing is to move.
+    gradient: Option<ParamSet>,
     /// The global norm of the mean meta-gradient, before clipping.
     pub gradient_norm: f64,
     /// The learning rate.
     pub lr: f64,
+    /// Means over the episodes.
+    pub report: StepReport,
+    /// The contributions that were left out.
+    pub skipped: Vec<NonFinite>,
+}
+
+impl Direction {
+    /// Whether the step moves the meta-parameters.
+    pub fn moves(&self) -> bool {
+        self.gradient.is_some()
+    }
 }
 
 impl<L, T> OuterLoop<'_, L, T>
@@ -57,41 +59,46 @@ where
     L: Learner,
     T: Fn(u64) -> Result<Task<L::Batch>, TchError> + Sync,
 {
-    /// One step of the meta-parameters against the mean meta-gradient of the next meta-batch.
+    /// The mean meta-gradient of the next meta-batch, clipped. All of it is computed before anything is decided: whether a
+    /// number that is not finite ends the run depends on the sum alone.
     ///
     /// # Errors
-    /// [`NonFinite`] numbers where the guard does not leave them out, and any error of libtorch; then the meta-parameters are
-    /// where they were.
-    pub fn step(&mut self, state: &mut TrainingState) -> Result<StepOutcome> {
+    /// [`NonFinite`] numbers where the guard does not leave them out, and any error of libtorch.
+    pub fn direction(&self, state: &TrainingState) -> Result<Direction> {
         let step = state.progress.step;
-        // Every decision comes after the sum, and depends on nothing else.
-        let MeanGradient { mut gradient, report, mut non_finite } = self.mean_gradient(state)?;
-        let mut norm = 0.0;
-        if let Some(found) = &mut gradient {
-            norm = clip_by_global_norm(found, self.outer.clip_norm)?;
+        let MeanGradient { mut gradient, report, non_finite: mut skipped } = self.mean(state)?;
+        let mut gradient_norm = 0.0;
+        if let Some(gradient) = &mut gradient {
+            gradient_norm = clip_by_global_norm(gradient, self.outer.clip_norm)?;
         }
-        if !norm.is_finite() {
+        if !gradient_norm.is_finite() {
             let quantity = "the norm of the mean meta-gradient";
-            let (step, episodes) = (step + 1, report.episodes());
-            non_finite.push(NonFinite { step, episodes, domain: None, quantity, value: norm });
+            let (step, episodes, value) = (step + 1, report.episodes(), gradient_norm);
+            skipped.push(NonFinite { step, episodes, domain: None, quantity, value });
             gradient = None;
         }
-        self.non_finite.check(&non_finite)?;
-
+        self.non_finite.check(&skipped)?;
         let lr = self.outer.lr * self.outer.schedule(self.train.steps).factor(step);
-        if let Some(gradient) = &gradient {
-            let stepped = state.optimizer.step(&mut state.meta, gradient, lr);
-            stepped.with_context(|| format!("outer step {}", step + 1))?;
+        Ok(Direction { gradient, gradient_norm, lr, report, skipped })
+    }
+
+    /// Takes the step, unless nothing is to move.
+    ///
+    /// # Errors
+    /// Any error of libtorch; the state may have moved in part then.
+    pub fn take(&self, state: &mut TrainingState, direction: &Direction) -> Result<()> {
+        if let Some(gradient) = &direction.gradient {
+            let stepped = state.optimizer.step(&mut state.meta, gradient, direction.lr);
+            stepped.with_context(|| format!("outer step {}", state.progress.step + 1))?;
         } else {
             state.progress.skipped_steps += 1;
         }
         state.progress.step += 1;
-        let taken = gradient.map(|_| StepTaken { report, gradient_norm: norm, lr });
-        Ok(StepOutcome { taken, skipped: non_finite })
+        Ok(())
     }
 
     /// The mean over the meta-batch of the step after `state`.
-    fn mean_gradient(&self, state: &TrainingState) -> Result<MeanGradient> {
+    fn mean(&self, state: &TrainingState) -> Result<MeanGradient> {
         let Self { learner, recipe, tasks, .. } = self;
         let (step, size) = (state.progress.step, self.train.meta_batch);
         let mut batch = MetaBatch::new(step + 1);
@@ -148,7 +155,7 @@ mod tests {
                 ..task(&from_values(&START), &[support; INNER_STEPS as usize], query)
             })
         };
-        let mut outer_loop = OuterLoop {
+        let outer_loop = OuterLoop {
             learner: &Quadratic { curvature: CURVATURE },
             recipe: &recipe,
             tasks,
@@ -160,13 +167,14 @@ mod tests {
         let optimizer = Optimizer::new(outer.optimizer(), &meta).unwrap();
         let mut state = TrainingState { meta, optimizer, progress: Progress::default() };
         let mut step = || {
-            let outcome = outer_loop.step(&mut state).unwrap();
+            let direction = outer_loop.direction(&state).unwrap();
             let skipped: Vec<u64> =
-                outcome.skipped.iter().flat_map(|skipped| skipped.episodes.clone()).collect();
-            let first = (state.progress.step - 1) * META_BATCH;
+                direction.skipped.iter().flat_map(|skipped| skipped.episodes.clone()).collect();
+            let first = state.progress.step * META_BATCH;
             let expected = (first..first + META_BATCH).filter(|index| not_finite.contains(index));
             assert_eq!(skipped, expected.collect::<Vec<_>>());
-            assert_eq!(outcome.taken.is_none(), skipped.len() as u64 == META_BATCH);
+            assert_eq!(direction.moves(), (skipped.len() as u64) < META_BATCH);
+            outer_loop.take(&mut state, &direction).unwrap();
             values(&state.meta)
         };
         (0..STEPS).map(|_| step()).collect()
@@ -239,12 +247,12 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_fails_moves_nothing() {
+    fn a_number_that_is_not_finite_ends_the_run_before_a_step() {
         let recipe = Recipe::new(Algorithm::Fomaml, &config(INNER_LR));
         let (train, outer) = (TrainConfig::default(), OuterConfig::default());
         let meta = from_values(&START);
         let tasks = |index| Ok(Task { index, ..task(&from_values(&START), &[], [f64::NAN; 2]) });
-        let mut outer_loop = OuterLoop {
+        let outer_loop = OuterLoop {
             learner: &Quadratic { curvature: CURVATURE },
             recipe: &recipe,
             tasks,
@@ -254,9 +262,8 @@ mod tests {
             non_finite: NonFiniteGuard::new(train.non_finite),
         };
         let optimizer = Optimizer::new(outer.optimizer(), &meta).unwrap();
-        let mut state = TrainingState { meta, optimizer, progress: Progress::default() };
-        let error = outer_loop.step(&mut state).unwrap_err().to_string();
+        let state = TrainingState { meta, optimizer, progress: Progress::default() };
+        let error = outer_loop.direction(&state).unwrap_err().to_string();
         assert_eq!(error, "outer step 1: the query loss is NaN in minibatch 0");
-        assert_eq!((values(&state.meta), state.progress.step), (START.to_vec(), 0));
     }
 }

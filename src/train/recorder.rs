@@ -7,7 +7,8 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::config::TrainConfig;
-use super::outer_loop::{StepOutcome, StepTaken};
+use super::non_finite::NonFinite;
+use super::outer_loop::Direction;
 use crate::eval::Evaluation;
 use crate::run::checkpoint::{self, ModelFiles};
 use crate::run::console::Console;
@@ -57,26 +58,31 @@ impl<'a> Recorder<'a> {
         self.emit(&Event::Started { step, steps, machine: Some(machine), settings })
     }
 
-    /// An outer step, which `state` is now after, took `elapsed`.
+    /// Contributions to the next outer step are left out.
+    pub fn skipped(&mut self, skipped: &[NonFinite]) -> Result<()> {
+        skipped.iter().try_for_each(|skipped| self.emit(&skipped.skipped()))
+    }
+
+    /// An outer step in this direction, which `state` is now after, took `elapsed`.
     pub fn stepped(
         &mut self,
         state: &mut TrainingState,
-        outcome: StepOutcome,
+        direction: &Direction,
         elapsed: Duration,
     ) -> Result<()> {
         state.progress.elapsed_s += elapsed.as_secs_f64();
-        for skipped in &outcome.skipped {
-            self.emit(&skipped.skipped())?;
+        if !direction.moves() {
+            return Ok(());
         }
-        let Some(StepTaken { report, gradient_norm, lr }) = outcome.taken else { return Ok(()) };
+        let Direction { report, gradient_norm, lr, .. } = direction;
         self.emit(&Event::OuterStep {
             step: state.progress.step,
             support_loss_first: report.support_loss_first(),
             support_loss_last: report.support_loss_last(),
             query_loss: report.query_loss(),
             query_accuracy: report.query_accuracy(),
-            gradient_norm,
-            lr,
+            gradient_norm: *gradient_norm,
+            lr: *lr,
             elapsed_s: state.progress.elapsed_s,
             episodes_per_min: report.episodes().len() as f64 / elapsed.as_secs_f64() * 60.0,
             domains: report.domains(),
@@ -124,7 +130,7 @@ impl<'a> Recorder<'a> {
         })
     }
 
-    /// Passes `result` on. Where it is an error, the state, which the failed work has left untouched, is saved first.
+    /// Passes `result` on. Where it is an error, the state, which the failed work only read, is saved first.
     pub fn saved_before_leaving<T>(
         &mut self,
         state: &TrainingState,

@@ -50,8 +50,7 @@ where
     ///
     /// # Errors
     /// [`NonFinite`](super::non_finite::NonFinite) numbers and diverged evaluations where the guard does not leave them out, and
-    /// any error of libtorch or the file system. The state that an error in a step or an evaluation has left untouched is
-    /// saved first.
+    /// any error of libtorch or the file system. The state that failed work only read is saved first.
     pub fn run(
         &mut self,
         state: &mut TrainingState,
@@ -94,12 +93,14 @@ where
         let _span = tracing::trace_span!("outer_step").entered();
         let num_tasks = self.outer_loop.train.meta_batch as usize;
         self.recorder.console().begin_episode(num_tasks * self.num_support_steps);
-        let found = self.outer_loop.step(state);
-        let outcome = self.recorder.saved_before_leaving(state, found)?;
-        let (is_taken, skipped) = (outcome.taken.is_some(), outcome.skipped.clone());
-        self.recorder.stepped(state, outcome, started.elapsed())?;
-        let noted = self.outer_loop.non_finite.note(is_taken, &skipped).map_err(Into::into);
-        self.recorder.saved_before_leaving(state, noted)
+        let found = self.outer_loop.direction(state);
+        let direction = self.recorder.saved_before_leaving(state, found)?;
+        self.recorder.skipped(&direction.skipped)?;
+        let noted = self.outer_loop.non_finite.note(direction.moves(), &direction.skipped);
+        self.recorder.saved_before_leaving(state, noted.map_err(Into::into))?;
+        // What fails from here on may leave the state half way: it is not saved.
+        self.outer_loop.take(state, &direction)?;
+        self.recorder.stepped(state, &direction, started.elapsed())
     }
 
     /// Whether the meta-parameters of this step are to be scored, and have not been: every

@@ -3,11 +3,12 @@
 mod texts;
 
 use std::path::{Path, PathBuf};
+use std::slice;
 
 use anyhow::Result;
 
 use self::texts::EvaluationTexts;
-use super::checkpoint::{resolve, stored_settings};
+use super::checkpoint::{intact_model, stored_settings};
 use super::loading::{LoadedModel, OpenedModel};
 use super::output::{print_json, print_result};
 use super::session::{self, Session};
@@ -33,7 +34,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     // By name and path; the first one also sets the texts and the draws.
     let mut checkpoints = vec![(&args.checkpoint, checkpoint)];
     for baseline in &args.baselines {
-        checkpoints.push((baseline, resolve(baseline)?));
+        checkpoints.push((baseline, intact_model(baseline)?));
     }
     let given = args.shared.layers()?;
     let mut adaptations = Vec::new();
@@ -67,7 +68,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     for opened in opened {
         warn_of_seen_domains(&opened, &texts, console);
         ensure_same_labels(&opened, config, &dataset.labels)?;
-        models.push(session.load(opened, &dataset.labels, device)?);
+        models.push(opened.load(&dataset.labels, config, device, console)?);
     }
     let mut results = Vec::new();
     for (((name, _), adaptation), model) in checkpoints.iter().zip(adaptations).zip(&models) {
@@ -101,12 +102,12 @@ pub fn run(args: &EvalArgs) -> Result<()> {
 /// How a checkpoint adapts to `support` texts: by its own settings under those given.
 fn adaptation(path: &Path, given: &[Layer], support: usize) -> Result<Adaptation> {
     let stored = stored_settings(path)?;
-    let is_trained = stored.is_some();
-    let settings = session::resolve(stored, given)?;
-    let algo = if is_trained { settings.train.algo } else { Algorithm::None };
-    let inner = settings.evaluation_inner();
-    let recipe = Recipe::new(algo, &inner);
-    Ok(Adaptation { algo, inner_steps: recipe.visit.num_steps(support), inner, recipe })
+    // The command line says how to adapt, and nothing about how the checkpoint was trained.
+    let trained = stored.as_ref().map(|stored| RunConfig::from_layers(slice::from_ref(stored)));
+    let algo = trained.transpose()?.map_or(Algorithm::None, |trained| trained.train.algo);
+    let inner = session::settings(stored, given)?.evaluation_inner();
+    let inner_steps = Recipe::new(algo, &inner).visit.num_steps(support);
+    Ok(Adaptation { algo, inner, inner_steps })
 }
 
 /// The scores of a checkpoint on domains that it was trained on say little about new ones.
@@ -153,7 +154,8 @@ fn evaluate(
     let test_corpus = texts.test.map(|test| session.tokenise(test, model)).transpose()?;
     let num_draws = config.evaluate.episodes;
     console.begin_evaluation(texts.domains.len() as u64 * num_draws);
-    let evaluator = session.evaluator(model, &corpus, &adaptation.recipe);
+    let recipe = adaptation.recipe();
+    let evaluator = session.evaluator(model, &corpus, &recipe);
     let mut results = Vec::new();
     for &domain in texts.domains {
         let examples = test_corpus.as_ref().map(|corpus| texts.test_examples(corpus, domain));

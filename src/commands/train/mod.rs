@@ -1,9 +1,9 @@
 //! `metabert train`.
 
+mod assembly;
 mod checks;
 mod files;
 mod locking;
-mod outer_loop;
 mod resume;
 mod signals;
 
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use self::outer_loop::TrainingTexts;
+use self::assembly::TrainingTexts;
 use super::checkpoint::ensure_unaltered;
 use super::error::Interrupted;
 use super::loading::OpenedModel;
@@ -59,7 +59,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     if args.resume {
         resume::ensure_same_inputs(&run, &environment)?;
     }
-    let model = session.load(opened, &dataset.labels, device)?;
+    let model = opened.load(&dataset.labels, config, device, console)?;
     let profile = args.profile.then(|| Arc::new(Profile::new(device)));
     observe(profile.clone(), console.on_forward());
     let corpus = session.tokenise(&dataset, &model)?;
@@ -70,7 +70,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     files::prepare_directory(&run, config, (!args.resume).then_some(&environment))
         .with_context(|| format!("{}: cannot be written", run.path().display()))?;
     let texts = TrainingTexts { dataset: &dataset, split: &split, corpus: &corpus };
-    let outcome = outer_loop::train(&session, &run, texts, model, start, environment)
+    let outcome = assembly::train(&session, &run, texts, model, start, environment)
         .map_err(|error| resume::advise(error, &run, config.train.non_finite))?;
     if let Some(profile) = &profile {
         console.line(&profile.table());

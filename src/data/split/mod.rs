@@ -1,6 +1,6 @@
 //! Which domains are learned from, which choose the checkpoint, which are only tested on; and no text on two sides.
 //!
-//! Knows no token and no episode. [`settle`] does all of it to a dataset as it was read.
+//! Knows no token and no episode. [`settle()`] does all of it to a dataset as it was read.
 
 mod domains;
 mod duplicates;

@@ -2,12 +2,13 @@
 //! other numbers of workers and threads.
 
 mod bert_parity;
-mod compact_tables;
+
 mod dropout_in_bert;
 mod golden_curves;
 mod learning;
 mod optimizers;
 mod random_streams;
 mod reference_trace;
+mod task_view;
 mod tokenizer_parity;
 mod workers;

@@ -1,6 +1,7 @@
-//! Messages and docs of `src` in plain English: none of the words that read as translated.
+//! Messages and docs of `src`, and the documents beside it, in plain English: none of the words that read as translated.
 
 use super::source::{parts, sources};
+use crate::support::run::repository;
 
 /// The words, and what to say instead.
 const BANNED: [(&str, &str); 12] = [
@@ -20,11 +21,18 @@ const BANNED: [(&str, &str); 12] = [
 
 /// The banned words in the comments and strings of a file, each with its line and the better word.
 fn found(text: &str) -> Vec<(usize, &'static str, &'static str)> {
+    found_in(parts(text).1.into_iter().map(|prose| (prose.line, prose.text)))
+}
+
+/// The same in lines of prose with their numbers.
+fn found_in(
+    lines: impl IntoIterator<Item = (usize, impl AsRef<str>)>,
+) -> Vec<(usize, &'static str, &'static str)> {
     let mut words: Vec<(usize, String)> = Vec::new();
-    for prose in parts(text).1 {
-        let parts = prose.text.split(|c: char| !c.is_alphanumeric() && c != '_');
+    for (line, text) in lines {
+        let parts = text.as_ref().split(|c: char| !c.is_alphanumeric() && c != '_');
         let parts = parts.filter(|part| !part.is_empty());
-        words.extend(parts.map(|part| (prose.line, part.to_lowercase())));
+        words.extend(parts.map(|part| (line, part.to_lowercase())));
     }
     let mut found = Vec::new();
     for (start, (line, _)) in words.iter().enumerate() {
@@ -45,6 +53,34 @@ fn messages_and_docs_are_plain_english() {
         for (line, banned, better) in found(&source.text) {
             let path = source.path.display();
             problems.push(format!("src/{path}:{line}: \"{banned}\"; say {better}"));
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// Files for people outside `src`.
+const DOCUMENTS: [&str; 12] = [
+    "README.md",
+    "SECURITY.md",
+    "Makefile",
+    "benches/README.md",
+    "data/README.md",
+    "tests/fixtures/README.md",
+    "configs/quickstart.toml",
+    "configs/reference-fomaml.toml",
+    "configs/reference-reptile.toml",
+    "configs/reviews.toml",
+    ".ci/run",
+    ".ci/setup",
+];
+
+#[test]
+fn documents_are_plain_english() {
+    let mut problems = Vec::new();
+    for name in DOCUMENTS {
+        let text = std::fs::read_to_string(repository(name)).unwrap();
+        for (line, banned, better) in found_in((1..).zip(text.lines())) {
+            problems.push(format!("{name}:{line}: \"{banned}\"; say {better}"));
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
