@@ -131,7 +131,7 @@ impl<F: Fn() + Send + Sync + 'static, S: Subscriber + for<'a> LookupSpan<'a>> La
         let span = context.span(id).expect("the registry holds a span from its start");
         let mut numbers = Numbers::default();
         attributes.record(&mut numbers);
-        let open = Open::new(&span, numbers.at_once);
+        let open = Open::new(&span, numbers.at_once.unwrap_or(1));
         if open.phase.is_some() {
             profile.tokens.fetch_add(numbers.tokens, Ordering::Relaxed);
         }
@@ -180,31 +180,20 @@ impl Open {
 }
 
 /// The numbers that spans carry.
+#[derive(Default)]
 struct Numbers {
     tokens: u64,
-    at_once: u64,
-}
-
-impl Default for Numbers {
-    fn default() -> Self {
-        Self { tokens: 0, at_once: 1 }
-    }
+    at_once: Option<u64>,
 }
 
 impl Visit for Numbers {
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.record_u64(field, value.try_into().unwrap_or(0));
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        let number = format!("{value:?}").parse().unwrap_or(0);
         match field.name() {
-            "tokens" => self.tokens = value,
-            "at_once" => self.at_once = value.max(1),
-            _ => {}
+            "at_once" => self.at_once = Some(number),
+            _ => self.tokens = number,
         }
     }
-
-    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
 }
 
 #[cfg(test)]

@@ -118,8 +118,8 @@ fn warn_of_seen_domains(opened: &OpenedModel, texts: &EvaluationTexts, console: 
         let name = texts.dataset.domain_name(domain);
         if provenance.meta_train.iter().chain(&provenance.meta_dev).any(|seen| seen == name) {
             console.line(&format!(
-                "warning: {} was trained on {name}, or chosen by it: its scores there say nothing \
-                 about new domains",
+                "warning: {name} was a training or meta-dev domain of {}: its scores there say \
+                 nothing about new domains",
                 path.display()
             ));
         }
