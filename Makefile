@@ -36,7 +36,7 @@ test: libtorch encoder python ## run all tests
 	METABERT_PYTHONPATH="$$(.ci/setup python --path)" OMP_NUM_THREADS=1 cargo test --release
 
 # Always --release: every further profile would compile torch-sys's C++ again.
-soak: libtorch python ## kill training 201 times, fail every call that changes a run, take 2,000 steps without growing (5 minutes)
+soak: libtorch python ## kill training 201 times, fail every call that changes a run, take 2,000 steps without growing (3 minutes)
 	METABERT_PYTHONPATH="$$(.ci/setup python --path)" METABERT_KILLS=67 METABERT_FAULTS=all METABERT_LONG_STEPS=2000 OMP_NUM_THREADS=1 \
 		cargo test --release --test suite -- --nocapture --test-threads 2 crash:: faults:: memory::
 
@@ -48,7 +48,7 @@ fuzz: libtorch encoder ## run the property tests on 100,000 inputs each (CASES=N
 sanitize: ## run the kernels under the address and undefined-behaviour sanitizers (10 seconds)
 	tests/sanitize/run
 
-lint: libtorch ## check formatting and clippy's lints
+lint: libtorch ## check formatting, clippy's lints and the links of the docs
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --release --no-deps --document-private-items

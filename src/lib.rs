@@ -58,7 +58,7 @@
 //!   for each task of the meta-batch                train::OuterLoop; several at once: machine::Workers
 //!     S <- the rows that the task touches          tasks::TextTasks, params::TaskView
 //!     phi <- S theta
-//!     for each minibatch of the support set        meta::StepRule::adapt
+//!     for each minibatch of the support set        meta::Recipe::adapt
 //!       phi <- step(phi, gradient of the loss)     optim::Optimizer
 //!     fomaml:   g <- gradient of the query loss at phi
 //!     reptile:  g <- S theta - phi                 meta::Recipe

@@ -109,7 +109,7 @@ impl StepRule {
     ///
     /// # Errors
     /// Any error of libtorch.
-    pub fn adapt<L: Learner>(
+    pub(super) fn adapt<L: Learner>(
         &self,
         learner: &L,
         start: &ParamSet,

@@ -154,7 +154,7 @@ impl Sum {
         match right {
             Self::Empty => {}
             Self::One(view, gradient) => view.scatter_add(&mut left, &gradient)?,
-            Self::Many(sum) => left.add_scaled(&sum, 1.0)?,
+            Self::Many(sum) => TaskView::whole(meta.layout()).scatter_add(&mut left, &sum)?,
         }
         Ok(Self::Many(left))
     }

@@ -70,3 +70,15 @@ fn settings_on_the_command_line_override_those_of_every_checkpoint() {
     assert_eq!(settings(&table["baselines"][0]), json!(["reptile", "sgd", 1e-3, 3, 1]));
     assert_eq!(settings(&table["baselines"][1]), json!(["none", "adam", 1e-3, 3, 1]));
 }
+
+#[test]
+fn the_command_line_does_not_change_how_a_checkpoint_was_trained() {
+    let dir = work_dir();
+    let path = dir.path();
+    train_two(path);
+    let arguments = "--checkpoint first --baselines second,@tiny --set train.algo=transfer";
+    let table = eval(path, arguments);
+    let baselines = table["baselines"].as_array().unwrap();
+    let algorithms = [&table, &baselines[0], &baselines[1]].map(|row| row["algo"].clone());
+    assert_eq!(algorithms, ["fomaml", "reptile", "none"]);
+}
