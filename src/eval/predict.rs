@@ -5,7 +5,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use crate::data::batch::{AttentionLayout, Batch};
 use crate::machine::workers::Workers;
-use crate::model::{Classifier, Mode};
+use crate::model::{Classifier, Pass};
 use crate::params::ParamSet;
 
 /// Tokens in one batch of predictions: enough to fill the processor, little enough for its caches
@@ -33,7 +33,7 @@ pub fn logits(
         let chosen: Vec<&[u32]> = batches[index].iter().map(|&text| texts[text]).collect();
         let layout = AttentionLayout::for_device(device);
         let batch = Batch::pack(&chosen, &vec![0; chosen.len()], layout, device)?;
-        Ok(to_rows(&tch::no_grad(|| classifier.logits(params, &batch, Mode::Eval))?)?)
+        Ok(to_rows(&tch::no_grad(|| classifier.logits(params, &batch, Pass::eval()))?)?)
     };
     let mut rows = vec![Vec::new(); texts.len()];
     workers.run(

@@ -6,7 +6,7 @@ use tch::{Kind, TchError, Tensor};
 use super::Learner;
 use crate::checks::{self, Invalid};
 use crate::data::num_minibatches;
-use crate::model::Mode;
+use crate::model::Pass;
 use crate::optim::{Optimizer, OptimizerConfig, Rule};
 use crate::params::set::{ParamSet, Region};
 
@@ -124,8 +124,8 @@ impl StepRule {
         let mut optimizer = Optimizer::new(self.optimizer, &moving)?;
         let mut losses = Vec::with_capacity(support.len());
         for (step, batch) in support.iter().enumerate() {
-            let mode = Mode::train(dropout_seed, step as u64);
-            let loss = learner.forward(&start.overlay(&moving), batch, mode)?.loss;
+            let pass = Pass::train(dropout_seed, step as u64);
+            let loss = learner.forward(&start.overlay(&moving), batch, pass)?.loss;
             let gradient = moving.gradient_of(&loss)?;
             optimizer.step(&mut moving, &gradient, self.lr)?;
             losses.push(loss.f_detach()?);

@@ -12,7 +12,7 @@ pub use recipe::{Algorithm, Estimate, Recipe, Tasks};
 
 use tch::{TchError, Tensor};
 
-use crate::model::Mode;
+use crate::model::Pass;
 use crate::params::{ParamSet, TaskView};
 
 /// Something with a loss that is a function of its parameters.
@@ -28,7 +28,7 @@ pub trait Learner: Sync {
         &self,
         params: &ParamSet,
         batch: &Self::Batch,
-        mode: Mode,
+        pass: Pass,
     ) -> Result<Forward, TchError>;
 
     /// How many rows of `logits` have their largest value at the label in `batch`: 0-dimensional, int64.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tch::{Kind, TchError, Tensor};
 
 use super::{Forward, InnerConfig, Learner, Task};
-use crate::model::Mode;
+use crate::model::Pass;
 use crate::optim::Rule;
 use crate::params::{Init, Layout, ParamSet, Region, TaskView};
 
@@ -17,7 +17,7 @@ pub struct Quadratic {
 impl Learner for Quadratic {
     type Batch = [f64; 2];
 
-    fn forward(&self, params: &ParamSet, minimum: &[f64; 2], _: Mode) -> Result<Forward, TchError> {
+    fn forward(&self, params: &ParamSet, minimum: &[f64; 2], _: Pass) -> Result<Forward, TchError> {
         let offset = Tensor::f_cat(params.tensors(), 0)? - Tensor::from_slice(minimum);
         let curvature = Tensor::from_slice(&self.curvature);
         let loss = (&offset * &offset * curvature).sum(Kind::Double) * 0.5;

@@ -7,7 +7,7 @@ use tch::{TchError, Tensor};
 
 use super::inner_loop::{Adapted, InnerConfig, StepRule, Visit};
 use super::{EpisodeOutcome, Forward, Learner, Task};
-use crate::model::Mode;
+use crate::model::Pass;
 use crate::optim::OptimizerConfig;
 use crate::params::ParamSet;
 
@@ -157,13 +157,13 @@ impl Recipe {
         let (gradient, Forward { loss, logits }) = match estimate {
             Estimate::QueryLoss { dropout } => {
                 // The pass after the last adaptation step.
-                let after = Mode::train(dropout_seed, support.len() as u64);
-                let mode = if dropout { after } else { Mode::Eval };
-                let scored = learner.forward(&weights, &query, mode)?;
+                let after = Pass::train(dropout_seed, support.len() as u64);
+                let pass = if dropout { after } else { Pass::eval() };
+                let scored = learner.forward(&weights, &query, pass)?;
                 (weights.gradient_of(&scored.loss)?, scored)
             }
             Estimate::Displacement => {
-                let scored = tch::no_grad(|| learner.forward(&weights, &query, Mode::Eval))?;
+                let scored = tch::no_grad(|| learner.forward(&weights, &query, Pass::eval()))?;
                 (start.difference(&weights)?, scored)
             }
         };

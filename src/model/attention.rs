@@ -5,7 +5,7 @@
 
 use tch::{TchError, Tensor};
 
-use super::mode::Mode;
+use super::pass::Pass;
 use super::precision::Precision;
 use crate::data::batch::{Batch, Padding};
 use crate::torch_ext::{self, DropoutMask};
@@ -56,10 +56,10 @@ impl Attention {
         &self,
         projected: &Projected,
         batch: &Batch,
-        mode: Mode,
+        pass: Pass,
         site: u64,
     ) -> Result<Tensor, TchError> {
-        let mask = mode.mask(self.dropout, site);
+        let mask = pass.mask(self.dropout, site);
         if let Some(padding) = &batch.padding {
             return self.padded(projected, padding, mask);
         }

@@ -7,7 +7,7 @@ use tch::{TchError, Tensor};
 
 use super::attention::{Attention, Projected, Rows};
 use super::config::{Activation, BertConfig};
-use super::mode::Mode;
+use super::pass::Pass;
 use super::precision::Precision;
 use crate::data::batch::Batch;
 use crate::params::{Init, Layout, ParamSet, Region, SlotId};
@@ -16,8 +16,8 @@ use crate::torch_ext::{self, DropoutMask, NormWeights};
 /// Weight and bias of an affine map.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Linear {
-    weight: SlotId,
-    bias: SlotId,
+    pub(super) weight: SlotId,
+    pub(super) bias: SlotId,
 }
 
 impl Linear {
@@ -180,14 +180,14 @@ impl Bert {
         params: &ParamSet,
         batch: &Batch,
         rows: Rows,
-        mode: Mode,
+        pass: Pass,
     ) -> Result<Tensor, TchError> {
-        let mut hidden = self.embed(params, batch, mode)?;
+        let mut hidden = self.embed(params, batch, pass)?;
         let last = self.layers.len() - 1;
         for (index, layer) in self.layers.iter().enumerate() {
             let rows = if index == last { rows } else { Rows::All };
             let first_site = EMBEDDING_SITE + 1 + index as u64 * SITES_PER_LAYER;
-            hidden = layer.forward(self, params, &hidden, batch, (rows, mode, first_site))?;
+            hidden = layer.forward(self, params, &hidden, batch, (rows, pass, first_site))?;
         }
         Ok(hidden)
     }
@@ -200,9 +200,9 @@ impl Bert {
         &self,
         params: &ParamSet,
         batch: &Batch,
-        mode: Mode,
+        pass: Pass,
     ) -> Result<Tensor, TchError> {
-        let first = self.hidden_states(params, batch, Rows::First, mode)?;
+        let first = self.hidden_states(params, batch, Rows::First, pass)?;
         self.pooler.forward(params, &first, self.precision)?.f_tanh()
     }
 
@@ -211,7 +211,7 @@ impl Bert {
         EMBEDDING_SITE + 1 + self.layers.len() as u64 * SITES_PER_LAYER
     }
 
-    fn embed(&self, params: &ParamSet, batch: &Batch, mode: Mode) -> Result<Tensor, TchError> {
+    fn embed(&self, params: &ParamSet, batch: &Batch, pass: Pass) -> Result<Tensor, TchError> {
         let look_up = |table: SlotId, ids: &Tensor| {
             Tensor::f_embedding(params.get(table), ids, -1, false, false)
         };
@@ -221,7 +221,7 @@ impl Bert {
         let token_type = params.get(self.token_type_embeddings).f_narrow(0, 0, 1)?;
         let sum = words.f_add(&token_type)?.f_add(&positions)?;
         let normed = self.embedding_norm.forward(params, &sum, None, None)?;
-        drop_out(&normed, self.config.hidden_dropout_prob, mode, EMBEDDING_SITE)
+        drop_out(&normed, self.config.hidden_dropout_prob, pass, EMBEDDING_SITE)
     }
 
     fn activate(&self, input: &Tensor) -> Result<Tensor, TchError> {
@@ -272,7 +272,7 @@ impl Layer {
         params: &ParamSet,
         hidden: &Tensor,
         batch: &Batch,
-        (rows, mode, first_site): (Rows, Mode, u64),
+        (rows, pass, first_site): (Rows, Pass, u64),
     ) -> Result<Tensor, TchError> {
         let linear = |map: &Linear, input: &Tensor| map.forward(params, input, bert.precision);
         let together =
@@ -295,8 +295,8 @@ impl Layer {
             dropout: bert.config.attention_probs_dropout_prob,
             precision: bert.precision,
         };
-        let context = attention.forward(&projected, batch, mode, first_site)?;
-        let mask = |site: u64| mode.mask(bert.config.hidden_dropout_prob, site);
+        let context = attention.forward(&projected, batch, pass, first_site)?;
+        let mask = |site: u64| pass.mask(bert.config.hidden_dropout_prob, site);
         let attended = linear(&self.attention_output, &context)?;
         let attended = self.attention_norm.forward(
             params,
@@ -310,9 +310,9 @@ impl Layer {
     }
 }
 
-/// Dropout at site number `site`, where `mode` drops at all.
-pub(super) fn drop_out(input: &Tensor, p: f64, mode: Mode, site: u64) -> Result<Tensor, TchError> {
-    match mode.mask(p, site) {
+/// Dropout at site number `site`, where `pass` drops at all.
+pub(super) fn drop_out(input: &Tensor, p: f64, pass: Pass, site: u64) -> Result<Tensor, TchError> {
+    match pass.mask(p, site) {
         Some(mask) => torch_ext::dropout(input, mask.p, mask.seed),
         None => Ok(input.shallow_clone()),
     }

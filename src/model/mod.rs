@@ -6,12 +6,12 @@ pub mod attention;
 pub mod bert;
 pub mod classifier;
 pub mod config;
-pub mod mode;
+pub mod pass;
 pub mod precision;
 pub mod pretrained;
 
-pub use classifier::Classifier;
+pub use classifier::{Classifier, Head};
 pub use config::BertConfig;
-pub use mode::Mode;
+pub use pass::{Order, Pass};
 pub use precision::Precision;
 pub use pretrained::ModelDirectory;

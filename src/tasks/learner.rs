@@ -4,15 +4,15 @@ use tch::{TchError, Tensor};
 
 use crate::data::batch::Batch;
 use crate::meta::{Forward, Learner};
-use crate::model::{Classifier, Mode};
+use crate::model::{Classifier, Pass};
 use crate::params::ParamSet;
 
 impl Learner for Classifier {
     type Batch = Batch;
 
-    fn forward(&self, params: &ParamSet, batch: &Batch, mode: Mode) -> Result<Forward, TchError> {
+    fn forward(&self, params: &ParamSet, batch: &Batch, pass: Pass) -> Result<Forward, TchError> {
         let _span = tracing::trace_span!("forward", tokens = batch.num_tokens()).entered();
-        let logits = self.logits(params, batch, mode)?;
+        let logits = self.logits(params, batch, pass)?;
         Ok(Forward { loss: self.loss(&logits, batch)?, logits })
     }
 
