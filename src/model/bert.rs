@@ -7,11 +7,11 @@ use tch::{TchError, Tensor};
 
 use super::attention::{Attention, Projected, Rows};
 use super::config::{Activation, BertConfig};
-use super::pass::Pass;
+use super::pass::{Order, Pass};
 use super::precision::Precision;
 use crate::data::batch::Batch;
 use crate::params::{Init, Layout, ParamSet, Region, SlotId};
-use crate::torch_ext::{self, DropoutMask, NormWeights};
+use crate::torch_ext::{self, DropoutMask, NormWeights, composed};
 
 /// Weight and bias of an affine map.
 #[derive(Clone, Copy, Debug)]
@@ -86,11 +86,15 @@ impl LayerNorm {
         params: &ParamSet,
         input: &Tensor,
         residual: Option<&Tensor>,
-        mask: Option<DropoutMask>,
+        (mask, order): (Option<DropoutMask>, Order),
     ) -> Result<Tensor, TchError> {
         let (gain, bias) = (params.get(self.weight), params.get(self.bias));
         let norm = NormWeights { gain, bias, eps: self.eps };
-        torch_ext::dropout_add_layer_norm(input, residual, norm, mask)
+        let normalise = match order {
+            Order::First => torch_ext::dropout_add_layer_norm,
+            Order::Second => composed::dropout_add_layer_norm,
+        };
+        normalise(input, residual, norm, mask)
     }
 }
 
@@ -220,7 +224,7 @@ impl Bert {
         // Every text is a single segment, so that each token has type 0.
         let token_type = params.get(self.token_type_embeddings).f_narrow(0, 0, 1)?;
         let sum = words.f_add(&token_type)?.f_add(&positions)?;
-        let normed = self.embedding_norm.forward(params, &sum, None, None)?;
+        let normed = self.embedding_norm.forward(params, &sum, None, (None, pass.order))?;
         drop_out(&normed, self.config.hidden_dropout_prob, pass, EMBEDDING_SITE)
     }
 
@@ -296,17 +300,17 @@ impl Layer {
             precision: bert.precision,
         };
         let context = attention.forward(&projected, batch, pass, first_site)?;
-        let mask = |site: u64| pass.mask(bert.config.hidden_dropout_prob, site);
+        let dropout = |site: u64| (pass.mask(bert.config.hidden_dropout_prob, site), pass.order);
         let attended = linear(&self.attention_output, &context)?;
         let attended = self.attention_norm.forward(
             params,
             &attended,
             Some(&residual),
-            mask(first_site + 1),
+            dropout(first_site + 1),
         )?;
         let wide = bert.activate(&linear(&self.intermediate, &attended)?)?;
         let narrow = linear(&self.output, &wide)?;
-        self.output_norm.forward(params, &narrow, Some(&attended), mask(first_site + 2))
+        self.output_norm.forward(params, &narrow, Some(&attended), dropout(first_site + 2))
     }
 }
 

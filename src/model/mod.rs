@@ -9,6 +9,8 @@ pub mod config;
 pub mod pass;
 pub mod precision;
 pub mod pretrained;
+#[cfg(test)]
+mod second_order;
 
 pub use classifier::{Classifier, Head};
 pub use config::BertConfig;
