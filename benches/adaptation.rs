@@ -11,7 +11,7 @@ use metabert::data::batch::{AttentionLayout, Batch};
 use metabert::eval::predict;
 use metabert::machine::Workers;
 use metabert::meta::{Algorithm, InnerConfig, Recipe, Task};
-use metabert::model::{BertConfig, Classifier, Precision};
+use metabert::model::{BertConfig, Classifier, Pooling, Precision};
 use metabert::optim::{Optimizer, OptimizerConfig, Rule};
 use metabert::params::{ParamSet, TaskView, init};
 use tch::Device;
@@ -42,7 +42,7 @@ fn model() -> (Classifier, ParamSet) {
         intermediate_size: 1_024,
         ..BertConfig::default()
     };
-    let classifier = Classifier::new(&config, 2, Precision::Fp32);
+    let classifier = Classifier::new(&config, Pooling::Cls, 2, Precision::Fp32);
     let params = init::draw(classifier.layout(), 1).unwrap();
     (classifier, params)
 }

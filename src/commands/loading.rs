@@ -7,10 +7,10 @@ use tch::Device;
 
 use super::message::printable;
 use crate::checks::{self, Invalid};
-use crate::config::{PrecisionChoice, RunConfig};
+use crate::config::{PoolingChoice, PrecisionChoice, RunConfig};
 use crate::data::TextTokenizer;
-use crate::model::pretrained::Weights;
-use crate::model::{Classifier, ModelDirectory, Precision};
+use crate::model::weights::Weights;
+use crate::model::{Classifier, ModelDirectory, Pooling, Precision};
 use crate::params::ParamSet;
 use crate::run::console::Console;
 
@@ -42,8 +42,9 @@ impl OpenedModel {
         let weights = directory.read_weights()?;
         // The shapes that the directory itself promises; what the data asks for comes later.
         let num_labels = directory.num_labels().or(weights.num_head_labels()).unwrap_or(2);
-        weights.check(&Classifier::new(directory.config(), num_labels, Precision::Fp32))?;
-        let tokenizer = TextTokenizer::open(path)?;
+        let (config, pooling) = (directory.config(), directory.pooling());
+        weights.check(&Classifier::new(config, pooling, num_labels, Precision::Fp32))?;
+        let tokenizer = TextTokenizer::open(directory.encoder_path())?;
         let (rows, found) = (directory.config().vocab_size, tokenizer.max_id());
         let expected = format!("wordpiece ids below {rows}, the rows of the embedding table");
         checks::require(i64::from(found) < rows, path.display(), expected, found)?;
@@ -85,11 +86,12 @@ impl OpenedModel {
         let length = config.data.max_length;
         let expected = format!("at most {positions}, the positions of {path}");
         checks::require(length as i64 <= positions, "data.max_length", expected, length)?;
-        let classifier = Classifier::new(directory.config(), labels.len(), precision);
+        let pooling = pooling(config, &directory, &weights)?;
+        let classifier = Classifier::new(directory.config(), pooling, labels.len(), precision);
         let (params, report) = weights.load(&classifier, config.seed)?;
         let num_parameters = classifier.layout().num_parameters();
         console.detail(&format!(
-            "{path}: {num_parameters} parameters, labels {labels:?}, products in {precision:?}"
+            "{path}: {num_parameters} parameters, labels {labels:?}, pooling {pooling}, products in {precision:?}"
         ));
         if !report.initialised.is_empty() {
             let names = report.initialised.join(", ");
@@ -111,4 +113,23 @@ pub fn precision(config: &RunConfig, device: Device) -> Precision {
         PrecisionChoice::Fp32 => Precision::Fp32,
         PrecisionChoice::Bf16 => Precision::Bf16,
     }
+}
+
+/// The pooling of a model. A head commits to the one that it was trained with.
+fn pooling(
+    config: &RunConfig,
+    directory: &ModelDirectory,
+    weights: &Weights,
+) -> Result<Pooling, Invalid> {
+    let own = directory.pooling();
+    let chosen = match config.model.pooling {
+        PoolingChoice::Auto => own,
+        PoolingChoice::Cls => Pooling::Cls,
+        PoolingChoice::Mean => Pooling::Mean,
+    };
+    let path = directory.path().display();
+    let expected = format!("auto or {own}, which the head of {path} was trained with");
+    let fits = chosen == own || weights.num_head_labels().is_none();
+    checks::require(fits, "model.pooling", expected, chosen)?;
+    Ok(chosen)
 }

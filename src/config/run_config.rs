@@ -69,6 +69,21 @@ impl Default for RunConfig {
 pub struct ModelConfig {
     /// Directory of the pretrained model that training starts from.
     pub path: String,
+    /// The vector of a text that the head reads.
+    pub pooling: PoolingChoice,
+}
+
+/// The vector of a text, as asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PoolingChoice {
+    /// The one that the model was trained with: `mean` for a directory of `sentence_transformers`, else `cls`.
+    #[default]
+    Auto,
+    /// The first token's hidden state through the pooler.
+    Cls,
+    /// The mean of all tokens' hidden states, at length 1.
+    Mean,
 }
 
 /// The precision of matrix products, as asked for.

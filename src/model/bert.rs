@@ -116,7 +116,7 @@ const SITES_PER_LAYER: u64 = 3;
 /// The dropout site after the embeddings comes before those of the layers.
 const EMBEDDING_SITE: u64 = 0;
 
-/// A BERT encoder with pooler.
+/// A BERT encoder.
 #[derive(Clone, Debug)]
 pub struct Bert {
     config: BertConfig,
@@ -126,7 +126,6 @@ pub struct Bert {
     token_type_embeddings: SlotId,
     embedding_norm: LayerNorm,
     layers: Vec<Layer>,
-    pooler: Linear,
 }
 
 impl Bert {
@@ -150,8 +149,6 @@ impl Bert {
         let layers = (0..config.num_hidden_layers)
             .map(|index| Layer::register(layout, index as u16, config))
             .collect();
-        let pooler =
-            Linear::register(layout, (Region::Pooler, "bert.pooler.dense"), (hidden, hidden), std);
         Self {
             config: config.clone(),
             precision,
@@ -160,13 +157,17 @@ impl Bert {
             token_type_embeddings,
             embedding_norm,
             layers,
-            pooler,
         }
     }
 
     /// The architecture.
     pub fn config(&self) -> &BertConfig {
         &self.config
+    }
+
+    /// The dtype of the matrix products.
+    pub(super) fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The slot of the table that token ids look up.
@@ -194,20 +195,6 @@ impl Bert {
             hidden = layer.forward(self, params, &hidden, batch, (rows, pass, first_site))?;
         }
         Ok(hidden)
-    }
-
-    /// The pooled output, `[batch, hidden]`: the `[CLS]` state through an affine map and tanh.
-    ///
-    /// # Errors
-    /// Any error of libtorch.
-    pub fn forward(
-        &self,
-        params: &ParamSet,
-        batch: &Batch,
-        pass: Pass,
-    ) -> Result<Tensor, TchError> {
-        let first = self.hidden_states(params, batch, Rows::First, pass)?;
-        self.pooler.forward(params, &first, self.precision)?.f_tanh()
     }
 
     /// Number of dropout sites: the first free number for a head on top.

@@ -7,6 +7,7 @@ use tch::{Reduction, TchError, Tensor};
 use super::bert::{Bert, Linear, drop_out};
 use super::config::BertConfig;
 use super::pass::Pass;
+use super::pooling::{Pooler, Pooling};
 use super::precision::Precision;
 use crate::data::batch::Batch;
 use crate::params::{Layout, ParamSet, Region, SlotId};
@@ -15,6 +16,7 @@ use crate::params::{Layout, ParamSet, Region, SlotId};
 #[derive(Clone, Debug)]
 pub struct Classifier {
     bert: Bert,
+    pooler: Pooler,
     head: Linear,
     layout: Arc<Layout>,
 }
@@ -30,16 +32,22 @@ pub struct Head {
 
 impl Classifier {
     /// A classifier of this architecture into `num_labels` labels.
-    pub fn new(config: &BertConfig, num_labels: usize, precision: Precision) -> Self {
+    pub fn new(
+        config: &BertConfig,
+        pooling: Pooling,
+        num_labels: usize,
+        precision: Precision,
+    ) -> Self {
         let mut layout = Layout::default();
         let bert = Bert::register(&mut layout, config, precision);
+        let pooler = Pooler::register(&mut layout, config, pooling);
         let head = Linear::register(
             &mut layout,
             (Region::Head, "classifier"),
             (config.hidden_size, num_labels as i64),
             config.initializer_range,
         );
-        Self { bert, head, layout: Arc::new(layout) }
+        Self { bert, pooler, head, layout: Arc::new(layout) }
     }
 
     /// The same model with a head into `num_labels` labels.
@@ -47,7 +55,7 @@ impl Classifier {
         let Head { weight, bias } = self.head();
         let num_labels = num_labels as i64;
         let layout = self.layout.with_rows(weight, num_labels).with_rows(bias, num_labels);
-        Self { bert: self.bert.clone(), head: self.head, layout: Arc::new(layout) }
+        Self { layout: Arc::new(layout), ..self.clone() }
     }
 
     /// The encoder.
@@ -78,7 +86,8 @@ impl Classifier {
     /// # Errors
     /// Any error of libtorch.
     pub fn embed(&self, params: &ParamSet, batch: &Batch, pass: Pass) -> Result<Tensor, TchError> {
-        self.bert.forward(params, batch, pass)
+        let hidden = self.bert.hidden_states(params, batch, self.pooler.rows(), pass)?;
+        self.pooler.forward(params, &hidden, batch, self.bert.precision())
     }
 
     /// The logits of texts with these vectors: `[batch, labels]` of `[batch, hidden]`.
@@ -123,9 +132,12 @@ mod tests {
             max_position_embeddings: 6,
             ..BertConfig::default()
         };
-        let classifier = Classifier::new(&config, 2, Precision::Fp32);
+        let classifier = Classifier::new(&config, Pooling::Cls, 2, Precision::Fp32);
         let wider = classifier.with_labels(5);
-        assert_eq!(wider.layout(), Classifier::new(&config, 5, Precision::Fp32).layout());
+        assert_eq!(
+            wider.layout(),
+            Classifier::new(&config, Pooling::Cls, 5, Precision::Fp32).layout()
+        );
         let params = init::draw(wider.layout(), 1).unwrap();
         assert_eq!(params.get(wider.head().weight).size(), [5, 4]);
         assert_eq!(params.get(wider.head().bias).size(), [5]);

@@ -2,12 +2,12 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::{BertConfig, Classifier, Order, Pass, Precision};
+use super::{BertConfig, Classifier, Order, Pass, Pooling, Precision};
 use crate::data::batch::{AttentionLayout, Batch};
 use crate::params::{ParamSet, init};
 use crate::torch_ext;
 
-fn classifier() -> Classifier {
+fn classifier(pooling: Pooling) -> Classifier {
     let config = BertConfig {
         vocab_size: 20,
         hidden_size: 8,
@@ -18,7 +18,7 @@ fn classifier() -> Classifier {
         initializer_range: 0.3,
         ..BertConfig::default()
     };
-    Classifier::new(&config, 3, Precision::Fp32)
+    Classifier::new(&config, pooling, 3, Precision::Fp32)
 }
 
 fn batch(layout: AttentionLayout) -> Batch {
@@ -45,6 +45,8 @@ fn gradient(
     (loss, found)
 }
 
+const POOLINGS: [Pooling; 2] = [Pooling::Cls, Pooling::Mean];
+
 /// Passes whose dropout masks are those of both orders: the fused kernels for padded texts draw their own.
 const SAME_MASKS: [(AttentionLayout, Option<u64>); 3] = [
     (AttentionLayout::PerText, None),
@@ -54,14 +56,16 @@ const SAME_MASKS: [(AttentionLayout, Option<u64>); 3] = [
 
 #[test]
 fn both_orders_give_the_same_loss_and_gradient() {
-    let classifier = classifier();
-    let params = params(&classifier).as_leaves().unwrap();
-    for (layout, dropout) in SAME_MASKS {
+    for (pooling, (layout, dropout)) in
+        POOLINGS.into_iter().flat_map(|it| SAME_MASKS.map(|m| (it, m)))
+    {
+        let classifier = classifier(pooling);
+        let params = params(&classifier).as_leaves().unwrap();
         let batch = batch(layout);
         let of = |order| gradient(&classifier, &params, &batch, Pass { dropout, order });
         let ((fused, fused_gradient), (composed, composed_gradient)) =
             (of(Order::First), of(Order::Second));
-        let case = format!("{layout:?}, dropout {dropout:?}");
+        let case = format!("{pooling}, {layout:?}, dropout {dropout:?}");
         assert!(fused.allclose(&composed, 1e-12, 0.0, false), "{case}: {fused} {composed}");
         let slots = params.layout().slots().iter();
         for (slot, (fused, composed)) in slots.zip(fused_gradient.iter().zip(&composed_gradient)) {
@@ -74,7 +78,13 @@ fn both_orders_give_the_same_loss_and_gradient() {
 /// The derivative of |gradient|² in a direction, from the graph and as (f(x + h v) - f(x - h v)) / 2h.
 #[test]
 fn the_gradient_of_a_gradient_is_the_limit_of_differences() {
-    let classifier = classifier();
+    for pooling in POOLINGS {
+        compare_with_differences(pooling);
+    }
+}
+
+fn compare_with_differences(pooling: Pooling) {
+    let classifier = classifier(pooling);
     let start = params(&classifier);
     // Any direction that moves every element.
     let wave = |tensor: &Tensor| {
@@ -104,7 +114,7 @@ fn the_gradient_of_a_gradient_is_the_limit_of_differences() {
         let pairs = slopes.tensors().iter().zip(direction.tensors());
         let found: f64 = pairs.map(|(a, b)| (a * b).sum(Kind::Double).double_value(&[])).sum();
         // The next term of the difference is of the order of h².
-        let case = format!("{layout:?}, dropout {dropout:?}");
+        let case = format!("{pooling}, {layout:?}, dropout {dropout:?}");
         let is_near = (found - expected).abs() < 1e-6 * expected.abs();
         assert!(is_near, "{case}: found {found}, expected {expected}");
     }

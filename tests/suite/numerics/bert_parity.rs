@@ -2,7 +2,7 @@
 
 use metabert::data::batch::{AttentionLayout, Batch};
 use metabert::model::attention::Rows;
-use metabert::model::{Classifier, ModelDirectory, Pass, Precision};
+use metabert::model::{Classifier, ModelDirectory, Pass, Pooling, Precision};
 use metabert::params::ParamSet;
 use tch::{Device, Kind, Tensor};
 
@@ -14,7 +14,7 @@ const LAYOUTS: [AttentionLayout; 2] = [AttentionLayout::PerText, AttentionLayout
 
 fn open(name: &str) -> (Classifier, ParamSet, Vec<String>, Vec<String>) {
     let directory = ModelDirectory::open(path(name)).unwrap();
-    let classifier = Classifier::new(directory.config(), 3, Precision::Fp32);
+    let classifier = Classifier::new(directory.config(), Pooling::Cls, 3, Precision::Fp32);
     let (params, report) = directory.read_weights().unwrap().load(&classifier, 0).unwrap();
     (classifier, params, report.initialised, report.unexpected)
 }
@@ -71,7 +71,7 @@ fn encoders_without_a_head_have_the_hidden_states_of_transformers() {
             let found = distance(&hidden, &wanted);
             assert!(found < 1e-5, "{variant}, {name}: hidden states differ by {found}");
             if variant != "no_pooler" {
-                let pooled = classifier.bert().forward(&params, &batch, Pass::eval()).unwrap();
+                let pooled = classifier.embed(&params, &batch, Pass::eval()).unwrap();
                 let found = distance(&pooled, &expected[&format!("{name}.pooler_output")]);
                 assert!(found < 1e-5, "{variant}, {name}: pooled outputs differ by {found}");
             }
@@ -109,7 +109,7 @@ fn bf16_products_stay_near_fp32() {
     let directory = ModelDirectory::open(path("bert/plain")).unwrap();
     let weights = directory.read_weights().unwrap();
     let logits = |precision| {
-        let classifier = Classifier::new(directory.config(), 3, precision);
+        let classifier = Classifier::new(directory.config(), Pooling::Cls, 3, precision);
         let (params, _) = weights.load(&classifier, 0).unwrap();
         let batch = batch("padded", AttentionLayout::PerText);
         classifier.logits(&params, &batch, Pass::eval()).unwrap()
@@ -127,7 +127,7 @@ fn minilm_equals_transformers() {
     let reference = json("bert/minilm.json");
     let expected = tensors("bert/minilm.safetensors");
     let directory = ModelDirectory::open(fixtures::minilm()).unwrap();
-    let classifier = Classifier::new(directory.config(), 2, Precision::Fp32);
+    let classifier = Classifier::new(directory.config(), Pooling::Cls, 2, Precision::Fp32);
     let (params, _) = directory.read_weights().unwrap().load(&classifier, 0).unwrap();
     let with_head = params.iter().map(|(name, tensor)| match expected.get(name) {
         Some(given) => given.shallow_clone(),

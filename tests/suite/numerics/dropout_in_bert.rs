@@ -1,7 +1,7 @@
 //! Dropout happens at every site of BERT, on attention weights too, and depends on its seed alone.
 
 use metabert::data::batch::{AttentionLayout, Batch};
-use metabert::model::{BertConfig, Classifier, Order, Pass, Precision};
+use metabert::model::{BertConfig, Classifier, Order, Pass, Pooling, Precision};
 use metabert::params::init;
 use tch::{Device, Tensor};
 
@@ -27,7 +27,7 @@ fn dropping(seed: u64) -> Pass {
 }
 
 fn logits(config: &BertConfig, pass: Pass, layout: AttentionLayout) -> Tensor {
-    let classifier = Classifier::new(config, 2, Precision::Fp32);
+    let classifier = Classifier::new(config, Pooling::Cls, 2, Precision::Fp32);
     let params = init::draw(classifier.layout(), 1).unwrap();
     let texts: [&[u32]; 2] = [&[2, 7, 8, 9, 3], &[2, 11, 3]];
     let batch = Batch::pack(&texts, &[0, 1], layout, Device::Cpu).unwrap();

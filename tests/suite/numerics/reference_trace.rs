@@ -8,7 +8,7 @@
 
 use metabert::data::batch::{AttentionLayout, Batch};
 use metabert::meta::{Algorithm, InnerConfig, Recipe, Task};
-use metabert::model::{Classifier, ModelDirectory, Precision};
+use metabert::model::{Classifier, ModelDirectory, Pooling, Precision};
 use metabert::optim::{Optimizer, OptimizerConfig, Rule};
 use metabert::params::{ParamSet, TaskView};
 use serde_json::Value;
@@ -48,7 +48,7 @@ fn batches(set: &Value, batch: usize, epochs: usize) -> Vec<Batch> {
 fn replay(algorithm: Algorithm, variant: &Value, kind: Kind) -> Replay {
     let trace = json("reference_trace/trace.json");
     let directory = ModelDirectory::open(path("reference_trace/initial")).unwrap();
-    let classifier = Classifier::new(directory.config(), 3, Precision::Fp32);
+    let classifier = Classifier::new(directory.config(), Pooling::Cls, 3, Precision::Fp32);
     let (params, report) = directory.read_weights().unwrap().load(&classifier, 0).unwrap();
     assert!(report.initialised.is_empty());
     let rule = if variant["rule"] == "sgd" { Rule::Sgd } else { Rule::Adam };

@@ -10,7 +10,7 @@ use metabert::data::{Corpus, Dataset, EpisodeConfig, EpisodeSampler, ExampleId, 
 use metabert::eval::Evaluator;
 use metabert::machine::Workers;
 use metabert::meta::{Algorithm, InnerConfig, Recipe, Task, Tasks};
-use metabert::model::{BertConfig, Classifier, Precision};
+use metabert::model::{BertConfig, Classifier, Pooling, Precision};
 use metabert::optim::Rule;
 use metabert::params::{ParamSet, TaskView, init};
 use metabert::seed;
@@ -54,7 +54,7 @@ impl Setting {
             attention_probs_dropout_prob: 0.1,
             ..BertConfig::default()
         };
-        let classifier = Classifier::new(&config, 2, Precision::Fp32);
+        let classifier = Classifier::new(&config, Pooling::Cls, 2, Precision::Fp32);
         let params = init::draw(classifier.layout(), 1).unwrap().to_kind(kind).unwrap();
         let tokenizer = TextTokenizer::open(fixtures::path("bert/plain")).unwrap();
         let dataset = Dataset::read(repository("data/tiny.json"), &[]).unwrap();

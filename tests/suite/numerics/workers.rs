@@ -5,7 +5,7 @@ use std::path::Path;
 
 use metabert::data::batch::{AttentionLayout, Batch};
 use metabert::meta::{Algorithm, EpisodeOutcome, InnerConfig, Recipe, Task};
-use metabert::model::{BertConfig, Classifier, Precision};
+use metabert::model::{BertConfig, Classifier, Pooling, Precision};
 use metabert::params::{ParamSet, TaskView, init};
 use metabert::seed;
 use serde_json::Value;
@@ -190,7 +190,7 @@ fn texts(config: &BertConfig, count: usize, purpose: &str) -> Batch {
 
 /// FOMAML's outcome behind one adaptation step, with each of these numbers of threads.
 fn outcomes(config: &BertConfig, threads: &[i32]) -> Vec<EpisodeOutcome> {
-    let classifier = Classifier::new(config, 2, Precision::Fp32);
+    let classifier = Classifier::new(config, Pooling::Cls, 2, Precision::Fp32);
     let meta = init::draw(classifier.layout(), 1).unwrap();
     let inner = InnerConfig { lr: 1e-3, query_dropout: true, ..InnerConfig::default() };
     let fomaml = Recipe::new(Algorithm::Fomaml, &inner);
