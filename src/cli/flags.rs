@@ -11,7 +11,8 @@ use crate::config::{Layer, PRESET_NAMES, PrecisionChoice, RunConfig};
 use crate::meta::Algorithm;
 
 /// A flag's key, and a key that the flag returns to its default, since it would overrule the flag.
-const RESETS: [(&str, &str); 3] = [
+const RESETS: [(&str, &str); 4] = [
+    ("episode.support", "episode.support_per_label"),
     ("inner.epochs", "inner.steps"),
     ("inner.steps", "evaluate.inner_epochs"),
     ("data.low_resource_max", "data.low_resource"),
@@ -108,9 +109,17 @@ pub struct DatasetFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Adaptation")]
 pub struct AdaptationFlags {
-    /// Adapt to this many texts [default: 80].
-    #[arg(id = "episode.support", long = "support", value_name = "N")]
+    /// Adapt to this many texts; of a list with commas, `train` draws one for each episode [default: 80].
+    #[arg(id = "episode.support", long = "support", value_name = "N,N")]
     pub support: (),
+    /// Adapt to this many texts of every label instead.
+    #[arg(
+        id = "episode.support_per_label",
+        long = "support-per-label",
+        value_name = "N,N",
+        conflicts_with = "episode.support"
+    )]
+    pub support_per_label: (),
     /// Adapt for this many epochs over the support set [default: 10].
     #[arg(
         id = "inner.epochs",
@@ -136,6 +145,8 @@ fn parser(key: &str, default: &Value) -> ValueParser {
         ("precision", _) => one_of(PrecisionChoice::ALL),
         ("preset", _) => one_of(PRESET_NAMES),
         ("train.algo", _) => one_of(Algorithm::ALL),
+        ("episode.support" | "episode.support_per_label", _) => ValueParser::new(sizes),
+        ("evaluate.query", _) => ValueParser::new(number_or_all),
         (_, Value::Integer(_)) => ValueParser::new(whole_number),
         (_, Value::Float(_)) => ValueParser::new(number),
         _ => ValueParser::new(text),
@@ -150,6 +161,21 @@ fn one_of<const N: usize>(names: [impl ToString; N]) -> ValueParser {
 fn whole_number(word: &str) -> Result<Value, &'static str> {
     let number = word.parse::<i64>().ok().filter(|number| *number >= 0);
     number.map(Value::from).ok_or("expected a whole number from 0 to 2^63 - 1")
+}
+
+fn sizes(words: &str) -> Result<Value, &'static str> {
+    let sizes = words.split(',').map(whole_number).collect::<Result<Vec<_>, _>>()?;
+    Ok(match sizes.as_slice() {
+        [size] => size.clone(),
+        _ => sizes.into(),
+    })
+}
+
+fn number_or_all(word: &str) -> Result<Value, &'static str> {
+    match word {
+        "all" => Ok(word.into()),
+        _ => whole_number(word).map_err(|_| "expected a whole number from 0 to 2^63 - 1, or all"),
+    }
 }
 
 fn number(word: &str) -> Result<Value, &'static str> {

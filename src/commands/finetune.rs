@@ -11,7 +11,7 @@ use super::texts;
 use crate::checks::{self, Invalid};
 use crate::cli::FinetuneArgs;
 use crate::config::RunConfig;
-use crate::data::{Corpus, Dataset, DomainId, DomainPool, EpisodeSampler, ExampleId};
+use crate::data::{Corpus, Dataset, DomainId, DomainPool, EpisodeSampler, Sizes, check_sizes};
 use crate::eval::cross_validation::{CrossValidation, adapt, cross_validate};
 use crate::eval::model_card::ModelCard;
 use crate::files::atomic::write_directory;
@@ -32,11 +32,10 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     let labels = opened.labels(config)?;
     let dataset = texts::read_settled(config, labels.as_deref(), console)?;
     let domain = texts::named_domain(&dataset, &args.domain)?;
-    let support = num_support(args, config, &dataset, domain)?;
+    let pool = chosen_pool(args, config, &dataset, domain)?;
     let device = session.select_device()?;
     let model = opened.load(&dataset.labels, config, device, console)?;
     let corpus = session.tokenise(&dataset, &model)?;
-    let pool = chosen_pool(&dataset, domain, support, config);
     let recipe = config.evaluation_recipe();
     let (adapted, estimate) = adapt_to(&session, &model, &corpus, &pool, &recipe, args.folds)?;
     let card = ModelCard {
@@ -59,43 +58,50 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     print_result(&format!("{estimate}{}\n", args.out.display()))
 }
 
-/// How many texts are adapted to: as many as `--support` says, or all of the domain.
-fn num_support(
+/// The texts adapted to, by label: as many as `--support` or `--support-per-label` says, or all of the domain.
+fn chosen_pool(
     args: &FinetuneArgs,
     config: &RunConfig,
     dataset: &Dataset,
     domain: DomainId,
-) -> Result<usize, Invalid> {
-    let num_examples = dataset.domain_sizes()[domain as usize];
-    let support = match args.shared.flags.set("episode.support") {
-        true => config.episode.support,
-        false => num_examples,
+) -> Result<DomainPool> {
+    let mut episode = config.episode.of_all_labels();
+    episode.query = 0;
+    let pool = dataset.pools(&[domain]).remove(0);
+    let flags = &args.shared.flags;
+    let num_examples = pool.len();
+    if flags.set("episode.support_per_label") {
+        one("--support-per-label", &episode.support_per_label)?;
+    } else {
+        let support = match flags.set("episode.support") {
+            true => one("--support", &episode.support)?,
+            false => num_examples,
+        };
+        let most = format!("1 to {num_examples}, the texts of {}", args.domain);
+        checks::require(support <= num_examples, "--support", most, support)?;
+        (episode.support, episode.support_per_label) = (support.into(), 0.into());
+    }
+    check_sizes(dataset, &[domain], &episode)?;
+    let sampler =
+        EpisodeSampler::new(&episode, vec![pool.clone()], config.seed, "finetune support");
+    let pool = match sampler.num_support() == num_examples {
+        true => pool,
+        false => pool.only(&sampler.draw(domain, 0).support),
     };
-    let most = format!("1 to {num_examples}, the texts of {}", args.domain);
-    checks::require(support <= num_examples, "--support", most, support)?;
-    let (folds, most) = (args.folds, format!("0, or 2 to {support}, the texts adapted to"));
-    checks::require(folds != 1 && folds <= support, "--folds", most, folds)?;
-    Ok(support)
+    let (folds, most) = (args.folds, pool.num_tested_by_folds());
+    let most = match pool.has_own_labels {
+        false => format!("0, or 2 to {most}, the texts adapted to"),
+        true if most == 0 => "0, since no label has two texts".to_owned(),
+        true => format!("0, or 2 to {most}, the texts of labels with more than one"),
+    };
+    let fits = folds != 1 && folds <= pool.num_tested_by_folds();
+    checks::require(fits, "--folds", most, folds)?;
+    Ok(pool)
 }
 
-/// The texts adapted to, by label.
-fn chosen_pool(
-    dataset: &Dataset,
-    domain: DomainId,
-    support: usize,
-    config: &RunConfig,
-) -> DomainPool {
-    let pool = dataset.pools(&[domain]).remove(0);
-    if support == pool.len() {
-        return pool;
-    }
-    let mut episode = config.episode.clone();
-    (episode.support, episode.query) = (support, 0);
-    let name = pool.name.clone();
-    let sampler = EpisodeSampler::new(&episode, vec![pool], config.seed, "finetune support");
-    let chosen = sampler.draw(domain, 0).support.into_iter();
-    let label_of = |example: ExampleId| dataset.reviews[example as usize].label;
-    DomainPool::new(domain, &name, chosen.map(|example| (example, label_of(example))))
+/// The only one of some sizes.
+fn one(flag: &str, sizes: &Sizes) -> Result<usize, Invalid> {
+    sizes.one().ok_or_else(|| Invalid(format!("{flag}: expected one number, found {sizes}")))
 }
 
 /// The weights adapted to all texts of the pool, and with folds an estimate of their quality.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::checks::{self, Invalid};
-use crate::data::{DataConfig, EpisodeConfig};
+use crate::data::{DataConfig, EpisodeConfig, QuerySize, validate_label_lists};
 use crate::meta::{InnerConfig, Recipe};
 use crate::train::{EvaluateConfig, OuterConfig, TrainConfig};
 
@@ -31,6 +31,8 @@ pub struct RunConfig {
     pub model: ModelConfig,
     /// Section `[data]`.
     pub data: DataConfig,
+    /// Section `[labels]`: the label sets of domains, by name. A list is checked against the texts of its domain.
+    pub labels: BTreeMap<String, Vec<String>>,
     /// Section `[episode]`.
     pub episode: EpisodeConfig,
     /// Section `[inner]`.
@@ -54,6 +56,7 @@ impl Default for RunConfig {
             workers: 0,
             model: ModelConfig::default(),
             data: DataConfig::default(),
+            labels: BTreeMap::new(),
             episode: EpisodeConfig::default(),
             inner: InnerConfig::default(),
             train: TrainConfig::default(),
@@ -112,6 +115,9 @@ impl PrecisionChoice {
 }
 
 impl RunConfig {
+    /// The section whose keys are not known before: the names of domains. It is one entry.
+    pub(super) const FREE_SECTION: &str = "labels";
+
     /// The configuration as TOML, every key included.
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).expect("a configuration serialises")
@@ -125,7 +131,7 @@ impl RunConfig {
     /// Every key, such as `inner.lr`, with its value.
     pub fn entries(&self) -> BTreeMap<String, Value> {
         let entries = self.to_table().into_iter().flat_map(|(key, value)| match value {
-            Value::Table(section) => {
+            Value::Table(section) if key != Self::FREE_SECTION => {
                 let path = |(name, value)| (format!("{key}.{name}"), value);
                 section.into_iter().map(path).collect()
             }
@@ -137,8 +143,10 @@ impl RunConfig {
     /// The names of all keys and sections.
     pub(super) fn keys() -> Vec<String> {
         let config = Self::default();
+        let mut keys: Vec<String> = config.entries().into_keys().collect();
         let sections = config.to_table().into_iter().filter(|(_, value)| value.is_table());
-        sections.map(|(name, _)| name).chain(config.entries().into_keys()).collect()
+        keys.extend(sections.map(|(name, _)| name).filter(|name| name != Self::FREE_SECTION));
+        keys
     }
 
     /// Checks values, alone and together, before anything is loaded.
@@ -148,6 +156,7 @@ impl RunConfig {
     pub fn validate(&self) -> Result<(), Invalid> {
         checks::within("workers", self.workers as u64, 0..=1_024)?;
         self.data.validate()?;
+        validate_label_lists(&self.labels, self.data.label_sets)?;
         self.episode.validate()?;
         self.inner.validate()?;
         self.train.validate()?;
@@ -180,9 +189,12 @@ impl RunConfig {
 
     /// How evaluations draw episodes.
     pub fn evaluation_episode(&self) -> EpisodeConfig {
-        let mut episode = self.episode.clone();
-        if self.evaluate.query > 0 {
-            episode.query = self.evaluate.query;
+        let mut episode = self.episode.of_all_labels();
+        match self.evaluate.query {
+            QuerySize::Count(0) => {}
+            QuerySize::Count(count) => episode.query = count,
+            // One text is enough, since the query set is what the support set leaves.
+            QuerySize::All => episode.query = 1,
         }
         episode
     }
@@ -202,7 +214,7 @@ mod tests {
             (|config| config.inner.batch = 0, "inner.batch"),
             (|config| config.outer.momentum = 1.0, "outer.momentum"),
             (|config| config.outer.warmup_steps = 501, "outer.warmup_steps"),
-            (|config| config.episode.support = 0, "episode.support"),
+            (|config| config.episode.support = 0.into(), "episode.support"),
             (|config| config.data.max_length = 2, "data.max_length"),
             (|config| (config.train.patience, config.train.eval_every) = (1, 0), "train.patience"),
         ];

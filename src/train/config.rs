@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::non_finite::NonFinitePolicy;
 use crate::checks::{self, Invalid};
+use crate::data::QuerySize;
 use crate::meta::Algorithm;
 use crate::optim::{OptimizerConfig, Rule, Schedule, ScheduleConfig};
 
@@ -137,15 +138,15 @@ pub struct EvaluateConfig {
     pub episodes: u64,
     /// The same for each meta-dev domain while training.
     pub dev_episodes: u64,
-    /// Query texts of a draw; 0 takes `episode.query`.
-    pub query: usize,
+    /// Query texts of a draw: a number or `"all"`, all texts outside the support set; 0 takes `episode.query`.
+    pub query: QuerySize,
     /// Epochs of adaptation; 0 takes those of `inner`.
     pub inner_epochs: usize,
 }
 
 impl Default for EvaluateConfig {
     fn default() -> Self {
-        Self { episodes: 10, dev_episodes: 5, query: 0, inner_epochs: 0 }
+        Self { episodes: 10, dev_episodes: 5, query: QuerySize::Count(0), inner_epochs: 0 }
     }
 }
 

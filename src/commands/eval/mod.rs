@@ -1,6 +1,6 @@
 //! `metabert eval`.
 
-mod texts;
+pub(super) mod texts;
 
 use std::path::{Path, PathBuf};
 use std::slice;
@@ -12,7 +12,7 @@ use super::checkpoint::{intact_model, stored_settings};
 use super::loading::{LoadedModel, OpenedModel};
 use super::output::{print_json, print_result};
 use super::session::{self, Session};
-use super::texts::{read_settled, settle_leaks};
+use super::texts::{evaluation_episodes, read_settled, settle_leaks};
 use crate::checks::{self, Invalid};
 use crate::cli::EvalArgs;
 use crate::config::{Layer, RunConfig};
@@ -23,6 +23,9 @@ use crate::eval::report::{Adaptation, CheckpointResult, Draws, Report};
 use crate::meta::{Algorithm, Recipe};
 use crate::run::checkpoint;
 use crate::run::console::Console;
+
+/// The purpose of the draws, from which their random streams derive.
+pub(super) const EVALUATION_DRAWS: &str = "evaluation episodes";
 
 /// Runs the command.
 pub fn run(args: &EvalArgs) -> Result<()> {
@@ -40,7 +43,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let mut adaptations = Vec::new();
     let mut opened = Vec::new();
     for (_, path) in &checkpoints {
-        adaptations.push(adaptation(path, &given, config.episode.support)?);
+        adaptations.push(adaptation(path, &given, config.episode.support.max())?);
         opened.push(OpenedModel::open(path)?);
     }
 
@@ -54,12 +57,11 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         // A domain may be too small for the query set that nobody needs.
         episode.query = 0;
     }
-    check_sizes(&dataset, &domains, episode.support, episode.query)?;
+    check_sizes(&dataset, &domains, &episode)?;
     let read_test = |path: &PathBuf| texts::read_test(path, &dataset, &domains);
     let test = args.test_data.as_ref().map(read_test).transpose()?;
     let texts = EvaluationTexts { dataset: &dataset, domains: &domains, test: test.as_ref() };
-    let pools = dataset.pools(&domains);
-    let sampler = EpisodeSampler::new(&episode, pools, config.seed, "evaluation episodes");
+    let sampler = evaluation_episodes(&dataset, &domains, &episode, config, EVALUATION_DRAWS);
 
     // All checkpoints are loaded before the first is evaluated: a fault of the last one shows now,
     // and not in an hour.
@@ -89,7 +91,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         test_data: test.as_ref().map(path_of),
         seed: config.seed,
         episodes: config.evaluate.episodes,
-        support: config.episode.support,
+        support: config.episode.support.max(),
         max_length: config.data.max_length,
     };
     let report = Report::new(draws, results);

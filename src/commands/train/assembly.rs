@@ -4,12 +4,12 @@ use anyhow::Result;
 
 use super::super::loading::LoadedModel;
 use super::super::session::Session;
-use super::super::texts;
+use super::super::texts::{evaluation_episodes, meta_train_episodes};
 use super::files;
 use super::resume::changeable_settings;
 use super::signals::stop_on_signals;
 use crate::config::RunConfig;
-use crate::data::{Corpus, Dataset, EpisodeSampler, Side, Split};
+use crate::data::{Corpus, Dataset, Side, Split};
 use crate::eval::Evaluator;
 use crate::meta::Tasks;
 use crate::run::{Environment, RunDirectory, StartingPoint};
@@ -54,14 +54,14 @@ pub fn train(
             run_seed: config.seed,
             workers,
         },
-        sampler: EpisodeSampler::new(
+        sampler: evaluation_episodes(
+            dataset,
+            dev_domains,
             &config.evaluation_episode(),
-            dataset.pools(dev_domains),
-            config.seed,
+            config,
             "meta-dev episodes",
         ),
         episodes: config.evaluate.dev_episodes,
-        support: config.episode.support,
     });
     let tasks = TextTasks {
         builder,
@@ -90,7 +90,7 @@ pub fn train(
 fn source(config: &RunConfig, texts: TrainingTexts) -> Source {
     let TrainingTexts { dataset, split, corpus } = texts;
     if config.recipe().trains_on(Tasks::Episodes) {
-        return Source::Episodes(texts::meta_train_episodes(dataset, split, config));
+        return Source::Episodes(meta_train_episodes(dataset, split, config));
     }
     let domains = split.domains(Side::MetaTrain);
     let examples = domains.iter().flat_map(|&domain| corpus.examples_of(domain));

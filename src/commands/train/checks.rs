@@ -45,13 +45,13 @@ pub fn check_domain_sizes(
     let drawn_from = if config.recipe().trains_on(Tasks::Episodes) { meta_train } else { &[] };
     if *episode == evaluation {
         // One demand on all of them: one error lists every domain that falls short.
-        check_sizes(dataset, &[drawn_from, meta_dev].concat(), episode.support, episode.query)?;
+        check_sizes(dataset, &[drawn_from, meta_dev].concat(), episode)?;
     } else {
-        check_sizes(dataset, drawn_from, episode.support, episode.query)?;
-        check_sizes(dataset, meta_dev, evaluation.support, evaluation.query)?;
+        check_sizes(dataset, drawn_from, episode)?;
+        check_sizes(dataset, meta_dev, &evaluation)?;
     }
     let low_resource = split.domains(Side::LowResource);
-    if let Err(error) = check_sizes(dataset, low_resource, evaluation.support, evaluation.query) {
+    if let Err(error) = check_sizes(dataset, low_resource, &evaluation) {
         console.line(&format!("warning: `eval` with these settings will refuse: {error}"));
     }
     Ok(())

@@ -60,7 +60,7 @@ impl Setting {
         let dataset = Dataset::read(repository("data/tiny.json"), &[]).unwrap();
         let corpus = Corpus::new(&dataset, &tokenizer, 32).unwrap();
         let domains: Vec<u32> = (0..dataset.domains.len() as u32).collect();
-        let episode = EpisodeConfig { support: 8, query: 4, ..EpisodeConfig::default() };
+        let episode = EpisodeConfig { support: 8.into(), query: 4, ..EpisodeConfig::default() };
         let sampler = EpisodeSampler::new(&episode, dataset.pools(&domains), RUN_SEED, "episodes");
         Self { classifier, params, corpus, domain_names: dataset.domains, sampler }
     }

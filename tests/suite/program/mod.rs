@@ -4,6 +4,7 @@ mod command_line;
 pub mod command_line_errors;
 mod command_line_eval;
 mod data_episodes;
+mod domain_labels;
 mod interop;
 mod label_sets;
 mod model_errors;
