@@ -131,10 +131,16 @@ pub struct AdaptationFlags {
     /// Adapt for this many gradient steps; 0 to count by epochs [default: 0].
     #[arg(id = "inner.steps", long = "inner-steps", value_name = "N")]
     pub inner_steps: (),
-    /// Adapt in minibatches of this many texts [default: 12].
+    /// Adapt in minibatches of this many texts; 0 for all of them at once [default: 12].
     #[arg(id = "inner.batch", long = "inner-batch", value_name = "N")]
     pub inner_batch: (),
-    /// Adapt with this learning rate [default: 5e-5].
+    /// Start adapting from this head: meta, shared, zeros, prototypes or label-names [default: by algorithm].
+    #[arg(id = "meta.head", long = "head", value_name = "NAME")]
+    pub head: (),
+    /// Adapt these weights: all, head, last:N, bias or lora:R [default: by algorithm].
+    #[arg(id = "meta.scope", long = "scope", value_name = "SCOPE")]
+    pub scope: (),
+    /// Adapt with this learning rate [default: 5e-5 for Adam, 1e-2 for sgd].
     #[arg(id = "inner.lr", long = "inner-lr", value_name = "X")]
     pub inner_lr: (),
 }
@@ -145,6 +151,7 @@ fn parser(key: &str, default: &Value) -> ValueParser {
         ("precision", _) => one_of(PrecisionChoice::ALL),
         ("preset", _) => one_of(PRESET_NAMES),
         ("train.algo", _) => one_of(Algorithm::ALL),
+        ("inner.lr", _) => ValueParser::new(number),
         ("episode.support" | "episode.support_per_label", _) => ValueParser::new(sizes),
         ("evaluate.query", _) => ValueParser::new(number_or_all),
         (_, Value::Integer(_)) => ValueParser::new(whole_number),

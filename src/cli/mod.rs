@@ -225,7 +225,7 @@ mod tests {
     use super::*;
     use crate::config::{Layer, PrecisionChoice, RunConfig};
     use crate::data::QuerySize;
-    use crate::meta::Algorithm;
+    use crate::meta::{Algorithm, Rate};
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -265,7 +265,7 @@ mod tests {
         check(&Cli::command(), &mut flags);
         let entries = RunConfig::default().entries();
         assert!(flags.iter().all(|flag| entries.contains_key(flag)), "{flags:?}");
-        assert_eq!(flags.len(), 27, "{flags:?}");
+        assert_eq!(flags.len(), 29, "{flags:?}");
     }
 
     /// The configuration that `metabert` with these arguments has on top of `stored` settings.
@@ -290,7 +290,7 @@ mod tests {
         );
         assert_eq!(config.train.algo, Algorithm::Reptile);
         assert_eq!(config.precision, PrecisionChoice::Bf16);
-        assert_eq!((config.data.path.as_str(), config.inner.lr), ("1", 1.0));
+        assert_eq!((config.data.path.as_str(), config.inner.lr), ("1", Rate(1.0).into()));
         assert_eq!((config.train.steps, config.train.patience), (7, 3), "a flag wins over --set");
         assert_eq!(config.data.low_resource, ["a", "b", "c"]);
         let query = |word| self::config(&format!("eval --checkpoint r --query {word}"), "");
@@ -334,7 +334,8 @@ mod tests {
             ("--inner-lr fast", "'--inner-lr <X>': expected a number"),
             (
                 "--algo mamal",
-                "'--algo <NAME>'\n  [possible values: fomaml, reptile, transfer, none]",
+                "'--algo <NAME>'\n  [possible values: fomaml, maml, anil, meta-sgd, maml++, proto-maml, \
+                 protonet, reptile, transfer, none]",
             ),
         ] {
             let arguments = format!("metabert train --run-dir r {arguments}");

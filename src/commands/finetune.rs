@@ -11,13 +11,14 @@ use super::texts;
 use crate::checks::{self, Invalid};
 use crate::cli::FinetuneArgs;
 use crate::config::RunConfig;
-use crate::data::{Corpus, Dataset, DomainId, DomainPool, EpisodeSampler, Sizes, check_sizes};
+use crate::data::{Dataset, DomainId, DomainPool, EpisodeSampler, Sizes, check_sizes};
+use crate::eval::Evaluator;
 use crate::eval::cross_validation::{CrossValidation, adapt, cross_validate};
 use crate::eval::model_card::ModelCard;
 use crate::files::atomic::write_directory;
-use crate::meta::Recipe;
 use crate::params::ParamSet;
 use crate::run::checkpoint::ModelFiles;
+use crate::run::console::Console;
 use crate::run::manifest;
 
 /// Runs the command.
@@ -34,21 +35,26 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     let domain = texts::named_domain(&dataset, &args.domain)?;
     let pool = chosen_pool(args, config, &dataset, domain)?;
     let device = session.select_device()?;
-    let model = opened.load(&dataset.labels, config, device, console)?;
-    let corpus = session.tokenise(&dataset, &model)?;
     let recipe = config.evaluation_recipe();
-    let (adapted, estimate) = adapt_to(&session, &model, &corpus, &pool, &recipe, args.folds)?;
+    let head = opened.own_labels(&dataset, config)?;
+    let model = opened.load(&head, config, Some(&recipe), device, console)?;
+    let corpus = session.tokenise(&dataset, &model)?;
+    let head_rows = model.head_rows(&dataset);
+    let evaluator = session.evaluator(&model, &head_rows, &corpus, &recipe);
+    let (adapted, estimate) = adapt_to(&evaluator, &model.params, &pool, args.folds, console)?;
+    let labels = pool.labels.names(&dataset.labels);
+    let counts = pool.labels.ids().iter();
     let card = ModelCard {
         domain: &args.domain,
         origin: &args.checkpoint,
         dataset: &dataset,
-        label_counts: pool.examples_by_label.iter().map(Vec::len).collect(),
+        label_counts: counts.map(|&label| pool.num_of_label(label)).collect(),
         adaptation: recipe.describe(recipe.visit.num_steps(pool.len())),
         max_length: config.data.max_length,
         seed: config.seed,
         estimate: estimate.as_ref(),
     };
-    write(&args.out, model, &adapted, config, &card)?;
+    write(&args.out, model, labels, &adapted, config, &card)?;
     let estimate = estimate.map_or_else(String::new, |found| {
         format!(
             "{}: accuracy {}, macro F1 {} ({}-fold cross-validation, 95 % intervals over the folds)\n",
@@ -106,18 +112,15 @@ fn one(flag: &str, sizes: &Sizes) -> Result<usize, Invalid> {
 
 /// The weights adapted to all texts of the pool, and with folds an estimate of their quality.
 fn adapt_to(
-    session: &Session,
-    model: &LoadedModel,
-    corpus: &Corpus,
+    evaluator: &Evaluator,
+    params: &ParamSet,
     pool: &DomainPool,
-    recipe: &Recipe,
     num_folds: usize,
+    console: &Console,
 ) -> Result<(ParamSet, Option<CrossValidation>)> {
-    let console = &session.console;
-    let evaluator = &session.evaluator(model, corpus, recipe);
     let estimate = (num_folds > 0).then(|| {
         console.begin_evaluation(num_folds as u64);
-        let found = cross_validate(evaluator, &model.params, pool, num_folds, |scores| {
+        let found = cross_validate(evaluator, params, pool, num_folds, |scores| {
             console.evaluated_draw(scores.accuracy, scores.macro_f1);
         });
         console.end_evaluation();
@@ -126,8 +129,8 @@ fn adapt_to(
     let estimate = estimate.transpose()?;
     let mut examples: Vec<u32> = pool.examples_by_label.concat();
     examples.sort_unstable();
-    console.begin_episode(recipe.visit.num_steps(examples.len()));
-    let adapted = adapt(evaluator, &model.params, &examples, &pool.name)?;
+    console.begin_episode(evaluator.builder.recipe.visit.num_steps(examples.len()));
+    let adapted = adapt(evaluator, params, &examples, pool.labels.clone(), &pool.name)?;
     if let Some(name) = adapted.first_non_finite()? {
         let domain = &pool.name;
         bail!("adapting to {domain} gave a value that is not finite in `{name}`; lower inner.lr");
@@ -139,14 +142,15 @@ fn adapt_to(
 fn write(
     out: &Path,
     model: LoadedModel,
+    labels: Vec<String>,
     adapted: &ParamSet,
     config: &RunConfig,
     card: &ModelCard,
 ) -> Result<()> {
-    let card = card.render(out, &model.labels);
+    let card = card.render(out, &labels);
     let files = ModelFiles {
         config_json: model.directory.config_json().clone(),
-        labels: model.labels,
+        labels,
         tokenizer: model.tokenizer,
         settings: config.to_toml(),
         provenance: None,

@@ -92,7 +92,7 @@ fn merge(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meta::Algorithm;
+    use crate::meta::{Algorithm, Rate};
 
     fn layer(text: &str) -> Layer {
         Layer { source_name: "test.toml".into(), table: text.parse().unwrap() }
@@ -106,7 +106,7 @@ mod tests {
         let config = RunConfig::from_layers(&[file, set, flag]).unwrap();
         assert_eq!(config.preset, "reference-reptile");
         assert_eq!(config.train.algo, Algorithm::Reptile);
-        assert_eq!((config.inner.lr, config.inner.epochs), (2e-3, 3));
+        assert_eq!((config.inner.lr, config.inner.epochs), (Rate(2e-3).into(), 3));
         assert_eq!((config.episode.support.one(), config.episode.query), (Some(16), 20));
         assert_eq!(config.train.steps, 1250);
     }

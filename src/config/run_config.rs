@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use crate::checks::{self, Invalid};
 use crate::data::{DataConfig, EpisodeConfig, QuerySize, validate_label_lists};
-use crate::meta::{InnerConfig, Recipe};
+use crate::meta::{InnerConfig, MetaConfig, Recipe};
 use crate::train::{EvaluateConfig, OuterConfig, TrainConfig};
 
 /// The whole configuration. No key is optional: an unset one is empty or 0.
@@ -37,6 +37,8 @@ pub struct RunConfig {
     pub episode: EpisodeConfig,
     /// Section `[inner]`.
     pub inner: InnerConfig,
+    /// Section `[meta]`.
+    pub meta: MetaConfig,
     /// Section `[train]`.
     pub train: TrainConfig,
     /// Section `[outer]`.
@@ -59,6 +61,7 @@ impl Default for RunConfig {
             labels: BTreeMap::new(),
             episode: EpisodeConfig::default(),
             inner: InnerConfig::default(),
+            meta: MetaConfig::default(),
             train: TrainConfig::default(),
             outer: OuterConfig::default(),
             evaluate: EvaluateConfig::default(),
@@ -159,22 +162,25 @@ impl RunConfig {
         validate_label_lists(&self.labels, self.data.label_sets)?;
         self.episode.validate()?;
         self.inner.validate()?;
+        self.meta.validate()?;
         self.train.validate()?;
         self.outer.validate()?;
         self.evaluate.validate()?;
         let warmup = self.outer.warmup_steps;
         let fits = warmup <= self.train.steps;
-        checks::require(fits, "outer.warmup_steps", "at most train.steps", warmup)
+        checks::require(fits, "outer.warmup_steps", "at most train.steps", warmup)?;
+        self.recipe().validate()?;
+        self.evaluation_recipe().validate()
     }
 
     /// The algorithm with its settings, for training.
     pub fn recipe(&self) -> Recipe {
-        Recipe::new(self.train.algo, &self.inner)
+        Recipe::new(self.train.algo, &self.inner, &self.meta)
     }
 
     /// The same for evaluations and `finetune`.
     pub fn evaluation_recipe(&self) -> Recipe {
-        Recipe::new(self.train.algo, &self.evaluation_inner())
+        Recipe::new(self.train.algo, &self.evaluation_inner(), &self.meta)
     }
 
     /// The inner loop of evaluations.
@@ -203,15 +209,15 @@ impl RunConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meta::Rate;
 
     #[test]
     fn impossible_values_are_refused_by_key() {
         type Change = fn(&mut RunConfig);
-        let changes: [(Change, &str); 9] = [
-            (|config| config.inner.lr = 0.0, "inner.lr"),
-            (|config| config.inner.lr = f64::NAN, "inner.lr"),
+        let changes: [(Change, &str); 8] = [
+            (|config| config.inner.lr = Rate(0.0).into(), "inner.lr"),
+            (|config| config.inner.lr = Rate(f64::NAN).into(), "inner.lr"),
             (|config| config.inner.epochs = 0, "inner.epochs"),
-            (|config| config.inner.batch = 0, "inner.batch"),
             (|config| config.outer.momentum = 1.0, "outer.momentum"),
             (|config| config.outer.warmup_steps = 501, "outer.warmup_steps"),
             (|config| config.episode.support = 0.into(), "episode.support"),

@@ -1,24 +1,27 @@
 //! Scores weights by adapting them to seeded draws of support sets.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
-use tch::TchError;
+use tch::Tensor;
 use thiserror::Error;
 
+use super::domain::{DomainStart, Scored};
 use super::evaluation::{DomainResult, Draw};
 use super::metrics::Scores;
-use super::outcome::Outcome;
 use super::predict;
-use crate::data::{Corpus, DomainId, EpisodeSampler, ExampleId};
+use crate::data::{Corpus, DomainId, Episode, EpisodeSampler, ExampleId};
 use crate::machine::workers::Workers;
 use crate::params::ParamSet;
-use crate::seed;
-use crate::tasks::TaskBuilder;
+use crate::tasks::{HeadRows, TaskBuilder, Vectors};
 
 /// Adapts and scores. A draw depends on the run seed, the domain's name and the draw's number
 /// only: two checkpoints evaluated with one seed see the same texts in the same order.
 pub struct Evaluator<'a> {
     /// Adapts to support sets.
     pub builder: TaskBuilder<'a>,
+    /// The rows of the labels of the dataset in the heads that are evaluated.
+    pub head_rows: &'a HeadRows,
     /// Seed of the run.
     pub run_seed: u64,
     /// How many adaptations run at once.
@@ -43,60 +46,6 @@ pub struct TestTexts<'a> {
 }
 
 impl Evaluator<'_> {
-    /// Adapts a copy of `start` to `support`. The order of the minibatches and the dropout masks
-    /// come from the run seed, `stream` and `index`.
-    ///
-    /// # Errors
-    /// Any error of libtorch.
-    pub fn adapt(
-        &self,
-        start: &ParamSet,
-        support: &[ExampleId],
-        stream: &str,
-        index: u64,
-    ) -> Result<ParamSet, TchError> {
-        self.builder.adapt(start, support, seed::derive(self.run_seed, stream, index))
-    }
-
-    /// Calls `work` for the jobs 0 to `num_jobs`, several at once, each with an evaluator that runs one job at a time and a
-    /// handle on `start`, and `take` with their results in order.
-    ///
-    /// # Errors
-    /// The first error of either.
-    pub fn in_parallel<T: Send>(
-        &self,
-        start: &ParamSet,
-        num_jobs: usize,
-        work: impl Fn(&Evaluator, &ParamSet, usize) -> Result<T> + Sync,
-        take: impl FnMut(usize, T) -> Result<()>,
-    ) -> Result<()> {
-        let alone = Evaluator { workers: Workers::one(), ..*self };
-        let work = |start: &ParamSet, job| work(&alone, start, job);
-        self.workers.run(num_jobs, || Ok(start.share()?), work, take)
-    }
-
-    /// How `params` answer labelled examples; `adaptation` names them in an error.
-    ///
-    /// # Errors
-    /// [`Diverged`], and any error of libtorch.
-    pub fn score(
-        &self,
-        params: &ParamSet,
-        corpus: &Corpus,
-        examples: &[ExampleId],
-        adaptation: &str,
-    ) -> Result<Outcome> {
-        let texts: Vec<&[u32]> = examples.iter().map(|&id| corpus.tokens_of(id)).collect();
-        let truth: Vec<u32> = examples.iter().map(|&id| corpus.label_of(id)).collect();
-        let classifier = self.builder.classifier;
-        let rows = predict::logits(classifier, params, &texts, self.workers)
-            .with_context(|| adaptation.to_owned())?;
-        if rows.iter().flatten().any(|logit| !logit.is_finite()) {
-            return Err(Diverged { adaptation: adaptation.to_owned() }.into());
-        }
-        Ok(Outcome::of(&truth, &rows))
-    }
-
     /// `num_draws` draws of one domain of `sampler`, each scored on its own query set or on
     /// `test` where given. `on_draw` is called after each with its adapted scores, and may end
     /// the series with an error.
@@ -105,44 +54,88 @@ impl Evaluator<'_> {
     /// [`Diverged`], and any error of libtorch.
     pub fn domain(
         &self,
-        start: &ParamSet,
+        params: &ParamSet,
         sampler: &EpisodeSampler,
         (domain, name): (DomainId, &str),
         num_draws: u64,
         test: Option<TestTexts>,
         mut on_draw: impl FnMut(Scores) -> Result<()>,
     ) -> Result<DomainResult> {
-        let name_draw = |index: u64| format!("domain {name}, draw {index}");
-        // On texts that are the same for every draw, so is the unadapted outcome.
-        let unadapted = test
-            .map(|test| self.score(start, test.corpus, test.examples, &name_draw(0)))
-            .transpose()?;
-        let work = |evaluator: &Evaluator, start: &ParamSet, draw: usize| {
-            let index = draw as u64;
-            let episode = sampler.draw(domain, index);
-            let (corpus, examples) = match test {
-                Some(test) => (test.corpus, test.examples),
-                None => (evaluator.builder.corpus, episode.query.as_slice()),
-            };
+        let draws: Vec<Episode> = (0..num_draws).map(|draw| sampler.draw(domain, draw)).collect();
+        let own = self.texts_to_embed(&draws, test.is_none());
+        let start = DomainStart::new(self, params, sampler.labels_of(domain), &own)?;
+        let tested = |test: TestTexts| start.vectors_of(self, test.corpus, test.examples);
+        let tested = test.map(tested).transpose()?;
+        let work = |evaluator: &Evaluator, (start, tested): &Shared, draw: usize| {
+            let (index, Episode { support, query, .. }) = (draw as u64, &draws[draw]);
+            let what = format!("domain {name}, draw {index}");
             let stream = format!("adaptation in evaluation/{name}");
-            let what = name_draw(index);
-            let adapted = evaluator.adapt(start, &episode.support, &stream, index);
+            let adapted = start.adapt(evaluator, support, &stream, index);
             let adapted = adapted.with_context(|| what.clone())?;
-            let zero_step = match &unadapted {
-                Some(outcome) => outcome.clone(),
-                None => evaluator.score(start, corpus, examples, &what)?,
+            let scored = match (&test, tested) {
+                (Some(TestTexts { corpus, examples }), Some(vectors)) => {
+                    Scored { corpus, examples, vectors }
+                }
+                _ => {
+                    let (corpus, vectors) = (evaluator.builder.corpus, start.vectors());
+                    Scored { corpus, examples: query, vectors }
+                }
             };
-            let adapted = evaluator.score(&adapted, corpus, examples, &what)?;
-            Ok((Draw { zero_step, adapted }, episode.support.len()))
+            let is_moved = evaluator.builder.recipe.moves_encoder();
+            let zero_step = start.score(evaluator, (&adapted.start, false), &scored, &what)?;
+            let adapted = start.score(evaluator, (&adapted.weights, is_moved), &scored, &what)?;
+            Ok((Draw { zero_step, adapted }, support.len()))
         };
-        let mut draws = Vec::new();
+        let mut results = Vec::new();
         let mut num_support = 0;
-        self.in_parallel(start, num_draws as usize, work, |_, (draw, adapted_to)| {
+        let share = || {
+            let tested = tested.as_ref().map(Vectors::share).transpose()?;
+            Ok((start.share()?, tested))
+        };
+        self.in_parallel(draws.len(), share, work, |_, (draw, adapted_to)| {
             num_support = adapted_to;
             let scores = draw.adapted.scores();
-            draws.push(draw);
+            results.push(draw);
             on_draw(scores)
         })?;
-        Ok(DomainResult::of(name, num_support, draws, self.run_seed))
+        Ok(DomainResult::of(name, num_support, results, self.run_seed))
+    }
+
+    /// Calls `work` for the jobs 0 to `num_jobs`, several at once, each with an evaluator that runs one job at a time and what
+    /// `context` makes for its thread, and `take` with their results in order.
+    ///
+    /// # Errors
+    /// The first error of either.
+    pub(super) fn in_parallel<C: Send, T: Send>(
+        &self,
+        num_jobs: usize,
+        context: impl FnMut() -> Result<C>,
+        work: impl Fn(&Evaluator, &C, usize) -> Result<T> + Sync,
+        take: impl FnMut(usize, T) -> Result<()>,
+    ) -> Result<()> {
+        let alone = Evaluator { workers: Workers::one(), ..*self };
+        self.workers.run(num_jobs, context, |context, job| work(&alone, context, job), take)
+    }
+
+    /// The vectors of `texts` under `params`, `[texts, hidden]`.
+    pub(super) fn embed(&self, params: &ParamSet, texts: &[&[u32]]) -> Result<Tensor> {
+        predict::vectors(self.builder.classifier, params, texts, self.workers)
+    }
+
+    /// The texts whose vectors before adapting are read: those scored, and those that a head or its steps read.
+    fn texts_to_embed(&self, draws: &[Episode], scores_queries: bool) -> Vec<ExampleId> {
+        let mut read = BTreeSet::new();
+        for Episode { support, query, .. } in draws {
+            if self.builder.recipe.reads_whole() {
+                read.extend(support);
+            }
+            if scores_queries {
+                read.extend(query);
+            }
+        }
+        read.into_iter().collect()
     }
 }
+
+/// What every draw of a domain reads: its start, and the vectors of the test texts.
+type Shared = (DomainStart, Option<Vectors>);

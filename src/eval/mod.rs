@@ -2,6 +2,7 @@
 
 pub mod bootstrap;
 pub mod cross_validation;
+mod domain;
 pub mod evaluation;
 pub mod evaluator;
 pub mod metrics;

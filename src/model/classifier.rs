@@ -107,12 +107,12 @@ impl Classifier {
         self.head.forward(params, &features, Precision::Fp32)
     }
 
-    /// The mean cross-entropy of the batch's labels under `logits`, a 0-dimensional tensor.
+    /// The mean cross-entropy of `labels` (`[batch]`, int64) under `logits`, a 0-dimensional tensor.
     ///
     /// # Errors
     /// Any error of libtorch.
-    pub fn loss(&self, logits: &Tensor, batch: &Batch) -> Result<Tensor, TchError> {
-        logits.f_cross_entropy_loss(&batch.labels, None::<Tensor>, Reduction::Mean, -100, 0.0)
+    pub fn loss(&self, logits: &Tensor, labels: &Tensor) -> Result<Tensor, TchError> {
+        logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::Mean, -100, 0.0)
     }
 }
 

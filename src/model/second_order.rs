@@ -39,7 +39,7 @@ fn gradient(
     pass: Pass,
 ) -> (Tensor, Vec<Tensor>) {
     let logits = classifier.logits(params, batch, pass).unwrap();
-    let loss = classifier.loss(&logits, batch).unwrap();
+    let loss = classifier.loss(&logits, &batch.labels).unwrap();
     let inputs: Vec<&Tensor> = params.tensors().iter().collect();
     let found = torch_ext::gradients(&loss, &inputs, pass.order == Order::Second).unwrap();
     (loss, found)

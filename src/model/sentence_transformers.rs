@@ -191,7 +191,7 @@ pub(super) fn save(
 
 /// The tensors of some regions, with another beginning of their names.
 fn part(params: &ParamSet, includes: fn(Region) -> bool, old: &str, new: &str) -> ParamSet {
-    let chosen = params.select(includes);
+    let chosen = params.select(|slot| includes(slot.region));
     let mut layout = Layout::default();
     for slot in chosen.layout().slots() {
         let name = slot.name.strip_prefix(old).expect("every name of the region begins with it");

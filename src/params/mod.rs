@@ -9,4 +9,4 @@ pub mod view;
 
 pub use file::ModelFileError;
 pub use set::{Init, Layout, ParamSet, Region, Slot, SlotId};
-pub use view::TaskView;
+pub use view::{Rows, TaskView};

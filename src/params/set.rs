@@ -18,6 +18,8 @@ pub enum Init {
     Zeros,
     /// All one.
     Ones,
+    /// All this value.
+    Constant(f64),
 }
 
 /// The part of a model that a slot belongs to.
@@ -31,6 +33,8 @@ pub enum Region {
     Pooler,
     /// What turns that vector into logits.
     Head,
+    /// Learned step sizes of the inner loop: of the meta-parameters, and of no model.
+    StepSizes,
 }
 
 /// One named tensor of a layout.
@@ -76,9 +80,24 @@ impl Layout {
         layout
     }
 
+    /// The slots that `includes` names.
+    pub fn select(&self, includes: impl Fn(&Slot) -> bool) -> Self {
+        Self { slots: self.slots.iter().filter(|slot| includes(slot)).cloned().collect() }
+    }
+
     /// The slots in order.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    /// One slot.
+    pub fn slot(&self, id: SlotId) -> &Slot {
+        &self.slots[id.0]
+    }
+
+    /// The index of the slot of this name.
+    pub fn find(&self, name: &str) -> Option<SlotId> {
+        self.slots.iter().position(|slot| slot.name == name).map(SlotId)
     }
 
     /// The indices of the slots in order.
@@ -124,16 +143,22 @@ impl ParamSet {
         &mut self.tensors[slot.0]
     }
 
+    /// The same storage and gradient history under another handle.
+    pub fn shallow_clone(&self) -> Self {
+        let tensors = self.tensors.iter().map(Tensor::shallow_clone).collect();
+        Self { layout: self.layout.clone(), tensors }
+    }
+
     /// The same storage under another handle, without gradient history: another thread may read it.
     pub fn share(&self) -> Result<Self, TchError> {
         self.map(Tensor::f_detach)
     }
 
-    /// The tensors of the regions that `includes` names, under a layout of these slots alone. Storage and gradient history
-    /// are shared.
-    pub fn select(&self, includes: impl Fn(Region) -> bool) -> Self {
+    /// The tensors of the slots that `includes` names, under a layout of these slots alone. Storage and gradient history are
+    /// shared.
+    pub fn select(&self, includes: impl Fn(&Slot) -> bool) -> Self {
         let slots = self.layout.slots.iter();
-        let chosen = slots.zip(&self.tensors).filter(|(slot, _)| includes(slot.region));
+        let chosen = slots.zip(&self.tensors).filter(|(slot, _)| includes(slot));
         let (slots, tensors): (Vec<Slot>, Vec<Tensor>) =
             chosen.map(|(slot, tensor)| (slot.clone(), tensor.shallow_clone())).unzip();
         // Where everything is chosen the layout stays the same one, not only an equal one.
@@ -157,6 +182,24 @@ impl ParamSet {
         Self { layout: self.layout.clone(), tensors }
     }
 
+    /// These tensors, and after them those of `other`. Storage and gradient history are shared.
+    pub fn and(&self, other: &Self) -> Self {
+        let slots = [self, other].map(|set| set.layout.slots.as_slice()).concat();
+        let tensors = self.tensors.iter().chain(&other.tensors).map(Tensor::shallow_clone);
+        Self { layout: Arc::new(Layout { slots }), tensors: tensors.collect() }
+    }
+
+    /// These tensors with `tensor`, which may have another number of rows, in the place of one.
+    pub fn with(&self, slot: SlotId, tensor: Tensor) -> Self {
+        let layout = match self.layout.slots[slot.0].shape == tensor.size() {
+            true => self.layout.clone(),
+            false => Arc::new(self.layout.with_rows(slot, tensor.size()[0])),
+        };
+        let mut tensors = self.shallow_clone().tensors;
+        tensors[slot.0] = tensor;
+        Self { layout, tensors }
+    }
+
     /// The tensors in the layout's order.
     pub fn tensors(&self) -> &[Tensor] {
         &self.tensors
@@ -172,9 +215,18 @@ impl ParamSet {
         self.tensors.first().map_or(Device::Cpu, Tensor::device)
     }
 
+    /// New tensors of the same shapes, each made by `f` from a slot and its tensor.
+    pub fn map_slots(
+        &self,
+        f: impl Fn(SlotId, &Slot, &Tensor) -> Result<Tensor, TchError>,
+    ) -> Result<Self, TchError> {
+        let slots = self.layout.ids().zip(self.layout.slots()).zip(&self.tensors);
+        let tensors = slots.map(|((id, slot), tensor)| f(id, slot, tensor));
+        Ok(Self { layout: self.layout.clone(), tensors: tensors.collect::<Result<_, _>>()? })
+    }
+
     fn map(&self, f: impl Fn(&Tensor) -> Result<Tensor, TchError>) -> Result<Self, TchError> {
-        let tensors = self.tensors.iter().map(f).collect::<Result<_, _>>()?;
-        Ok(Self { layout: self.layout.clone(), tensors })
+        self.map_slots(|_, _, tensor| f(tensor))
     }
 
     /// Zeros of the same shapes, dtypes and device.
@@ -210,17 +262,37 @@ impl ParamSet {
     /// The gradient of the scalar `loss` with respect to these tensors, which must be leaves that
     /// record gradients; zeros where the loss does not depend on a tensor.
     pub fn gradient_of(&self, loss: &Tensor) -> Result<Self, TchError> {
+        self.gradients(loss, false)
+    }
+
+    /// The same for tensors that may themselves depend on others, as a function of these that can be differentiated again.
+    /// The graph of `loss` is kept.
+    pub fn differentiable_gradient_of(&self, loss: &Tensor) -> Result<Self, TchError> {
+        self.gradients(loss, true)
+    }
+
+    fn gradients(&self, loss: &Tensor, create_graph: bool) -> Result<Self, TchError> {
         let _span = tracing::trace_span!("backward").entered();
         let inputs: Vec<&Tensor> = self.tensors.iter().collect();
-        let tensors = torch_ext::gradients(loss, &inputs, false)?;
+        let tensors = torch_ext::gradients(loss, &inputs, create_graph)?;
         Ok(Self { layout: self.layout.clone(), tensors })
     }
 
     /// Adds `factor * other` in place.
     pub fn add_scaled(&mut self, other: &Self, factor: f64) -> Result<(), TchError> {
+        self.add_scaled_by(other, |_| factor)
+    }
+
+    /// Adds `other` in place, each slot times its factor.
+    pub fn add_scaled_by(
+        &mut self,
+        other: &Self,
+        factor: impl Fn(&Slot) -> f64,
+    ) -> Result<(), TchError> {
         tch::no_grad(|| {
-            for (mine, theirs) in self.tensors.iter_mut().zip(&other.tensors) {
-                let _ = mine.f_add_(&theirs.f_mul_scalar(factor)?)?;
+            let slots = self.layout.slots.iter().zip(&mut self.tensors);
+            for ((slot, mine), theirs) in slots.zip(&other.tensors) {
+                let _ = mine.f_add_(&theirs.f_mul_scalar(factor(slot))?)?;
             }
             Ok(())
         })
@@ -319,7 +391,7 @@ mod tests {
         let values = |set: &ParamSet| -> Vec<f64> {
             set.tensors().iter().map(|tensor| tensor.double_value(&[0])).collect()
         };
-        let mut head = set.select(|region| region == Region::Head).deep_copy().unwrap();
+        let mut head = set.select(|slot| slot.region == Region::Head).deep_copy().unwrap();
         assert_eq!(values(&head), [2.0, 3.0]);
         head.scale(10.0).unwrap();
         assert_eq!(values(&set.overlay(&head)), [1.0, 20.0, 30.0]);

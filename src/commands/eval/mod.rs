@@ -106,17 +106,14 @@ fn episodes_of_each_size(config: &RunConfig, has_test: bool) -> Vec<(SupportSize
         // A domain may be too small for the query set that nobody needs.
         episode.query = 0;
     }
-    let of_size = |size: usize| match episode.is_per_label() {
-        true => {
-            let support_per_label = size.into();
-            (SupportSize::PerLabel(size), EpisodeConfig { support_per_label, ..episode.clone() })
-        }
-        false => {
-            let support = size.into();
-            (SupportSize::Total(size), EpisodeConfig { support, ..episode.clone() })
-        }
+    let named = |episode: EpisodeConfig| {
+        let size = match episode.counts_by_label() {
+            true => SupportSize::PerLabel(episode.support_per_label.max()),
+            false => SupportSize::Total(episode.support.max()),
+        };
+        (size, episode)
     };
-    episode.support_sizes().all().iter().map(|&size| of_size(size)).collect()
+    episode.each_size().into_iter().map(named).collect()
 }
 
 /// How a checkpoint adapts: by its own settings under those given.
@@ -156,7 +153,7 @@ fn ensure_same_labels(
     let labels = &dataset.labels;
     let Some(found) = opened.labels(config)? else { return Ok(()) };
     checks::require(
-        found == *labels || dataset.has_own_labels(),
+        found == *labels || dataset.label_sets_differ,
         opened.directory().path().display(),
         format!("a head for the labels {labels:?}"),
         format!("one for {found:?}; set data.labels if they are the same in this order"),

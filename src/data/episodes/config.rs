@@ -67,7 +67,7 @@ impl EpisodeConfig {
     }
 
     /// Whether the support set is counted by label.
-    pub(super) fn counts_by_label(&self) -> bool {
+    pub fn counts_by_label(&self) -> bool {
         self.support_per_label.one() != Some(0)
     }
 

@@ -112,13 +112,17 @@ impl EpisodeSampler {
     /// # Panics
     /// If the sampler has no pool of that domain.
     pub fn draw(&self, domain: DomainId, draw: u64) -> Episode {
-        let pool = self
-            .pools
-            .iter()
-            .find(|pool| pool.domain == domain)
-            .expect("the domain is one of the sampler's");
+        let pool = self.pool(domain);
         let mut rng = seed::rng(self.seed, &format!("{}/{}", self.purpose, pool.name), draw);
         self.draw_from(pool, pool.labels.clone(), draw, &mut rng)
+    }
+
+    /// The labels of a domain, which all of its draws have.
+    ///
+    /// # Panics
+    /// If the sampler has no pool of that domain.
+    pub fn labels_of(&self, domain: DomainId) -> LabelSet {
+        self.pool(domain).labels.clone()
     }
 
     /// Examples in the largest support set that an episode of any domain has.
@@ -131,6 +135,11 @@ impl EpisodeSampler {
     /// The pools in the order of their names.
     pub fn pools(&self) -> &[DomainPool] {
         &self.pools
+    }
+
+    fn pool(&self, domain: DomainId) -> &DomainPool {
+        let mut pools = self.pools.iter();
+        pools.find(|pool| pool.domain == domain).expect("the domain is one of the sampler's")
     }
 
     fn draw_from(

@@ -10,7 +10,7 @@ use std::fmt::{self, Display, Formatter};
 use serde::Serialize;
 
 use super::evaluation::Evaluation;
-use crate::meta::{Algorithm, InnerConfig, Recipe};
+use crate::meta::{Algorithm, InnerConfig, MetaConfig, Recipe};
 
 /// Checkpoints on the same draws.
 pub struct Report {
@@ -69,6 +69,8 @@ pub struct Adaptation {
     pub algo: Algorithm,
     /// The adaptation to a draw.
     pub inner: InnerConfig,
+    /// What it starts from and moves.
+    pub meta: MetaConfig,
 }
 
 impl Report {
@@ -125,7 +127,7 @@ impl Display for SupportSize {
 impl Adaptation {
     /// All of it, ready to adapt with.
     pub fn recipe(&self) -> Recipe {
-        Recipe::new(self.algo, &self.inner)
+        Recipe::new(self.algo, &self.inner, &self.meta)
     }
 
     /// The gradient steps that an adaptation to `num_support` texts takes.

@@ -118,7 +118,7 @@ mod tests {
     use super::*;
     use crate::eval::evaluation::{DomainResult, Draw};
     use crate::eval::outcome::Outcome;
-    use crate::meta::{Algorithm, InnerConfig};
+    use crate::meta::{Algorithm, InnerConfig, MetaConfig};
 
     const SIZES: [SupportSize; 3] =
         [SupportSize::PerLabel(1), SupportSize::PerLabel(2), SupportSize::PerLabel(5)];
@@ -138,7 +138,8 @@ mod tests {
         };
         let evaluation =
             || Evaluation::of(vec![domain("computer_&_video_games"), domain("office_products")], 0);
-        let adaptation = Adaptation { algo: Algorithm::Fomaml, inner: InnerConfig::default() };
+        let (inner, meta) = (InnerConfig::default(), MetaConfig::default());
+        let adaptation = Adaptation { algo: Algorithm::Fomaml, inner, meta };
         let candidate = |name: &str| Candidate {
             name: name.to_owned(),
             adaptation: Some(adaptation.clone()),

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use metabert::data::batch::{AttentionLayout, Batch};
-use metabert::meta::{Algorithm, EpisodeOutcome, InnerConfig, Recipe, Task};
+use metabert::meta::{
+    Algorithm, EpisodeOutcome, InnerConfig, MetaConfig, Rate, Recipe, Support, Task,
+};
 use metabert::model::{BertConfig, Classifier, Pooling, Precision};
 use metabert::params::{ParamSet, TaskView, init};
 use metabert::seed;
@@ -193,13 +195,14 @@ fn texts(config: &BertConfig, count: usize, purpose: &str) -> Batch {
 fn outcomes(config: &BertConfig, threads: &[i32]) -> Vec<EpisodeOutcome> {
     let classifier = Classifier::new(config, Pooling::Cls, 2, Precision::Fp32);
     let meta = init::draw(classifier.layout(), 1).unwrap();
-    let inner = InnerConfig { lr: 1e-3, query_dropout: true, ..InnerConfig::default() };
-    let fomaml = Recipe::new(Algorithm::Fomaml, &inner);
+    let lr = Rate(1e-3).into();
+    let inner = InnerConfig { lr, query_dropout: true, ..InnerConfig::default() };
+    let fomaml = Recipe::new(Algorithm::Fomaml, &inner, &MetaConfig::default());
     let task = || Task {
         index: 0,
         domain: None,
         view: TaskView::whole(classifier.layout()),
-        support: vec![texts(config, 4, "support")],
+        support: Support::of_steps(vec![texts(config, 4, "support")]),
         query: texts(config, 12, "query"),
         dropout_seed: 5,
     };
@@ -207,7 +210,7 @@ fn outcomes(config: &BertConfig, threads: &[i32]) -> Vec<EpisodeOutcome> {
     let run = |&threads: &i32| {
         tch::set_num_threads(threads);
         assert_eq!(tch::get_num_threads(), threads);
-        fomaml.meta_gradient(&classifier, &meta, task()).unwrap()
+        fomaml.meta_gradient(&classifier, &meta, task(), 0).unwrap()
     };
     let outcomes = threads.iter().map(run).collect();
     tch::set_num_threads(before);
