@@ -224,7 +224,6 @@ mod tests {
 
     use super::*;
     use crate::config::{Layer, PrecisionChoice, RunConfig};
-    use crate::data::QuerySize;
     use crate::meta::{Algorithm, Rate};
 
     #[test]
@@ -293,9 +292,11 @@ mod tests {
         assert_eq!((config.data.path.as_str(), config.inner.lr), ("1", Rate(1.0).into()));
         assert_eq!((config.train.steps, config.train.patience), (7, 3), "a flag wins over --set");
         assert_eq!(config.data.low_resource, ["a", "b", "c"]);
-        let query = |word| self::config(&format!("eval --checkpoint r --query {word}"), "");
-        let query = |word| query(word).evaluate.query;
-        assert_eq!([query("9"), query("all")], [QuerySize::Count(9), QuerySize::All]);
+        for (word, value) in [("9", "9"), ("all", "\"all\"")] {
+            let of_flag = self::config(&format!("eval --checkpoint r --query {word}"), "");
+            let stored = format!("[evaluate]\nquery = {value}");
+            assert_eq!(of_flag, self::config("eval --checkpoint r", &stored));
+        }
     }
 
     #[test]

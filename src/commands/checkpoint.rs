@@ -41,7 +41,8 @@ pub fn ensure_unaltered(model: &Path) -> Result<(), Invalid> {
 }
 
 /// The settings that a checkpoint was made with, without those of the machine it was made on, its
-/// devices and its files, and without the label sets of its domains: other files have others. `None` for a model directory of another program.
+/// devices and its files, and without the label sets of its domains: other files have others.
+/// `None` for a model directory of another program.
 pub fn stored_settings(checkpoint: &Path) -> Result<Option<Layer>> {
     let path = checkpoint.join(SETTINGS_FILE);
     if !path.exists() {

@@ -55,7 +55,7 @@ impl Check<'_> {
         usize::from(self.config.query > 0)
     }
 
-    /// Too few labels to tell apart or to draw, or more than the smallest support set has texts.
+    /// Too few labels to choose between or to draw, or more than the smallest support set has texts.
     fn num_labels(&self) -> Option<Problem> {
         let (found, drawn) = (self.pool.labels.len(), self.num_drawn_labels());
         let problem = |expected: String, found: String| {

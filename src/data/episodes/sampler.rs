@@ -20,7 +20,7 @@ pub struct Episode {
     pub index: u64,
     /// The domain of all its examples.
     pub domain: DomainId,
-    /// The labels to tell apart: those of the domain, or those drawn out of them. Where label sets differ by domain, each
+    /// Its labels: those of the domain, or those drawn out of them. Where label sets differ by domain, each
     /// of them has an example in the support set.
     pub labels: LabelSet,
     /// Examples to adapt on, in random order.

@@ -140,9 +140,11 @@ mod tests {
     fn read(records: &[[&str; 2]], rules: &LabelRules) -> Result<Dataset, String> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("d.jsonl");
-        let record = |(number, [domain, label]): (usize, &[&str; 2])| serde_json::json!({"text": format!("t{number}"), "label": label, "domain": domain});
-        let lines: Vec<String> =
-            records.iter().enumerate().map(|record_of| record(record_of).to_string()).collect();
+        let line = |(number, [domain, label]): (usize, &[&str; 2])| {
+            let text = format!("t{number}");
+            serde_json::json!({"text": text, "label": label, "domain": domain}).to_string()
+        };
+        let lines: Vec<String> = records.iter().enumerate().map(line).collect();
         std::fs::write(&path, lines.join("\n")).unwrap();
         let place = format!("{}/", directory.path().display());
         Dataset::read_by(&path, rules).map_err(|error| error.to_string().replace(&place, ""))

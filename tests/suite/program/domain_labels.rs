@@ -62,7 +62,15 @@ fn statistics_speak_of_the_labels_of_a_domain() {
         assert_eq!((&row["labels"], &row["label_counts"]), (&json!(names), &json!(counts)));
     }
     let table = run(path, &format!("data stats {DATA}")).success();
-    assert!(table.contains("22.2  rate            44.4  card"), "{table}");
+    let expected = "\
+domain  side          examples  labels     %  rarest      %  most frequent
+bank    meta-train          18       3  22.2  rate     44.4  card
+home    meta-train          14       2  50.0  clean    50.0  clean
+travel  meta-dev            17       3  29.4  loan     35.3  flight
+work    low-resource         8       2  50.0  meeting  50.0  meeting
+total                       57       9   7.0  meeting  19.3  loan
+";
+    assert_eq!(table, expected, "\n{table}");
 
     let validate = format!("data validate {DATA} --support 4 --query 3");
     let expected = "data.json: 57 examples, 9 labels, 2 to 3 in a domain; domains: 2 meta-train, 1 \
