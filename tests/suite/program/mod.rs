@@ -6,6 +6,7 @@ mod command_line_eval;
 mod data_episodes;
 mod domain_labels;
 mod interop;
+mod interop_sentence;
 mod label_sets;
 mod model_errors;
 mod readme;
