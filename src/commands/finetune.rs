@@ -51,7 +51,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     write(&args.out, model, &adapted, config, &card)?;
     let estimate = estimate.map_or_else(String::new, |found| {
         format!(
-            "{}: accuracy {}, macro F1 {} ({}-fold cross-validation, mean ± 95 % interval)\n",
+            "{}: accuracy {}, macro F1 {} ({}-fold cross-validation, 95 % intervals over the folds)\n",
             args.domain, found.accuracy, found.macro_f1, args.folds
         )
     });

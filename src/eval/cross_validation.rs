@@ -2,19 +2,23 @@
 
 use anyhow::{Context, Result};
 
+use super::bootstrap::Estimate;
 use super::evaluator::Evaluator;
-use super::metrics::{Estimate, Scores};
+use super::metrics::Scores;
+use super::outcome::Outcome;
 use crate::data::{DomainPool, ExampleId, folds};
 use crate::params::ParamSet;
 
-/// k-fold cross-validation of an adaptation.
+/// k-fold cross-validation of an adaptation: every text is scored once, by the adaptation that did not see it.
 #[derive(Clone, Debug)]
 pub struct CrossValidation {
-    /// Scores of each fold.
-    pub folds: Vec<Scores>,
-    /// Accuracy over the folds.
+    /// Number of folds.
+    pub num_folds: usize,
+    /// All folds together.
+    pub pooled: Outcome,
+    /// Accuracy of the pooled counts; the interval resamples the folds.
     pub accuracy: Estimate,
-    /// Macro F1 over the folds.
+    /// Macro F1, in the same way.
     pub macro_f1: Estimate,
 }
 
@@ -39,18 +43,19 @@ pub fn cross_validate(
         let adapted = adapted.with_context(|| what.clone())?;
         evaluator.score(&adapted, evaluator.builder.corpus, test, &what)
     };
-    let mut scores: Vec<Scores> = Vec::new();
-    evaluator.in_parallel(start, folds.len(), work, |_, found| {
-        scores.push(found);
-        on_fold(found);
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    evaluator.in_parallel(start, folds.len(), work, |_, outcome| {
+        on_fold(outcome.scores());
+        outcomes.push(outcome);
         Ok(())
     })?;
-    let values = |value: fn(&Scores) -> f64| scores.iter().map(value).collect::<Vec<_>>();
-    Ok(CrossValidation {
-        accuracy: Estimate::of(&values(|fold| fold.accuracy)),
-        macro_f1: Estimate::of(&values(|fold| fold.macro_f1)),
-        folds: scores,
-    })
+    let pooled = Outcome::pooled(&outcomes.iter().collect::<Vec<_>>());
+    let num_folds = outcomes.len();
+    let [accuracy, macro_f1] = Estimate::of_clusters(&[outcomes], evaluator.run_seed, |folds| {
+        let Scores { accuracy, macro_f1 } = Outcome::pooled(folds).scores();
+        [accuracy, macro_f1]
+    });
+    Ok(CrossValidation { num_folds, pooled, accuracy, macro_f1 })
 }
 
 /// Adapts `start` to `support`, to be written out.

@@ -4,8 +4,9 @@ use anyhow::{Context, Result};
 use tch::TchError;
 use thiserror::Error;
 
-use super::evaluation::{DomainResult, Draw, Summary};
+use super::evaluation::{DomainResult, Draw};
 use super::metrics::Scores;
+use super::outcome::Outcome;
 use super::predict;
 use crate::data::{Corpus, DomainId, EpisodeSampler, ExampleId};
 use crate::machine::workers::Workers;
@@ -74,7 +75,7 @@ impl Evaluator<'_> {
         self.workers.run(num_jobs, || Ok(start.share()?), work, take)
     }
 
-    /// The scores of `params` on labelled examples; `adaptation` names it in an error.
+    /// How `params` answer labelled examples; `adaptation` names them in an error.
     ///
     /// # Errors
     /// [`Diverged`], and any error of libtorch.
@@ -84,7 +85,7 @@ impl Evaluator<'_> {
         corpus: &Corpus,
         examples: &[ExampleId],
         adaptation: &str,
-    ) -> Result<Scores> {
+    ) -> Result<Outcome> {
         let texts: Vec<&[u32]> = examples.iter().map(|&id| corpus.tokens_of(id)).collect();
         let truth: Vec<u32> = examples.iter().map(|&id| corpus.label_of(id)).collect();
         let classifier = self.builder.classifier;
@@ -93,7 +94,7 @@ impl Evaluator<'_> {
         if rows.iter().flatten().any(|logit| !logit.is_finite()) {
             return Err(Diverged { adaptation: adaptation.to_owned() }.into());
         }
-        Ok(Scores::of(&truth, &predict::labels(&rows)))
+        Ok(Outcome::of(&truth, &rows))
     }
 
     /// `num_draws` draws of one domain of `sampler`, each scored on its own query set or on
@@ -112,7 +113,7 @@ impl Evaluator<'_> {
         mut on_draw: impl FnMut(Scores) -> Result<()>,
     ) -> Result<DomainResult> {
         let name_draw = |index: u64| format!("domain {name}, draw {index}");
-        // On texts that are the same for every draw, so are the unadapted scores.
+        // On texts that are the same for every draw, so is the unadapted outcome.
         let unadapted = test
             .map(|test| self.score(start, test.corpus, test.examples, &name_draw(0)))
             .transpose()?;
@@ -127,21 +128,21 @@ impl Evaluator<'_> {
             let what = name_draw(index);
             let adapted = evaluator.adapt(start, &episode.support, &stream, index);
             let adapted = adapted.with_context(|| what.clone())?;
-            let zero_step = match unadapted {
-                Some(scores) => scores,
+            let zero_step = match &unadapted {
+                Some(outcome) => outcome.clone(),
                 None => evaluator.score(start, corpus, examples, &what)?,
             };
             let adapted = evaluator.score(&adapted, corpus, examples, &what)?;
-            Ok((Draw { zero_step, adapted }, examples.len()))
+            Ok((Draw { zero_step, adapted }, episode.support.len()))
         };
         let mut draws = Vec::new();
-        let mut num_scored = 0;
-        self.in_parallel(start, num_draws as usize, work, |_, (draw, scored)| {
-            num_scored = scored;
+        let mut num_support = 0;
+        self.in_parallel(start, num_draws as usize, work, |_, (draw, adapted_to)| {
+            num_support = adapted_to;
+            let scores = draw.adapted.scores();
             draws.push(draw);
-            on_draw(draw.adapted)
+            on_draw(scores)
         })?;
-        let summary = Summary::of(&[&draws]);
-        Ok(DomainResult { domain: name.to_owned(), num_scored, summary, draws })
+        Ok(DomainResult::of(name, num_support, draws, self.run_seed))
     }
 }

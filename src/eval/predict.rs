@@ -77,11 +77,6 @@ pub fn probabilities(logits: &[f32]) -> Vec<f64> {
     powers.into_iter().map(|power| power / sum).collect()
 }
 
-/// The label of each row.
-pub fn labels(rows: &[Vec<f32>]) -> Vec<u32> {
-    rows.iter().map(|row| argmax(row)).collect()
-}
-
 /// The index of the largest value; the first of equals.
 pub fn argmax(row: &[f32]) -> u32 {
     let mut best = 0;

@@ -70,6 +70,6 @@ impl DevSet<'_> {
             let (sampler, episodes) = (&self.sampler, self.episodes);
             results.push(self.evaluator.domain(meta, sampler, named, episodes, None, on_draw)?);
         }
-        Ok(Evaluation::of(results))
+        Ok(Evaluation::of(results, self.evaluator.run_seed))
     }
 }

@@ -16,11 +16,12 @@ use super::texts::{evaluation_episodes, read_settled, settle_leaks};
 use crate::checks::{self, Invalid};
 use crate::cli::EvalArgs;
 use crate::config::{Layer, RunConfig};
-use crate::data::{Dataset, EpisodeSampler, check_sizes};
+use crate::data::{Dataset, EpisodeConfig, EpisodeSampler, check_sizes};
 use crate::eval::Evaluation;
 use crate::eval::evaluator::TestTexts;
-use crate::eval::report::{Adaptation, CheckpointResult, Draws, Report};
-use crate::meta::{Algorithm, Recipe};
+use crate::eval::metrics::Scores;
+use crate::eval::report::{Adaptation, Candidate, Draws, Report, SupportSize};
+use crate::meta::Algorithm;
 use crate::run::checkpoint;
 use crate::run::console::Console;
 
@@ -43,7 +44,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let mut adaptations = Vec::new();
     let mut opened = Vec::new();
     for (_, path) in &checkpoints {
-        adaptations.push(adaptation(path, &given, config.episode.support.max())?);
+        adaptations.push(adaptation(path, &given)?);
         opened.push(OpenedModel::open(path)?);
     }
 
@@ -52,16 +53,16 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let domains = texts::chosen_domains(&args.domain, &dataset, config)?;
     let split = texts::held_out(&dataset, &domains);
     let dataset = settle_leaks(dataset, &split, config, console)?;
-    let mut episode = config.evaluation_episode();
-    if args.test_data.is_some() {
-        // A domain may be too small for the query set that nobody needs.
-        episode.query = 0;
+    let episodes = episodes_of_each_size(config, args.test_data.is_some());
+    for episode in &episodes {
+        check_sizes(&dataset, &domains, episode)?;
     }
-    check_sizes(&dataset, &domains, &episode)?;
     let read_test = |path: &PathBuf| texts::read_test(path, &dataset, &domains);
     let test = args.test_data.as_ref().map(read_test).transpose()?;
     let texts = EvaluationTexts { dataset: &dataset, domains: &domains, test: test.as_ref() };
-    let sampler = evaluation_episodes(&dataset, &domains, &episode, config, EVALUATION_DRAWS);
+    let sampler =
+        |episode| evaluation_episodes(&dataset, &domains, episode, config, EVALUATION_DRAWS);
+    let samplers: Vec<EpisodeSampler> = episodes.iter().map(sampler).collect();
 
     // All checkpoints are loaded before the first is evaluated: a fault of the last one shows now,
     // and not in an hour.
@@ -72,17 +73,11 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         ensure_same_labels(&opened, config, &dataset.labels)?;
         models.push(opened.load(&dataset.labels, config, device, console)?);
     }
-    let mut results = Vec::new();
+    let mut candidates = Vec::new();
     for (((name, _), adaptation), model) in checkpoints.iter().zip(adaptations).zip(&models) {
-        let checkpoint = name.display().to_string();
-        let evaluation = evaluate(&session, &checkpoint, &adaptation, model, &texts, &sampler)?;
-        let macro_f1_lead_of_first = None;
-        results.push(CheckpointResult {
-            checkpoint,
-            adaptation,
-            evaluation,
-            macro_f1_lead_of_first,
-        });
+        let name = name.display().to_string();
+        let evaluations = evaluate(&session, &name, &adaptation, model, &texts, &samplers)?;
+        candidates.push(Candidate { name, adaptation: Some(adaptation), evaluations });
     }
     let path_of = |dataset: &Dataset| dataset.path.display().to_string();
     let draws = Draws {
@@ -91,25 +86,43 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         test_data: test.as_ref().map(path_of),
         seed: config.seed,
         episodes: config.evaluate.episodes,
-        support: config.episode.support.max(),
         max_length: config.data.max_length,
+        sizes: episodes.iter().map(support_size).collect(),
+        labels: domains.iter().map(|_| dataset.labels.clone()).collect(),
     };
-    let report = Report::new(draws, results);
+    let report = Report::new(draws, candidates);
     match args.json {
         true => print_json(&report),
         false => print_result(&report.to_string()),
     }
 }
 
-/// How a checkpoint adapts to `support` texts: by its own settings under those given.
-fn adaptation(path: &Path, given: &[Layer], support: usize) -> Result<Adaptation> {
+/// How draws are made, for each size of the support set that is asked for.
+fn episodes_of_each_size(config: &RunConfig, has_test: bool) -> Vec<EpisodeConfig> {
+    let mut episode = config.evaluation_episode();
+    if has_test {
+        // A domain may be too small for the query set that nobody needs.
+        episode.query = 0;
+    }
+    episode.each_size()
+}
+
+/// The size of the support set in draws that have only one.
+fn support_size(episode: &EpisodeConfig) -> SupportSize {
+    match episode.support_per_label.max() {
+        0 => SupportSize::Total(episode.support.max()),
+        per_label => SupportSize::PerLabel(per_label),
+    }
+}
+
+/// How a checkpoint adapts: by its own settings under those given.
+fn adaptation(path: &Path, given: &[Layer]) -> Result<Adaptation> {
     let stored = stored_settings(path)?;
     // The command line says how to adapt, and nothing about how the checkpoint was trained.
     let trained = stored.as_ref().map(|stored| RunConfig::from_layers(slice::from_ref(stored)));
     let algo = trained.transpose()?.map_or(Algorithm::None, |trained| trained.train.algo);
     let inner = session::settings(stored, given)?.evaluation_inner();
-    let inner_steps = Recipe::new(algo, &inner).visit.num_steps(support);
-    Ok(Adaptation { algo, inner, inner_steps })
+    Ok(Adaptation { algo, inner })
 }
 
 /// The scores of a checkpoint on domains that it was trained on say little about new ones.
@@ -142,39 +155,45 @@ fn ensure_same_labels(
     )
 }
 
-/// Adapts and scores the checkpoint of this name on all draws of all domains.
+/// Adapts and scores the checkpoint of this name on all draws of all domains, with each sampler's support size.
 fn evaluate(
     session: &Session,
     name: &str,
     adaptation: &Adaptation,
     model: &LoadedModel,
     texts: &EvaluationTexts,
-    sampler: &EpisodeSampler,
-) -> Result<Evaluation> {
+    samplers: &[EpisodeSampler],
+) -> Result<Vec<Evaluation>> {
     let Session { config, console } = session;
     let corpus = session.tokenise(texts.dataset, model)?;
     let test_corpus = texts.test.map(|test| session.tokenise(test, model)).transpose()?;
     let num_draws = config.evaluate.episodes;
-    console.begin_evaluation(texts.domains.len() as u64 * num_draws);
+    console.begin_evaluation((samplers.len() * texts.domains.len()) as u64 * num_draws);
     let recipe = adaptation.recipe();
     let evaluator = session.evaluator(model, &corpus, &recipe);
-    let mut results = Vec::new();
-    for &domain in texts.domains {
-        let examples = test_corpus.as_ref().map(|corpus| texts.test_examples(corpus, domain));
-        let test = test_corpus.as_ref().zip(examples.as_ref());
-        let test = test.map(|(corpus, examples)| TestTexts { corpus, examples });
-        let named = (domain, texts.dataset.domain_name(domain));
-        console.begin_episode(adaptation.inner_steps * num_draws as usize);
-        let result =
-            evaluator.domain(&model.params, sampler, named, num_draws, test, |scores| {
+    let mut evaluations = Vec::new();
+    for sampler in samplers {
+        let num_support = sampler.num_support();
+        let mut results = Vec::new();
+        for &domain in texts.domains {
+            let examples = test_corpus.as_ref().map(|corpus| texts.test_examples(corpus, domain));
+            let test = test_corpus.as_ref().zip(examples.as_ref());
+            let test = test.map(|(corpus, examples)| TestTexts { corpus, examples });
+            let named = (domain, texts.dataset.domain_name(domain));
+            console.begin_episode(adaptation.num_steps(num_support) * num_draws as usize);
+            let on_draw = |scores: Scores| {
                 console.evaluated_draw(scores.accuracy, scores.macro_f1);
                 Ok(())
-            })?;
-        let (domain, summary) = (&result.domain, &result.summary);
-        let scores = format!("accuracy {}, macro F1 {}", summary.accuracy, summary.macro_f1);
-        console.line(&format!("{name}: {domain}: {scores}"));
-        results.push(result);
+            };
+            let result =
+                evaluator.domain(&model.params, sampler, named, num_draws, test, on_draw)?;
+            let (domain, found) = (&result.domain, result.summary.adapted);
+            let scores = format!("accuracy {}, macro F1 {}", found.accuracy, found.macro_f1);
+            console.line(&format!("{name}: {domain}, support {num_support}: {scores}"));
+            results.push(result);
+        }
+        evaluations.push(Evaluation::of(results, config.seed));
     }
     console.end_evaluation();
-    Ok(Evaluation::of(results))
+    Ok(evaluations)
 }

@@ -11,6 +11,7 @@ use metabert::seed;
 use serde_json::Value;
 use tch::Device;
 
+use crate::support::evaluation::of_domains;
 use crate::support::fixtures::max_abs_difference;
 use crate::support::run::{
     SMALL, assert_same_bytes, command, events, finish, json_lines, tiny_records, work_dir,
@@ -113,7 +114,7 @@ fn evaluation_does_not_depend_on_the_number_of_workers() {
         format!("eval --checkpoint @adapted --episodes 5 --baselines @tiny --json {}", settings());
     let one = run_with(1, dir.path(), &eval);
     let report: Value = serde_json::from_str(&one).expect("one JSON object");
-    let draws = report["domains"][0]["draws"].as_array().expect("draws").clone();
+    let draws = of_domains(&report)[0]["draws"].as_array().expect("draws").clone();
     assert!(draws.iter().any(|draw| draw != &draws[0]), "every draw scores alike: {report}");
     assert_eq!(run_with(3, dir.path(), &eval), one);
 }
