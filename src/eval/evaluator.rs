@@ -46,59 +46,75 @@ pub struct TestTexts<'a> {
 }
 
 impl Evaluator<'_> {
-    /// `num_draws` draws of one domain of `sampler`, each scored on its own query set or on
-    /// `test` where given. `on_draw` is called after each with its adapted scores, and may end
-    /// the series with an error.
+    /// `num_draws` draws of one domain by each of `samplers`, each scored on its own query set or on `test` where given; one
+    /// result a sampler. Texts are embedded once for all of them. `on_draw` is called after each with its adapted scores, and
+    /// may end the series with an error.
     ///
     /// # Errors
     /// [`Diverged`], and any error of libtorch.
     pub fn domain(
         &self,
         params: &ParamSet,
-        sampler: &EpisodeSampler,
+        samplers: &[EpisodeSampler],
         (domain, name): (DomainId, &str),
         num_draws: u64,
         test: Option<TestTexts>,
         mut on_draw: impl FnMut(Scores) -> Result<()>,
-    ) -> Result<DomainResult> {
-        let draws: Vec<Episode> = (0..num_draws).map(|draw| sampler.draw(domain, draw)).collect();
-        let own = self.texts_to_embed(&draws, test.is_none());
-        let start = DomainStart::new(self, params, sampler.labels_of(domain), &own)?;
+    ) -> Result<Vec<DomainResult>> {
+        let draws = samplers.iter().map(|sampler| {
+            (0..num_draws).map(|draw| sampler.draw(domain, draw)).collect::<Vec<Episode>>()
+        });
+        let draws: Vec<Vec<Episode>> = draws.collect();
+        let own = self.texts_to_embed(draws.iter().flatten(), test.is_none());
+        let start = DomainStart::new(self, params, samplers[0].labels_of(domain), &own)?;
         let tested = |test: TestTexts| start.vectors_of(self, test.corpus, test.examples);
         let tested = test.map(tested).transpose()?;
-        let work = |evaluator: &Evaluator, (start, tested): &Shared, draw: usize| {
-            let (index, Episode { support, query, .. }) = (draw as u64, &draws[draw]);
-            let what = format!("domain {name}, draw {index}");
-            let stream = format!("adaptation in evaluation/{name}");
-            let adapted = start.adapt(evaluator, support, &stream, index);
-            let adapted = adapted.with_context(|| what.clone())?;
-            let scored = match (&test, tested) {
-                (Some(TestTexts { corpus, examples }), Some(vectors)) => {
-                    Scored { corpus, examples, vectors }
-                }
-                _ => {
-                    let (corpus, vectors) = (evaluator.builder.corpus, start.vectors());
-                    Scored { corpus, examples: query, vectors }
-                }
-            };
-            let is_moved = evaluator.builder.recipe.moves_encoder();
-            let zero_step = start.score(evaluator, (&adapted.start, false), &scored, &what)?;
-            let adapted = start.score(evaluator, (&adapted.weights, is_moved), &scored, &what)?;
-            Ok((Draw { zero_step, adapted }, support.len()))
-        };
-        let mut results = Vec::new();
-        let mut num_support = 0;
         let share = || {
             let tested = tested.as_ref().map(Vectors::share).transpose()?;
             Ok((start.share()?, tested))
         };
-        self.in_parallel(draws.len(), share, work, |_, (draw, adapted_to)| {
-            num_support = adapted_to;
-            let scores = draw.adapted.scores();
-            results.push(draw);
-            on_draw(scores)
-        })?;
-        Ok(DomainResult::of(name, num_support, results, self.run_seed))
+        let mut results = Vec::new();
+        for draws in &draws {
+            let work = |evaluator: &Evaluator, (start, tested): &Shared, draw: usize| {
+                let scored = match (&test, tested) {
+                    (Some(TestTexts { corpus, examples }), Some(vectors)) => {
+                        Scored { corpus, examples, vectors }
+                    }
+                    _ => {
+                        let (corpus, vectors) = (evaluator.builder.corpus, start.vectors());
+                        Scored { corpus, examples: &draws[draw].query, vectors }
+                    }
+                };
+                evaluator.draw(start, &draws[draw], name, &scored)
+            };
+            let mut scored = Vec::new();
+            self.in_parallel(draws.len(), share, work, |_, draw: Draw| {
+                let scores = draw.adapted.scores();
+                scored.push(draw);
+                on_draw(scores)
+            })?;
+            results.push(DomainResult::of(name, draws[0].support.len(), scored, self.run_seed));
+        }
+        Ok(results)
+    }
+
+    /// Adapts to the support set of `episode`, and scores before and after.
+    fn draw(
+        &self,
+        start: &DomainStart,
+        episode: &Episode,
+        name: &str,
+        scored: &Scored,
+    ) -> Result<Draw> {
+        let what = format!("domain {name}, draw {}", episode.index);
+        let stream = format!("adaptation in evaluation/{name}");
+        let adapted = start.adapt(self, &episode.support, &stream, episode.index);
+        let adapted = adapted.with_context(|| what.clone())?;
+        let is_moved = self.builder.recipe.moves_encoder();
+        Ok(Draw {
+            zero_step: start.score(self, (&adapted.start, false), scored, &what)?,
+            adapted: start.score(self, (&adapted.weights, is_moved), scored, &what)?,
+        })
     }
 
     /// Calls `work` for the jobs 0 to `num_jobs`, several at once, each with an evaluator that runs one job at a time and what
@@ -123,7 +139,11 @@ impl Evaluator<'_> {
     }
 
     /// The texts whose vectors before adapting are read: those scored, and those that a head or its steps read.
-    fn texts_to_embed(&self, draws: &[Episode], scores_queries: bool) -> Vec<ExampleId> {
+    fn texts_to_embed<'d>(
+        &self,
+        draws: impl Iterator<Item = &'d Episode>,
+        scores_queries: bool,
+    ) -> Vec<ExampleId> {
         let mut read = BTreeSet::new();
         for Episode { support, query, .. } in draws {
             if self.builder.recipe.reads_whole() {

@@ -71,7 +71,7 @@ impl Recipe {
             (Choice::Auto, Rule::Adam | Rule::AdamW) => (ADAM_LR, ADAM_LR),
         };
         let Rate(head_lr) = inner.head_lr.or(Rate(head_lr));
-        let (epochs, steps) = if row.takes_steps { (inner.epochs, inner.steps) } else { (0, 0) };
+        let epochs = if row.takes_steps { inner.epochs } else { 0 };
         let optimizer =
             OptimizerConfig { weight_decay: inner.weight_decay, ..OptimizerConfig::new(rule) };
         Self {
@@ -80,7 +80,7 @@ impl Recipe {
             head: meta.head.or(row.head),
             temperature: meta.temperature,
             name_weight: meta.name_weight,
-            visit: Visit { epochs, steps, batch: inner.batch },
+            visit: Visit { epochs, steps: inner.steps, batch: inner.batch },
             steps: StepRule {
                 optimizer,
                 lr,

@@ -62,11 +62,11 @@ impl Recipe {
             require(is_first, "meta.order", "first for reptile", self.order)?;
         }
         if is_protonet {
-            let expected = "prototypes or label-names: protonet takes no steps from its head";
+            let expected = "prototypes or label-names, which protonet is trained with";
             require(self.head.is_made_of_support(), "meta.head", expected, self.head)?;
             let weight = self.zero_step_weight;
             let expected = "0 for protonet, which takes no steps";
-            require(weight == 0.0, "meta.zero_step_weight", expected, weight)?;
+            require(weight == 0.0 || takes_steps, "meta.zero_step_weight", expected, weight)?;
         }
         let starts_with_steps = self.steps.scope != Scope::Head || self.head != HeadStart::Zeros;
         require(

@@ -46,7 +46,7 @@ pub(super) struct Row {
     pub step_sizes: StepSizes,
     pub order: OrderOf,
     pub step_weights: StepWeights,
-    /// Whether its adaptation takes steps at all.
+    /// Whether it takes steps where nobody asks for a number of them.
     pub takes_steps: bool,
 }
 

@@ -68,7 +68,8 @@ impl DevSet<'_> {
             };
             console.begin_episode(steps * self.episodes as usize);
             let (sampler, episodes) = (&self.sampler, self.episodes);
-            results.push(self.evaluator.domain(meta, sampler, named, episodes, None, on_draw)?);
+            let sampler = std::slice::from_ref(sampler);
+            results.extend(self.evaluator.domain(meta, sampler, named, episodes, None, on_draw)?);
         }
         Ok(Evaluation::of(results, self.evaluator.run_seed))
     }

@@ -18,6 +18,7 @@ use crate::cli::EvalArgs;
 use crate::config::{Layer, RunConfig};
 use crate::data::{Dataset, EpisodeConfig, EpisodeSampler, check_sizes};
 use crate::eval::Evaluation;
+use crate::eval::evaluation::DomainResult;
 use crate::eval::evaluator::TestTexts;
 use crate::eval::metrics::Scores;
 use crate::eval::report::{Adaptation, Candidate, Draws, Report, SupportSize};
@@ -177,29 +178,28 @@ fn evaluate(
     let recipe = adaptation.recipe();
     let head_rows = model.head_rows(texts.dataset);
     let evaluator = session.evaluator(model, &head_rows, &corpus, &recipe);
-    let mut evaluations = Vec::new();
-    for sampler in samplers {
-        let num_support = sampler.num_support();
-        let mut results = Vec::new();
-        for &domain in texts.domains {
-            let examples = test_corpus.as_ref().map(|corpus| texts.test_examples(corpus, domain));
-            let test = test_corpus.as_ref().zip(examples.as_ref());
-            let test = test.map(|(corpus, examples)| TestTexts { corpus, examples });
-            let named = (domain, texts.dataset.domain_name(domain));
-            console.begin_episode(adaptation.num_steps(num_support) * num_draws as usize);
-            let on_draw = |scores: Scores| {
-                console.evaluated_draw(scores.accuracy, scores.macro_f1);
-                Ok(())
-            };
-            let result =
-                evaluator.domain(&model.params, sampler, named, num_draws, test, on_draw)?;
-            let (domain, found) = (&result.domain, result.summary.adapted);
-            let scores = format!("accuracy {}, macro F1 {}", found.accuracy, found.macro_f1);
-            console.line(&format!("{name}: {domain}, support {num_support}: {scores}"));
-            results.push(result);
+    // For each support size the results of all domains.
+    let mut results: Vec<Vec<DomainResult>> = samplers.iter().map(|_| Vec::new()).collect();
+    for &domain in texts.domains {
+        let examples = test_corpus.as_ref().map(|corpus| texts.test_examples(corpus, domain));
+        let test = test_corpus.as_ref().zip(examples.as_ref());
+        let test = test.map(|(corpus, examples)| TestTexts { corpus, examples });
+        let named = (domain, texts.dataset.domain_name(domain));
+        let num_steps = samplers.iter().map(|sampler| adaptation.num_steps(sampler.num_support()));
+        console.begin_episode(num_steps.sum::<usize>() * num_draws as usize);
+        let on_draw = |scores: Scores| {
+            console.evaluated_draw(scores.accuracy, scores.macro_f1);
+            Ok(())
+        };
+        let found = evaluator.domain(&model.params, samplers, named, num_draws, test, on_draw)?;
+        for (results, found) in results.iter_mut().zip(found) {
+            let (domain, support, adapted) =
+                (&found.domain, found.num_support, found.summary.adapted);
+            let scores = format!("accuracy {}, macro F1 {}", adapted.accuracy, adapted.macro_f1);
+            console.line(&format!("{name}: {domain}, support {support}: {scores}"));
+            results.push(found);
         }
-        evaluations.push(Evaluation::of(results, config.seed));
     }
     console.end_evaluation();
-    Ok(evaluations)
+    Ok(results.into_iter().map(|results| Evaluation::of(results, config.seed)).collect())
 }
