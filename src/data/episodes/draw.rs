@@ -249,7 +249,14 @@ mod tests {
         let draw = sampler.draw(2, 1);
         let found =
             (episode.labels.ids(), episode.support, episode.query, draw.support, draw.query);
-        assert_eq!(found, (&[][..], vec![], vec![], vec![], vec![]));
+        let expected = (
+            &[0, 2][..],
+            vec![100, 106, 104, 107],
+            vec![105, 103, 102],
+            vec![108, 115, 107, 106, 101, 100],
+            vec![102, 116, 105],
+        );
+        assert_eq!(found, expected);
     }
 
     /// Ids of labels shift with the labels of other domains, and names may be any: the texts stay the same.
