@@ -7,5 +7,6 @@ mod data_episodes;
 mod interop;
 mod interop_sentence;
 mod label_sets;
+mod model_align;
 mod model_errors;
 mod readme;
