@@ -18,7 +18,7 @@
 //! tasks      an episode's examples become the batches and weights that are computed on
 //! eval       adapts to seeded draws and folds, scores, predicts, reports
 //! run        run directories, checkpoints, events, progress
-//! train      the outer loop
+//! train      the outer loop; the alignment of a model's first tokens
 //! config     the sections above as one layered configuration
 //! cli        the command line as types
 //! commands   one file or folder per subcommand: the only place that wires the parts together
@@ -45,7 +45,7 @@
 //! train      checks data eval machine meta model optim params run tasks
 //! config     checks data files meta names train
 //! cli        config meta
-//! commands   checks cli config data eval files machine meta model optim params run tasks torch_ext train
+//! commands   checks cli config data eval files machine meta model optim params run seed tasks torch_ext train
 //! ```
 //!
 //! `data` knows no model, `model` knows no task, `meta` and `optim` know no file, clock or log: so

@@ -7,7 +7,7 @@ mod shared;
 
 pub use data::{DataCommand, EpisodesArgs, SplitArgs, StatsArgs, ValidateArgs};
 pub use flags::{AdaptationFlags, DatasetFlags, Flags};
-pub use model::{InfoArgs, InitArgs, ModelCommand};
+pub use model::{AlignArgs, InfoArgs, InitArgs, ModelCommand};
 pub use shared::SharedArgs;
 
 use std::path::PathBuf;

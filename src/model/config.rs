@@ -209,11 +209,15 @@ pub fn classifier_json(raw: &Map<String, Value>, labels: &[String]) -> Map<Strin
     out
 }
 
-/// The same for an encoder alone, of a classifier whose head is elsewhere.
+/// The same for an encoder alone, whose head is elsewhere; without labels there is none.
 pub(super) fn encoder_json(raw: &Map<String, Value>, labels: &[String]) -> Map<String, Value> {
     let mut out = labelled(raw, labels);
     out.insert("architectures".into(), vec!["BertModel"].into());
     out.remove("problem_type");
+    if labels.is_empty() {
+        out.remove("id2label");
+        out.remove("label2id");
+    }
     out
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::config::{BertConfig, classifier_json, labels_of};
+use super::config::{BertConfig, classifier_json, encoder_json, labels_of};
 use super::json;
 use super::pooling::Pooling;
 use super::sentence_transformers::{self, Modules};
@@ -104,8 +104,8 @@ fn encoder_path<'a>(directory: &'a Path, modules: Option<&'a Modules>) -> &'a Pa
 }
 
 /// Writes a classifier with these labels into the existing directory `dir`, apart from its tokenizer, and makes its files
-/// durable. One with mean pooling becomes a directory of `sentence_transformers`, any other one of `transformers`.
-/// `config_json` is the one that it descends from.
+/// durable. One with mean pooling becomes a directory of `sentence_transformers`, any other one of `transformers`; the
+/// latter may lack a head, and has no labels then. `config_json` is the one that it descends from.
 ///
 /// # Errors
 /// Any error of the file system.
@@ -118,8 +118,11 @@ pub fn save(
     match Pooling::of(params.layout()) {
         Pooling::Mean => sentence_transformers::save(dir, params, config_json, labels)?,
         Pooling::Cls => {
-            let json = serde_json::to_vec_pretty(&classifier_json(config_json, labels))?;
-            fs::write(dir.join("config.json"), json)?;
+            let json = match labels {
+                [] => encoder_json(config_json, labels),
+                labels => classifier_json(config_json, labels),
+            };
+            fs::write(dir.join("config.json"), serde_json::to_vec_pretty(&json)?)?;
             write_safetensors(&dir.join(WEIGHTS_FILE), &[("", params)])?;
         }
     }

@@ -12,7 +12,7 @@ use crate::support::run::{SMALL, change_tensors, json_lines, run, snapshot, tiny
 const SCRIPT: &str = "check_sentence_transformers.py";
 
 /// A tiny encoder without a head, in `dir/encoder`.
-fn write_encoder(dir: &Path) {
+pub fn write_encoder(dir: &Path) {
     let model = dir.join("encoder");
     fs::create_dir(&model).unwrap();
     for (file, bytes) in snapshot(tiny()) {
@@ -86,9 +86,12 @@ fn metabert_opens_what_sentence_transformers_saves() {
     write_encoder(path);
     let minilm = minilm();
     let minilm = minilm.to_str().expect("a path in UTF-8");
-    for (encoder, saved, old) in
-        [("encoder", "new", false), ("encoder", "old", true), (minilm, "real", false)]
-    {
+    let (named, unnamed) = (["negative", "positive"], ["LABEL_0", "LABEL_1"]);
+    for (encoder, saved, old, labels) in [
+        ("encoder", "new", false, named),
+        ("encoder", "old", true, named),
+        (minilm, "real", false, unnamed),
+    ] {
         let mut arguments = vec!["save", encoder, saved, "texts.jsonl", "--max-length", "32"];
         arguments.extend(old.then_some("--old"));
         python(path, SCRIPT, &arguments);

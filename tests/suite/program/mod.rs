@@ -8,5 +8,6 @@ mod domain_labels;
 mod interop;
 mod interop_sentence;
 mod label_sets;
+mod model_align;
 mod model_errors;
 mod readme;
