@@ -42,7 +42,7 @@ pub fn validate(args: &ValidateArgs) -> Result<()> {
     };
     let (dataset, split) = texts::read_split(&mut config, None, &console)?;
     let num_domains = |side| split.domains(side).len();
-    let episode = &config.episode;
+    let episode = &config.training_episode();
     let evaluated = [split.domains(Side::MetaDev), split.domains(Side::LowResource)].concat();
     let meta_train = split.domains(Side::MetaTrain);
     if *episode == episode.of_all_labels() {

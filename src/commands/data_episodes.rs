@@ -51,7 +51,7 @@ fn training_episodes(args: &EpisodesArgs, session: Session) -> Result<()> {
     }
     let labels = labels_of_model(&config)?;
     let (dataset, split) = texts::read_split(&mut config, labels.as_deref(), &console)?;
-    check_sizes(&dataset, split.domains(Side::MetaTrain), &config.episode)?;
+    check_sizes(&dataset, split.domains(Side::MetaTrain), &config.training_episode())?;
     let sampler = texts::meta_train_episodes(&dataset, &split, &config);
     let indices = args.start..args.start + args.count;
     let names_labels = dataset.label_sets_differ || config.episode.ways > 0;

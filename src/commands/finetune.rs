@@ -48,7 +48,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         domain: &args.domain,
         origin: &args.checkpoint,
         dataset: &dataset,
-        label_counts: counts.map(|&label| pool.num_of_label(label)).collect(),
+        label_counts: counts.map(|&label| pool.examples_of(label).len()).collect(),
         adaptation: recipe.describe(recipe.visit.num_steps(pool.len())),
         max_length: config.data.max_length,
         seed: config.seed,
@@ -71,7 +71,7 @@ fn chosen_pool(
     dataset: &Dataset,
     domain: DomainId,
 ) -> Result<DomainPool> {
-    let mut episode = config.episode.of_all_labels();
+    let mut episode = config.evaluation_episode();
     episode.query = 0;
     let pool = dataset.pools(&[domain]).remove(0);
     let flags = &args.shared.flags;

@@ -75,7 +75,7 @@ pub fn run(args: &AlignArgs) -> Result<()> {
 
     // A head that nobody trained is not worth keeping.
     let labels = num_labels.map_or(Vec::new(), |count| directory.labels_or_placeholders(count));
-    let kept = aligned.select(|region| region != Region::Head || num_labels.is_some());
+    let kept = aligned.select(|slot| slot.region != Region::Head || num_labels.is_some());
     write_directory(&args.out, |dir| -> Result<()> {
         pretrained::save(dir, &kept, directory.config_json(), &labels)?;
         tokenizer.save_into(dir)?;

@@ -82,7 +82,7 @@ pub fn named_domain(dataset: &Dataset, name: &str) -> Result<DomainId, DataError
 /// The episodes that meta-training takes, from index 0 on.
 pub fn meta_train_episodes(dataset: &Dataset, split: &Split, config: &RunConfig) -> EpisodeSampler {
     let pools = dataset.pools(split.domains(Side::MetaTrain));
-    EpisodeSampler::new(&config.episode, pools, config.seed, "meta-train episodes")
+    EpisodeSampler::new(&config.training_episode(), pools, config.seed, "meta-train episodes")
 }
 
 /// The draws of support and query that an evaluation of these domains takes.

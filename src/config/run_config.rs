@@ -193,9 +193,15 @@ impl RunConfig {
         inner
     }
 
-    /// How evaluations draw episodes.
+    /// How training draws episodes.
+    pub fn training_episode(&self) -> EpisodeConfig {
+        let every_label = self.recipe().head.is_made_of_support();
+        EpisodeConfig { every_label, ..self.episode.clone() }
+    }
+
+    /// How evaluations and `finetune` draw episodes.
     pub fn evaluation_episode(&self) -> EpisodeConfig {
-        let mut episode = self.episode.of_all_labels();
+        let mut episode = self.training_episode().of_all_labels();
         match self.evaluate.query {
             QuerySize::Count(0) => {}
             QuerySize::Count(count) => episode.query = count,

@@ -36,7 +36,7 @@ impl Alignment<'_> {
     ) -> Result<ParamSet, TchError> {
         let schedule =
             Schedule { shape: ScheduleConfig::Linear, warmup_steps: 0, steps: num_steps };
-        let mut moving = start.select(|region| region != Region::Head).to_fast_weights()?;
+        let mut moving = start.select(|slot| slot.region != Region::Head).to_fast_weights()?;
         let mut optimizer = Optimizer::new(OptimizerConfig::new(Rule::AdamW), &moving)?;
         for step in 0..num_steps {
             let batch = batch(step)?;
@@ -45,7 +45,7 @@ impl Alignment<'_> {
             let distance = found.f_sub(&wanted)?.f_square()?.f_sum(found.kind())?;
             let loss = distance.f_div_scalar(batch.lengths.len() as i64)?;
             let gradient = moving.gradient_of(&loss)?;
-            optimizer.step(&mut moving, &gradient, lr * schedule.factor(step))?;
+            optimizer.step(&mut moving, &gradient, |_| lr * schedule.factor(step))?;
         }
         start.overlay(&moving).share()
     }

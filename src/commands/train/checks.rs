@@ -40,14 +40,14 @@ pub fn check_domain_sizes(
     config: &RunConfig,
     console: &Console,
 ) -> Result<()> {
-    let (episode, evaluation) = (&config.episode, config.evaluation_episode());
+    let (episode, evaluation) = (config.training_episode(), config.evaluation_episode());
     let (meta_train, meta_dev) = (split.domains(Side::MetaTrain), split.domains(Side::MetaDev));
     let drawn_from = if config.recipe().trains_on(Tasks::Episodes) { meta_train } else { &[] };
-    if *episode == evaluation {
+    if episode == evaluation {
         // One demand on all of them: one error lists every domain that falls short.
-        check_sizes(dataset, &[drawn_from, meta_dev].concat(), episode)?;
+        check_sizes(dataset, &[drawn_from, meta_dev].concat(), &episode)?;
     } else {
-        check_sizes(dataset, drawn_from, episode)?;
+        check_sizes(dataset, drawn_from, &episode)?;
         check_sizes(dataset, meta_dev, &evaluation)?;
     }
     let low_resource = split.domains(Side::LowResource);

@@ -22,6 +22,10 @@ pub struct EpisodeConfig {
     pub domain_law: DomainLaw,
     /// How the examples of a domain are drawn.
     pub example_law: ExampleLaw,
+    /// Whether every label needs a support text, also where domains share their labels: no key of the configuration, but what
+    /// the recipe asks for.
+    #[serde(skip)]
+    pub every_label: bool,
 }
 
 impl Default for EpisodeConfig {
@@ -33,6 +37,7 @@ impl Default for EpisodeConfig {
             query: 20,
             domain_law: DomainLaw::default(),
             example_law: ExampleLaw::default(),
+            every_label: false,
         }
     }
 }
@@ -84,7 +89,7 @@ impl EpisodeConfig {
     /// Whether every label of an episode has a text in the support set: otherwise labels that a domain hardly uses may
     /// be absent.
     pub(super) fn holds_every_label(&self, pool: &DomainPool) -> bool {
-        pool.has_own_labels || self.counts_by_label() || self.ways > 0
+        pool.has_own_labels || self.counts_by_label() || self.ways > 0 || self.every_label
     }
 
     /// The labels of an episode of `pool`.

@@ -65,11 +65,6 @@ impl DomainPool {
         self.examples_by_label.iter().map(Vec::len).sum()
     }
 
-    /// The number of examples of a label.
-    pub fn num_of_label(&self, label: LabelId) -> usize {
-        self.examples_by_label.get(label as usize).map_or(0, Vec::len)
-    }
-
     /// Whether there is no example.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
