@@ -5,6 +5,7 @@ pub mod command_line_errors;
 mod command_line_eval;
 mod data_episodes;
 mod domain_labels;
+mod family;
 mod interop;
 mod interop_sentence;
 mod label_sets;
