@@ -109,7 +109,8 @@ pub struct DatasetFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Adaptation")]
 pub struct AdaptationFlags {
-    /// Adapt to this many texts; of a list with commas, `train` draws one for each episode [default: 80].
+    /// Adapt to this many texts; of a list with commas, `train` draws one for each episode and `eval`
+    /// scores each [default: 80].
     #[arg(id = "episode.support", long = "support", value_name = "N,N")]
     pub support: (),
     /// Adapt to this many texts of every label instead.

@@ -16,7 +16,7 @@ use super::texts::{evaluation_episodes, read_settled, settle_leaks};
 use crate::checks::{self, Invalid};
 use crate::cli::EvalArgs;
 use crate::config::{Layer, RunConfig};
-use crate::data::{Dataset, EpisodeConfig, EpisodeSampler, check_sizes};
+use crate::data::{Dataset, EpisodeConfig, EpisodeSampler, QuerySize, check_sizes};
 use crate::eval::Evaluation;
 use crate::eval::evaluation::DomainResult;
 use crate::eval::evaluator::TestTexts;
@@ -89,6 +89,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         test_data: test.as_ref().map(path_of),
         seed: config.seed,
         episodes: config.evaluate.episodes,
+        query: query_size(config, args.test_data.is_some()),
         max_length: config.data.max_length,
         sizes: episodes.iter().map(|(size, _)| *size).collect(),
         labels: domains.iter().map(|&it| dataset.labels_of(it).names(&dataset.labels)).collect(),
@@ -115,6 +116,15 @@ fn episodes_of_each_size(config: &RunConfig, has_test: bool) -> Vec<(SupportSize
         (size, episode)
     };
     episode.each_size().into_iter().map(named).collect()
+}
+
+/// The texts that each draw is scored on, where no file has them.
+fn query_size(config: &RunConfig, has_test: bool) -> Option<QuerySize> {
+    match config.evaluate.query {
+        _ if has_test => None,
+        QuerySize::All => Some(QuerySize::All),
+        QuerySize::Count(_) => Some(QuerySize::Count(config.evaluation_episode().query)),
+    }
 }
 
 /// How a checkpoint adapts: by its own settings under those given.

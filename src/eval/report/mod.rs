@@ -10,6 +10,7 @@ use std::fmt::{self, Display, Formatter};
 use serde::Serialize;
 
 use super::evaluation::Evaluation;
+use crate::data::QuerySize;
 use crate::meta::{Algorithm, InnerConfig, MetaConfig, Recipe};
 
 /// Checkpoints on the same draws.
@@ -33,6 +34,9 @@ pub struct Draws {
     pub seed: u64,
     /// Draws for each domain.
     pub episodes: u64,
+    /// Texts that a draw is scored on, where no file has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query: Option<QuerySize>,
     /// Wordpieces to which texts are truncated.
     pub max_length: usize,
     /// Sizes of the support sets.

@@ -3,7 +3,6 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::{Adaptation, Candidate, Draws, Report};
-use crate::eval::bootstrap::Estimate;
 use crate::eval::evaluation::{Evaluation, Summary};
 use crate::table::{Align, Table};
 
@@ -97,15 +96,14 @@ impl Report {
         let sizes = self.draws.sizes.iter().map(|size| (Align::Right, format!("support {size}")));
         let names = ["  checkpoint", "score"].map(|title| (Align::Left, title.to_owned()));
         let mut table = Table::new(names.into_iter().chain(sizes));
-        let scores: [(&str, fn(&Summary) -> Estimate); 2] = [
-            ("accuracy", |summary| summary.adapted.accuracy),
-            ("macro F1", |summary| summary.adapted.macro_f1),
-        ];
         for candidate in &self.candidates {
-            for (score, value) in scores {
-                let found = candidate.evaluations.iter().map(|it| value(&it.overall).to_string());
+            let found = candidate.evaluations.iter().map(|evaluation| &evaluation.overall.adapted);
+            let found: Vec<[String; 2]> =
+                found.map(|it| [it.accuracy, it.macro_f1].map(|score| score.to_string())).collect();
+            for (position, score) in ["accuracy", "macro F1"].into_iter().enumerate() {
                 let names = [format!("  {}", candidate.name), score.to_owned()];
-                table.push(names.into_iter().chain(found).collect());
+                let of_sizes = found.iter().map(|scores| scores[position].clone());
+                table.push(names.into_iter().chain(of_sizes).collect());
             }
         }
         table
@@ -151,6 +149,7 @@ mod tests {
             test_data: None,
             seed: 0,
             episodes: 3,
+            query: None,
             max_length: 128,
             sizes: SIZES.to_vec(),
             labels: vec![vec!["no".to_owned(), "yes".to_owned()]; 2],

@@ -23,10 +23,24 @@ fn train_two(dir: &Path) {
     }
 }
 
+/// The JSON of `eval` with the common settings, but for those that are given.
 fn eval(dir: &Path, arguments: &str) -> Value {
-    let episodes = if arguments.contains("--episodes") { "" } else { "--episodes 2" };
-    let eval = format!("eval --json {episodes} {COMMON} {arguments}");
-    serde_json::from_str(&run(dir, &eval).success()).unwrap()
+    let json = run(dir, &format!("eval --json {}", evaluation(arguments))).success();
+    serde_json::from_str(&json).unwrap()
+}
+
+/// These arguments and the common ones that they leave open.
+fn evaluation(arguments: &str) -> String {
+    let mut all = format!("{COMMON} {arguments}");
+    for (flag, common) in [("--support", "--support 8"), ("--query", "--query 4")] {
+        if arguments.contains(flag) {
+            all = all.replacen(common, "", 1);
+        }
+    }
+    if !arguments.contains("--episodes") {
+        all.push_str(" --episodes 2");
+    }
+    all
 }
 
 /// Algorithm, rule, learning rate, minibatch and number of steps of each checkpoint.
@@ -105,7 +119,7 @@ fn keys(object: &Value) -> BTreeSet<&str> {
 fn results_have_an_object_for_each_checkpoint_and_domain_and_for_all() {
     let dir = work_dir();
     let table = eval(dir.path(), "--checkpoint @adapted --baselines @tiny --seed 3");
-    let drawn = ["dataset", "dataset_sha256", "seed", "episodes", "support", "max_length"];
+    let drawn = ["dataset", "dataset_sha256", "seed", "episodes", "support", "query", "max_length"];
     let listed = ["support_per_label", "checkpoints", "results"];
     assert_eq!(keys(&table), drawn.into_iter().chain(listed).collect());
     assert_eq!([&table["support"], &table["support_per_label"]], [&json!([8]), &json!([])]);
@@ -158,5 +172,45 @@ fn the_scores_of_a_domain_are_those_of_its_confusion_counts() {
         assert!((shown - macro_f1).abs() < 1e-12, "shown {shown}, by the counts {macro_f1}");
         let accuracy = (0..counts.len()).map(|at| counts[at][at]).sum::<f64>() / 12.0;
         assert!((number(result, "accuracy/mean") - accuracy).abs() < 1e-12, "{result}");
+    }
+}
+
+#[test]
+fn every_support_size_is_scored_on_all_other_texts() {
+    let dir = work_dir();
+    let arguments = "--checkpoint @adapted --support 12,4 --query all";
+    let table = eval(dir.path(), arguments);
+    assert_eq!((&table["support"], &table["query"]), (&json!([12, 4]), &json!("all")));
+    let scored = scored(&table);
+    // The checkpoint and the majority, each with two sizes; the domains have 14 and 15 texts.
+    assert_eq!(scored.len(), 4);
+    for (scored, (support, steps, num_scored)) in
+        scored.iter().zip([(12, 1, [2, 3]), (4, 1, [10, 11])])
+    {
+        for (result, num_scored) in scored.domains.iter().zip(num_scored) {
+            let found = ["support", "inner_steps", "num_scored"].map(|key| result[key].clone());
+            assert_eq!(found, [support, steps, num_scored].map(Value::from), "{result}");
+        }
+        assert_eq!(scored.overall["num_scored"], num_scored.iter().sum::<i32>());
+    }
+    // As each size by itself.
+    let alone = eval(dir.path(), &arguments.replace("12,4", "4"));
+    assert_eq!(self::scored(&alone)[0].overall, scored[1].overall);
+
+    let text = run(dir.path(), &format!("eval {}", evaluation(arguments))).success();
+    let (_, comparison) = text.rsplit_once("all domains").unwrap();
+    assert!(comparison.contains("support 12") && comparison.contains("support 4"), "{text}");
+}
+
+#[test]
+fn support_sets_are_counted_by_label() {
+    let dir = work_dir();
+    let table = eval(dir.path(), "--checkpoint @tiny --support-per-label 1,3");
+    assert_eq!([&table["support"], &table["support_per_label"]], [&json!([]), &json!([1, 3])]);
+    for (scored, per_label) in scored(&table).iter().zip([1, 3]) {
+        for result in scored.domains {
+            let found = ["support_per_label", "num_support"].map(|key| result[key].clone());
+            assert_eq!(found, [per_label, 2 * per_label].map(Value::from), "{result}");
+        }
     }
 }
