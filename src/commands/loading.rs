@@ -82,8 +82,9 @@ impl OpenedModel {
         Ok(self.labels(config)?.unwrap_or_else(|| dataset.labels.clone()))
     }
 
-    /// Loads the weights, with the meta-parameters of `recipe` where they are to adapt by it, and with a head for `labels`. An encoder without a head gets one
-    /// drawn from the seed; another head gives each label that it knows its row, and any other the mean of its rows.
+    /// Loads the weights, with the meta-parameters of `recipe` where they are to adapt by it, and with a head for `labels`. An
+    /// encoder without a head gets one drawn from the seed; another head gives each label that it knows its row, and any other
+    /// the mean of its rows.
     pub fn load(
         self,
         labels: &[String],

@@ -43,15 +43,15 @@ pub fn cross_validate(
         true => pool.examples_by_label.concat(),
         false => Vec::new(),
     };
-    let start = DomainStart::new(evaluator, params, pool.labels.clone(), &read)?;
+    let start = evaluator.start(params, pool.labels.clone(), &read)?;
     let work = |evaluator: &Evaluator, start: &DomainStart, fold: usize| {
         let (train, test) = &folds[fold];
         let what = format!("domain {}, fold {fold}", pool.name);
-        let adapted = start.adapt(evaluator, train, &stream, fold as u64);
+        let adapted = evaluator.adapt(start, train, &stream, fold as u64);
         let weights = adapted.with_context(|| what.clone())?.weights;
-        let (corpus, vectors) = (evaluator.builder.corpus, start.vectors());
+        let (corpus, vectors) = (evaluator.builder.corpus, &start.vectors);
         let scored = Scored { corpus, examples: test, vectors };
-        start.score(evaluator, (&weights, recipe.moves_encoder()), &scored, &what)
+        evaluator.score(start, (&weights, recipe.moves_encoder()), &scored, &what)
     };
     let mut outcomes: Vec<Outcome> = Vec::new();
     evaluator.in_parallel(
@@ -85,7 +85,7 @@ pub fn adapt(
     domain: &str,
 ) -> Result<ParamSet> {
     let read = if evaluator.builder.recipe.reads_whole() { support } else { &[] };
-    let start = DomainStart::new(evaluator, params, labels, read)?;
-    let adapted = start.adapt(evaluator, support, &format!("adaptation for keeps/{domain}"), 0);
+    let start = evaluator.start(params, labels, read)?;
+    let adapted = evaluator.adapt(&start, support, &format!("adaptation for keeps/{domain}"), 0);
     Ok(adapted.with_context(|| format!("adapting to {domain}"))?.weights)
 }

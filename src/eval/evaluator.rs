@@ -3,16 +3,20 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
-use tch::Tensor;
+use tch::TchError;
 use thiserror::Error;
 
 use super::domain::{DomainStart, Scored};
 use super::evaluation::{DomainResult, Draw};
 use super::metrics::Scores;
+use super::outcome::Outcome;
 use super::predict;
-use crate::data::{Corpus, DomainId, Episode, EpisodeSampler, ExampleId};
+use crate::data::{Corpus, DomainId, Episode, EpisodeSampler, ExampleId, LabelSet};
 use crate::machine::workers::Workers;
+use crate::meta::{Adapted, HeadStart};
+use crate::model::Pass;
 use crate::params::ParamSet;
+use crate::seed;
 use crate::tasks::{HeadRows, TaskBuilder, Vectors};
 
 /// Adapts and scores. A draw depends on the run seed, the domain's name and the draw's number
@@ -66,8 +70,8 @@ impl Evaluator<'_> {
         });
         let draws: Vec<Vec<Episode>> = draws.collect();
         let own = self.texts_to_embed(draws.iter().flatten(), test.is_none());
-        let start = DomainStart::new(self, params, samplers[0].labels_of(domain), &own)?;
-        let tested = |test: TestTexts| start.vectors_of(self, test.corpus, test.examples);
+        let start = self.start(params, samplers[0].labels_of(domain), &own)?;
+        let tested = |test: TestTexts| self.vectors(&start.theta, test.corpus, test.examples);
         let tested = test.map(tested).transpose()?;
         let share = || {
             let tested = tested.as_ref().map(Vectors::share).transpose()?;
@@ -81,7 +85,7 @@ impl Evaluator<'_> {
                         Scored { corpus, examples, vectors }
                     }
                     _ => {
-                        let (corpus, vectors) = (evaluator.builder.corpus, start.vectors());
+                        let (corpus, vectors) = (evaluator.builder.corpus, &start.vectors);
                         Scored { corpus, examples: &draws[draw].query, vectors }
                     }
                 };
@@ -108,12 +112,12 @@ impl Evaluator<'_> {
     ) -> Result<Draw> {
         let what = format!("domain {name}, draw {}", episode.index);
         let stream = format!("adaptation in evaluation/{name}");
-        let adapted = start.adapt(self, &episode.support, &stream, episode.index);
+        let adapted = self.adapt(start, &episode.support, &stream, episode.index);
         let adapted = adapted.with_context(|| what.clone())?;
         let is_moved = self.builder.recipe.moves_encoder();
         Ok(Draw {
-            zero_step: start.score(self, (&adapted.start, false), scored, &what)?,
-            adapted: start.score(self, (&adapted.weights, is_moved), scored, &what)?,
+            zero_step: self.score(start, (&adapted.start, false), scored, &what)?,
+            adapted: self.score(start, (&adapted.weights, is_moved), scored, &what)?,
         })
     }
 
@@ -133,9 +137,89 @@ impl Evaluator<'_> {
         self.workers.run(num_jobs, context, |context, job| work(&alone, context, job), take)
     }
 
-    /// The vectors of `texts` under `params`, `[texts, hidden]`.
-    pub(super) fn embed(&self, params: &ParamSet, texts: &[&[u32]]) -> Result<Tensor> {
-        predict::vectors(self.builder.classifier, params, texts, self.workers)
+    /// `params` with a head for `labels`, and the vectors of `examples`.
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    pub(super) fn start(
+        &self,
+        params: &ParamSet,
+        labels: LabelSet,
+        examples: &[ExampleId],
+    ) -> Result<DomainStart> {
+        let TaskBuilder { classifier, recipe, corpus, .. } = self.builder;
+        let theta = self.head_rows.select(params, classifier.head(), &labels, recipe.head)?;
+        let names = match recipe.head {
+            HeadStart::LabelNames => {
+                let names = labels.ids().iter().map(|&label| corpus.name_of(label));
+                let names: Vec<&[u32]> = names.collect();
+                Some(predict::vectors(classifier, &theta, &names, self.workers)?)
+            }
+            _ => None,
+        };
+        let features = predict::vectors(classifier, &theta, &texts(corpus, examples), self.workers);
+        let vectors = Vectors::new(examples, features?, names);
+        Ok(DomainStart { labels, theta, vectors })
+    }
+
+    /// The vectors of texts of any corpus under `theta`.
+    fn vectors(
+        &self,
+        theta: &ParamSet,
+        corpus: &Corpus,
+        examples: &[ExampleId],
+    ) -> Result<Vectors> {
+        let texts = texts(corpus, examples);
+        let features = predict::vectors(self.builder.classifier, theta, &texts, self.workers)?;
+        Ok(Vectors::new(examples, features, None))
+    }
+
+    /// Adapts to `support`. The order of the minibatches and the dropout masks come from the run seed, `stream` and `index`.
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    pub(super) fn adapt(
+        &self,
+        start: &DomainStart,
+        support: &[ExampleId],
+        stream: &str,
+        index: u64,
+    ) -> Result<Adapted, TchError> {
+        let DomainStart { labels, theta, vectors } = start;
+        let seed = seed::derive(self.run_seed, stream, index);
+        self.builder.adapt(theta, support, labels, Some(vectors), seed)
+    }
+
+    /// How `weights` answer `scored`; `is_moved` says whether their encoder is another one than before adapting. `adaptation`
+    /// names them in an error.
+    ///
+    /// # Errors
+    /// [`Diverged`], and any error of libtorch.
+    pub(super) fn score(
+        &self,
+        start: &DomainStart,
+        (weights, is_moved): (&ParamSet, bool),
+        scored: &Scored,
+        adaptation: &str,
+    ) -> Result<Outcome> {
+        let Scored { corpus, examples, vectors } = scored;
+        let classifier = self.builder.classifier;
+        let rows = || -> Result<Vec<Vec<f32>>> {
+            if is_moved {
+                let texts = texts(corpus, examples);
+                return predict::logits(classifier, weights, &texts, self.workers);
+            }
+            let features = vectors.of(examples)?;
+            let logits = tch::no_grad(|| classifier.classify(weights, &features, Pass::eval()))?;
+            Ok(predict::to_rows(&logits)?)
+        };
+        let rows = rows().with_context(|| adaptation.to_owned())?;
+        if rows.iter().flatten().any(|logit| !logit.is_finite()) {
+            return Err(Diverged { adaptation: adaptation.to_owned() }.into());
+        }
+        let number = |&id: &ExampleId| start.labels.number_of(corpus.label_of(id));
+        let truth: Vec<u32> = examples.iter().map(number).collect();
+        Ok(Outcome::of(&truth, &rows))
     }
 
     /// The texts whose vectors before adapting are read: those scored, and those that a head or its steps read.
@@ -159,3 +243,7 @@ impl Evaluator<'_> {
 
 /// What every draw of a domain reads: its start, and the vectors of the test texts.
 type Shared = (DomainStart, Option<Vectors>);
+
+fn texts<'a>(corpus: &'a Corpus, examples: &[ExampleId]) -> Vec<&'a [u32]> {
+    examples.iter().map(|&id| corpus.tokens_of(id)).collect()
+}

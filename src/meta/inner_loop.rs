@@ -2,8 +2,9 @@
 
 use tch::{Kind, TchError, Tensor};
 
+use super::step_rule::StepRule;
 use super::support::{Embedded, Steps, Support};
-use super::{Forward, Learner, Recipe};
+use super::{Forward, Learner};
 use crate::data::num_minibatches;
 use crate::model::{Order, Pass};
 use crate::params::{ParamSet, Region};
@@ -46,14 +47,14 @@ pub(super) enum Trace {
     Steps(Order),
 }
 
-/// Takes the steps of `recipe` from `start` on `support`, whose texts `embedded` holds where their vectors are needed. Dropout is
+/// Takes steps by `rule` from `start` on `support`, whose texts `embedded` holds where their vectors are needed. Dropout is
 /// on; its masks come from `dropout_seed` and the step's number. `after_step` gets the number of steps taken and the weights.
 /// Returns the weights after the last step and the loss before each, `[steps]`, on their device.
 ///
 /// # Errors
 /// Any error of libtorch.
 pub(super) fn take_steps<L: Learner>(
-    recipe: &Recipe,
+    rule: &StepRule,
     learner: &L,
     start: &ParamSet,
     (support, embedded): (&Support<L::Batch>, Option<&Embedded>),
@@ -68,7 +69,7 @@ pub(super) fn take_steps<L: Learner>(
             if trace == Trace::Nothing { start.as_leaves()? } else { start.shallow_clone() };
         return Ok((weights, losses));
     }
-    let (rule, scope) = (&recipe.steps, recipe.steps.scope);
+    let scope = rule.scope;
     let order = if let Trace::Steps(order) = trace { order } else { Order::First };
     let constant_start = start.share()?;
     // Where steps are traced, everything that does not move is a function of the meta-parameters as well.
@@ -88,7 +89,8 @@ pub(super) fn take_steps<L: Learner>(
         let (base, at) = match order {
             Order::First if is_in_place => (&constant_start, moving.shallow_clone()),
             Order::First => (&constant_start, moving.as_leaves()?),
-            Order::Second => (start, moving.shallow_clone()),
+            // Under names of their own: a head that is made of other weights has a gradient beside theirs, not through it.
+            Order::Second => (start, moving.aliases()?),
         };
         let loss = step_loss(learner, &scope.compose(base, &at)?, (support, embedded), step, pass)?;
         let gradient = match order {

@@ -77,8 +77,15 @@ impl<L: Learner> QueryLoss<'_, L> {
             self.add(&mut sum, taken, reached, share * weights[taken - 1], is_traced)
         };
         let support = (&task.support, embedded.as_ref());
-        let (_, support_losses) =
-            take_steps(recipe, learner, &start, support, task.dropout_seed, trace, after_step)?;
+        let (_, support_losses) = take_steps(
+            &recipe.steps,
+            learner,
+            &start,
+            support,
+            task.dropout_seed,
+            trace,
+            after_step,
+        )?;
         let Sum { loss, at_weights, scored } = sum;
         Ok(Descent {
             gradient: self.gradient(theta, &start, loss, at_weights)?,
@@ -148,7 +155,7 @@ impl<L: Learner> QueryLoss<'_, L> {
         let mut direct = at_weights;
         let mut loss = loss;
         if self.recipe.makes_head() {
-            // The head was no part of theta: its gradient goes on from the head to what it was made of.
+            // The head was no part of theta: its gradient passes from the head to the texts that made it.
             for slot in [head.weight, head.bias] {
                 let (made, gradient) = (start.get(slot), direct.get(slot));
                 if made.requires_grad() {

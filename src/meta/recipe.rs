@@ -12,7 +12,7 @@ use super::scope::Scope;
 use super::step_rule::{StepRule, StepSizes};
 use super::support::{Embedded, Support, Whole};
 use super::table::{Row, Tasks, Training};
-use crate::model::Order;
+use crate::model::{Order, Pass};
 use crate::optim::{OptimizerConfig, Rule};
 use crate::params::ParamSet;
 
@@ -95,6 +95,14 @@ impl Recipe {
         }
     }
 
+    /// `inner` with the values that the algorithm decided.
+    pub fn resolve(&self, inner: &InnerConfig) -> InnerConfig {
+        let StepRule { optimizer, lr, head_lr, .. } = self.steps;
+        let (optimizer, [lr, head_lr]) =
+            (optimizer.rule.into(), [lr, head_lr].map(|it| Rate(it).into()));
+        InnerConfig { optimizer, lr, head_lr, ..inner.clone() }
+    }
+
     /// An adaptation of `num_steps` in words, such as `21 steps of adam, lr 5e-5, batch 12`.
     pub fn describe(&self, num_steps: usize) -> String {
         let StepRule { lr, head_lr, scope, step_sizes, optimizer, .. } = self.steps;
@@ -167,7 +175,7 @@ impl Recipe {
         let start = tch::no_grad(|| self.start(learner, theta, embedded.as_ref()))?;
         let support = (support, embedded.as_ref());
         let (weights, losses) = take_steps(
-            self,
+            &self.steps,
             learner,
             &start,
             support,
@@ -186,7 +194,7 @@ impl Recipe {
         support: &Support<L::Batch>,
         trace: Trace,
     ) -> Result<Option<Embedded>, TchError> {
-        let embed = |pieces| Embedded::of(learner, theta, pieces);
+        let embed = |pieces| embedded(learner, theta, pieces);
         Ok(match &support.whole {
             Whole::Unread => None,
             Whole::Embedded(embedded) => Some(embedded.shallow_clone()),
@@ -207,6 +215,24 @@ impl Recipe {
     ) -> Result<ParamSet, TchError> {
         self.head.of(theta, learner.head(), embedded, self.temperature)
     }
+}
+
+/// The vectors of `pieces` under `params`, without dropout.
+fn embedded<L: Learner>(
+    learner: &L,
+    params: &ParamSet,
+    pieces: &[(L::Batch, f64)],
+) -> Result<Embedded, TchError> {
+    let (mut features, mut labels, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+    for (batch, weight) in pieces {
+        let embedded = learner.embed(params, batch, Pass::eval())?;
+        let count = embedded.size()[0];
+        weights.push(Tensor::f_full([count], *weight, (embedded.kind(), embedded.device()))?);
+        labels.push(learner.labels(batch));
+        features.push(embedded);
+    }
+    let cat = |parts: &[Tensor]| Tensor::f_cat(parts, 0);
+    Ok(Embedded { features: cat(&features)?, labels: cat(&labels)?, weights: cat(&weights)? })
 }
 
 #[cfg(test)]

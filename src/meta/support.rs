@@ -2,10 +2,6 @@
 
 use tch::{TchError, Tensor};
 
-use super::Learner;
-use crate::model::Pass;
-use crate::params::ParamSet;
-
 /// The support set of a task, as its recipe reads it.
 #[derive(Debug)]
 pub struct Support<B> {
@@ -69,27 +65,6 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// The vectors of `pieces` under `params`, without dropout.
-    ///
-    /// # Errors
-    /// Any error of libtorch.
-    pub(super) fn of<L: Learner>(
-        learner: &L,
-        params: &ParamSet,
-        pieces: &[(L::Batch, f64)],
-    ) -> Result<Self, TchError> {
-        let (mut features, mut labels, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-        for (batch, weight) in pieces {
-            let embedded = learner.embed(params, batch, Pass::eval())?;
-            let count = embedded.size()[0];
-            weights.push(Tensor::f_full([count], *weight, (embedded.kind(), embedded.device()))?);
-            labels.push(learner.labels(batch));
-            features.push(embedded);
-        }
-        let cat = |parts: &[Tensor]| Tensor::f_cat(parts, 0);
-        Ok(Self { features: cat(&features)?, labels: cat(&labels)?, weights: cat(&weights)? })
-    }
-
     /// The same vectors under another handle.
     pub(super) fn shallow_clone(&self) -> Self {
         let [features, labels, weights] =

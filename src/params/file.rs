@@ -12,7 +12,8 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
 use tch::{Device, Kind, TchError, Tensor};
 use thiserror::Error;
 
-use super::set::{Layout, ParamSet};
+use super::layout::Layout;
+use super::set::ParamSet;
 
 /// A file of a model that cannot be used.
 #[derive(Debug, Error)]

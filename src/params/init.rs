@@ -4,7 +4,8 @@ use rand::distr::Distribution;
 use rand_distr::Normal;
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::set::{Init, Layout, ParamSet, Slot};
+use super::layout::{Init, Layout, Slot};
+use super::set::ParamSet;
 use crate::seed;
 use std::sync::Arc;
 

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use tch::{Device, TchError, Tensor};
 
-use super::set::{Layout, ParamSet, Slot, SlotId};
+use super::layout::{Layout, Slot, SlotId};
+use super::set::ParamSet;
 
 /// Some rows of some slots.
 #[derive(Debug)]

@@ -18,8 +18,8 @@ pub struct Vectors {
 }
 
 impl Vectors {
-    /// `features` `[examples, hidden]` are those of `examples`, in their order, and `names` `[labels, hidden]` those of the names of
-    /// the labels, where they are read.
+    /// `features` `[examples, hidden]` are those of `examples`, in their order, and `names` `[labels, hidden]` those of the
+    /// names of the labels, where they are read.
     pub fn new(examples: &[ExampleId], features: Tensor, names: Option<Tensor>) -> Self {
         Self { rows: examples.iter().copied().zip(0..).collect(), features, names }
     }

@@ -22,7 +22,7 @@ use crate::eval::evaluation::DomainResult;
 use crate::eval::evaluator::TestTexts;
 use crate::eval::metrics::Scores;
 use crate::eval::report::{Adaptation, Candidate, Draws, Report, SupportSize};
-use crate::meta::Algorithm;
+use crate::meta::{Algorithm, Recipe};
 use crate::run::checkpoint;
 use crate::run::console::Console;
 
@@ -134,9 +134,10 @@ fn adaptation(path: &Path, given: &[Layer]) -> Result<Adaptation> {
     let trained = stored.as_ref().map(|stored| RunConfig::from_layers(slice::from_ref(stored)));
     let algo = trained.transpose()?.map_or(Algorithm::None, |trained| trained.train.algo);
     let config = session::settings(stored, given)?;
-    let adaptation = Adaptation { algo, inner: config.evaluation_inner(), meta: config.meta };
-    adaptation.recipe().validate()?;
-    Ok(adaptation)
+    let (inner, meta) = (config.evaluation_inner(), config.meta);
+    let recipe = Recipe::new(algo, &inner, &meta);
+    recipe.validate()?;
+    Ok(Adaptation { algo, inner: recipe.resolve(&inner), meta })
 }
 
 /// The scores of a checkpoint on domains that it was trained on say little about new ones.

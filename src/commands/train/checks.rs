@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::super::texts::meta_train_episodes;
 use crate::checks::{Invalid, require};
 use crate::config::RunConfig;
 use crate::data::{Dataset, Side, Split, check_sizes};
@@ -49,6 +50,10 @@ pub fn check_domain_sizes(
     } else {
         check_sizes(dataset, drawn_from, &episode)?;
         check_sizes(dataset, meta_dev, &evaluation)?;
+    }
+    if config.recipe().trains_on(Tasks::Episodes) {
+        let largest = meta_train_episodes(dataset, split, config).num_support();
+        config.recipe().check_num_steps(config.recipe().visit.num_steps(largest))?;
     }
     let low_resource = split.domains(Side::LowResource);
     if let Err(error) = check_sizes(dataset, low_resource, &evaluation) {

@@ -152,10 +152,6 @@ fn directions(theta: &ParamSet) -> Vec<ParamSet> {
     (0..3).map(draw).collect()
 }
 
-fn without_dropout(_: &mut InnerConfig, meta: &mut MetaConfig) {
-    meta.annealing_steps = 0;
-}
-
 /// The derivative through all steps, of the loss that the weights of `step_weights` make of the losses after each.
 fn assert_is_derivative(name: &str, setting: &Setting, step_weights: &[f64]) {
     let gradient = setting.gradient(0);
@@ -175,8 +171,7 @@ fn assert_is_derivative(name: &str, setting: &Setting, step_weights: &[f64]) {
 #[test]
 fn second_order_gradients_are_the_derivative_through_every_step() {
     let last = [0.0, 0.0, 1.0];
-    let second = |inner: &mut InnerConfig, meta: &mut MetaConfig| {
-        without_dropout(inner, meta);
+    let second = |_: &mut InnerConfig, meta: &mut MetaConfig| {
         meta.order = OrderOf::Second.into();
     };
     for algorithm in [Algorithm::Maml, Algorithm::Anil, Algorithm::MetaSgd, Algorithm::ProtoMaml] {
@@ -200,7 +195,7 @@ fn second_order_gradients_are_the_derivative_through_every_step() {
 /// Without steps nothing is left out: the gradient of prototypes is exact, through support and query texts.
 #[test]
 fn the_gradient_of_prototypes_is_exact() {
-    let setting = Setting::new_without_dropout(Algorithm::Protonet, without_dropout);
+    let setting = Setting::new_without_dropout(Algorithm::Protonet, |inner, _| inner.steps = 0);
     let gradient = setting.gradient(0);
     for direction in directions(&setting.theta) {
         let found = dot(&gradient, &direction);
@@ -212,7 +207,7 @@ fn the_gradient_of_prototypes_is_exact() {
 
 #[test]
 fn protonet_is_proto_maml_without_steps() {
-    let protonet = Setting::new(Algorithm::Protonet, |_, _| ());
+    let protonet = Setting::new(Algorithm::Protonet, |inner, _| inner.steps = 0);
     let proto_maml = Setting::new(Algorithm::ProtoMaml, |inner, _| {
         (inner.steps, inner.epochs) = (0, 0);
     });
@@ -266,7 +261,8 @@ fn another_order_of_the_labels_changes_no_loss() {
         (Algorithm::ProtoMaml, HeadStart::Prototypes),
         (Algorithm::Fomaml, HeadStart::Zeros),
     ] {
-        let mut setting = Setting::new(algorithm, |_, meta| meta.head = head.into());
+        let mut setting =
+            Setting::new_without_dropout(algorithm, |_, meta| meta.head = head.into());
         let num_steps = setting.recipe.visit.num_steps(SUPPORT.len());
         let before = setting.query_loss(&setting.theta, num_steps);
         setting.order = [2, 0, 1];
