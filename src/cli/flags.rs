@@ -11,11 +11,15 @@ use crate::config::{Layer, PRESET_NAMES, PrecisionChoice, RunConfig};
 use crate::meta::Algorithm;
 
 /// A flag's key, and a key that the flag returns to its default, since it would overrule the flag.
-const RESETS: [(&str, &str); 4] = [
+const RESETS: [(&str, &str); 8] = [
     ("episode.support", "episode.support_per_label"),
     ("inner.epochs", "inner.steps"),
     ("inner.steps", "evaluate.inner_epochs"),
     ("data.low_resource_max", "data.low_resource"),
+    ("inner.epochs", "evaluate.inner_steps"),
+    ("inner.steps", "evaluate.inner_steps"),
+    ("meta.head", "evaluate.head"),
+    ("meta.scope", "evaluate.scope"),
 ];
 
 /// A flag's key, and another one that the flag sets to the same value: epochs asked for by name are those of training and of

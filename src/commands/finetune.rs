@@ -16,6 +16,7 @@ use crate::eval::Evaluator;
 use crate::eval::cross_validation::{CrossValidation, adapt, cross_validate};
 use crate::eval::model_card::ModelCard;
 use crate::files::atomic::write_directory;
+use crate::model::Pooling;
 use crate::params::ParamSet;
 use crate::run::checkpoint::ModelFiles;
 use crate::run::console::Console;
@@ -50,6 +51,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         dataset: &dataset,
         label_counts: counts.map(|&label| pool.examples_of(label).len()).collect(),
         adaptation: recipe.describe(recipe.visit.num_steps(pool.len())),
+        pooling: Pooling::of(model.classifier.layout()),
         max_length: config.data.max_length,
         seed: config.seed,
         estimate: estimate.as_ref(),

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use crate::checks::{self, Invalid};
 use crate::data::{DataConfig, EpisodeConfig, QuerySize, validate_label_lists};
-use crate::meta::{InnerConfig, MetaConfig, Recipe};
+use crate::meta::{Choice, InnerConfig, MetaConfig, Recipe};
 use crate::train::{EvaluateConfig, OuterConfig, TrainConfig};
 
 /// The whole configuration. No key is optional: an unset one is empty or 0.
@@ -180,7 +180,7 @@ impl RunConfig {
 
     /// The same for evaluations and `finetune`.
     pub fn evaluation_recipe(&self) -> Recipe {
-        Recipe::new(self.train.algo, &self.evaluation_inner(), &self.meta)
+        Recipe::new(self.train.algo, &self.evaluation_inner(), &self.evaluation_meta())
     }
 
     /// The inner loop of evaluations.
@@ -190,18 +190,36 @@ impl RunConfig {
             inner.epochs = self.evaluate.inner_epochs;
             inner.steps = 0;
         }
+        if self.evaluate.inner_steps > 0 {
+            inner.steps = self.evaluate.inner_steps;
+        }
         inner
+    }
+
+    /// What the inner loop of evaluations starts from and moves.
+    pub fn evaluation_meta(&self) -> MetaConfig {
+        let mut meta = self.meta.clone();
+        if self.evaluate.head != Choice::Auto {
+            meta.head = self.evaluate.head;
+        }
+        if self.evaluate.scope != Choice::Auto {
+            meta.scope = self.evaluate.scope;
+        }
+        meta
     }
 
     /// How training draws episodes.
     pub fn training_episode(&self) -> EpisodeConfig {
-        let every_label = self.recipe().head.is_made_of_support();
-        EpisodeConfig { every_label, ..self.episode.clone() }
+        self.episode_of(&self.recipe())
+    }
+
+    fn episode_of(&self, recipe: &Recipe) -> EpisodeConfig {
+        EpisodeConfig { every_label: recipe.head.is_made_of_support(), ..self.episode.clone() }
     }
 
     /// How evaluations and `finetune` draw episodes.
     pub fn evaluation_episode(&self) -> EpisodeConfig {
-        let mut episode = self.training_episode().of_all_labels();
+        let mut episode = self.episode_of(&self.evaluation_recipe()).of_all_labels();
         match self.evaluate.query {
             QuerySize::Count(0) => {}
             QuerySize::Count(count) => episode.query = count,

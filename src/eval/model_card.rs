@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::cross_validation::CrossValidation;
 use crate::data::Dataset;
+use crate::model::Pooling;
 
 /// The facts on a model card.
 pub struct ModelCard<'a> {
@@ -18,6 +19,8 @@ pub struct ModelCard<'a> {
     pub label_counts: Vec<usize>,
     /// The adaptation, in words.
     pub adaptation: String,
+    /// How its vectors are pooled, which decides the library that opens it.
+    pub pooling: Pooling,
     /// Wordpieces to which texts are truncated.
     pub max_length: usize,
     /// The seed.
@@ -30,14 +33,26 @@ impl ModelCard<'_> {
     /// The card of the model in `out` as Markdown, with the metadata header of the Hugging Face hub.
     pub fn render(&self, out: &Path, labels: &[String]) -> String {
         let name = out.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
+        let (library, opens) = match self.pooling {
+            Pooling::Cls => (
+                "transformers",
+                "`transformers.pipeline(\"text-classification\", DIR)` gives labels with their scores.",
+            ),
+            Pooling::Mean => (
+                "sentence-transformers",
+                "`SentenceTransformer(DIR).encode(texts)` gives its logits, in the order of the labels below.",
+            ),
+        };
         let total: usize = self.label_counts.iter().sum();
         let mut text = format!(
-            "---\nlibrary_name: transformers\npipeline_tag: text-classification\ntags:\n- bert\n\
+            "---\nlibrary_name: {}\npipeline_tag: text-classification\ntags:\n- bert\n\
          - metabert\n---\n\n# {name}\n\nA BERT text classifier adapted by metabert {} to the \
-         domain `{}`.\n\n## Data\n\n{total} labelled texts of `{}` (SHA-256 `{}`):\n\n\
+         domain `{}`. {}\n\n## Data\n\n{total} labelled texts of `{}` (SHA-256 `{}`):\n\n\
          | label | texts |\n|---|---|\n",
+            library,
             env!("CARGO_PKG_VERSION"),
             self.domain,
+            opens,
             self.dataset.path.file_name().unwrap_or_default().to_string_lossy(),
             self.dataset.sha256,
         );

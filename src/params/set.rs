@@ -48,9 +48,12 @@ impl ParamSet {
         Self { layout: self.layout.clone(), tensors }
     }
 
-    /// The same storage as functions of these tensors: gradients with respect to the aliases end there.
+    /// The same storage as functions of these tensors that record gradients: a gradient with respect to them ends there.
     pub fn aliases(&self) -> Result<Self, TchError> {
-        self.map(Tensor::f_alias)
+        self.map(|tensor| match tensor.requires_grad() {
+            true => tensor.f_alias(),
+            false => tensor.f_alias()?.f_set_requires_grad(true),
+        })
     }
 
     /// The same storage under another handle, without gradient history: another thread may read it.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::non_finite::NonFinitePolicy;
 use crate::checks::{self, Invalid};
 use crate::data::QuerySize;
-use crate::meta::Algorithm;
+use crate::meta::{Algorithm, Choice, HeadStart, Scope};
 use crate::optim::{OptimizerConfig, Rule, Schedule, ScheduleConfig};
 use crate::params::Region;
 
@@ -77,6 +77,8 @@ pub struct OuterConfig {
     pub optimizer: Rule,
     /// Learning rate; for Reptile with `sgd` it is Nichol's epsilon.
     pub lr: f64,
+    /// Learning rate of the head; 0 takes that of the other weights.
+    pub head_lr: f64,
     /// Learning rate of learned step sizes; 0 takes that of the weights.
     pub step_size_lr: f64,
     /// Weight decay.
@@ -98,6 +100,7 @@ impl Default for OuterConfig {
         Self {
             optimizer: Rule::Adam,
             lr: 5e-5,
+            head_lr: 0.0,
             step_size_lr: 0.0,
             weight_decay: 0.0,
             momentum: 0.0,
@@ -118,6 +121,7 @@ impl OuterConfig {
         checks::positive("outer.lr", self.lr)?;
         checks::not_negative("outer.weight_decay", self.weight_decay)?;
         checks::not_negative("outer.clip_norm", self.clip_norm)?;
+        checks::not_negative("outer.head_lr", self.head_lr)?;
         checks::not_negative("outer.step_size_lr", self.step_size_lr)?;
         for (key, decay) in [("outer.momentum", self.momentum), ("outer.average", self.average)] {
             let is_decay = (0.0..1.0).contains(&decay);
@@ -129,6 +133,7 @@ impl OuterConfig {
     /// The learning rate of a region, before the schedule.
     pub fn lr_of(&self, region: Region) -> f64 {
         match region {
+            Region::Head if self.head_lr > 0.0 => self.head_lr,
             Region::StepSizes if self.step_size_lr > 0.0 => self.step_size_lr,
             _ => self.lr,
         }
@@ -149,7 +154,7 @@ impl OuterConfig {
     }
 }
 
-/// Section `[evaluate]`: how a checkpoint is scored.
+/// Section `[evaluate]`: how a checkpoint is adapted once it is trained, and scored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvaluateConfig {
@@ -161,11 +166,25 @@ pub struct EvaluateConfig {
     pub query: QuerySize,
     /// Epochs of adaptation; 0 takes those of `inner`.
     pub inner_epochs: usize,
+    /// Gradient steps of adaptation; 0 takes those of `inner`.
+    pub inner_steps: usize,
+    /// The head that adaptation starts from; `auto` takes that of `meta`.
+    pub head: Choice<HeadStart>,
+    /// The weights that adaptation moves; `auto` takes those of `meta`.
+    pub scope: Choice<Scope>,
 }
 
 impl Default for EvaluateConfig {
     fn default() -> Self {
-        Self { episodes: 10, dev_episodes: 5, query: QuerySize::Count(0), inner_epochs: 0 }
+        Self {
+            episodes: 10,
+            dev_episodes: 5,
+            query: QuerySize::Count(0),
+            inner_epochs: 0,
+            inner_steps: 0,
+            head: Choice::Auto,
+            scope: Choice::Auto,
+        }
     }
 }
 
@@ -177,6 +196,7 @@ impl EvaluateConfig {
     pub fn validate(&self) -> Result<(), Invalid> {
         checks::within("evaluate.episodes", self.episodes, 1..=1_000_000)?;
         checks::within("evaluate.dev_episodes", self.dev_episodes, 1..=1_000_000)?;
+        checks::within("evaluate.inner_steps", self.inner_steps as u64, 0..=10_000)?;
         checks::within("evaluate.inner_epochs", self.inner_epochs as u64, 0..=1_000)
     }
 }

@@ -134,7 +134,7 @@ fn adaptation(path: &Path, given: &[Layer]) -> Result<Adaptation> {
     let trained = stored.as_ref().map(|stored| RunConfig::from_layers(slice::from_ref(stored)));
     let algo = trained.transpose()?.map_or(Algorithm::None, |trained| trained.train.algo);
     let config = session::settings(stored, given)?;
-    let (inner, meta) = (config.evaluation_inner(), config.meta);
+    let (inner, meta) = (config.evaluation_inner(), config.evaluation_meta());
     let recipe = Recipe::new(algo, &inner, &meta);
     recipe.validate()?;
     Ok(Adaptation { algo, inner: recipe.resolve(&inner), meta })

@@ -123,7 +123,7 @@ impl Setting {
 
 /// The derivative of `loss` along `direction`, by central differences.
 fn slope(theta: &ParamSet, direction: &ParamSet, loss: impl Fn(&ParamSet) -> f64) -> f64 {
-    const H: f64 = 1e-5;
+    const H: f64 = 1e-6;
     let at = |factor: f64| {
         let mut moved = theta.deep_copy().unwrap();
         moved.add_scaled(direction, factor).unwrap();

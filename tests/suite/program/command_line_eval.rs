@@ -185,7 +185,7 @@ fn every_support_size_is_scored_on_all_other_texts() {
     // The checkpoint and the majority, each with two sizes; the domains have 14 and 15 texts.
     assert_eq!(scored.len(), 4);
     for (scored, (support, steps, num_scored)) in
-        scored.iter().zip([(12, 1, [2, 3]), (4, 1, [10, 11])])
+        scored.iter().zip([(12, 60, [2, 3]), (4, 60, [10, 11])])
     {
         for (result, num_scored) in scored.domains.iter().zip(num_scored) {
             let found = ["support", "inner_steps", "num_scored"].map(|key| result[key].clone());
