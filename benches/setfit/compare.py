@@ -26,7 +26,7 @@ from statistics import mean
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from programs import Child, Failure, cores, describe_machine, parse_lines, say
+from programs import Child, Failure, cores, describe_machine, parse_lines, read_records, say
 from scores import macro_f1, paired_difference
 
 METABERT = "metabert"
@@ -39,22 +39,30 @@ ALL_DOMAINS = "all domains"
 
 def run_metabert(args) -> tuple[list[dict], list[dict]]:
     """The draws, and what `eval` reports of them, with its seconds: those of the whole process, a draw."""
-    common = ["--data", args.data, "--seed", args.seed, "--episodes", args.episodes, "--query", "all"]
-    draws, results = [], []
+    domains = [part for domain in args.domains for part in ("--domain", domain)]
+    settings = ["--data", args.data, *domains, "--episodes", args.episodes, "--seed", args.seed]
+    settings += ["--set", "evaluate.query=all"]
+    # `eval` reads the file as the run did: so must the list of draws.
+    stored = args.checkpoint / "config.toml"
+    as_trained = ["--config", stored] if stored.is_file() else []
+    sizes = ",".join(map(str, args.per_label))
+    command = [args.metabert, "data", "episodes", "--evaluation", *as_trained, *settings, "--support-per-label", sizes]
+    draws, results = parse_lines(Child(*command).stdout), []
     for per_label in args.per_label:
-        common_here = [*common, "--support-per-label", per_label]
-        for domain in args.domains:
-            command = [args.metabert, "data", "episodes", "--evaluation", *common_here, "--domain", domain]
-            draws += parse_lines(Child(*command).stdout)
         say(f"metabert: {per_label} texts a label, {args.episodes} draws each of {', '.join(args.domains)}")
-        domains = [part for domain in args.domains for part in ("--domain", domain)]
         child = Child(
-            args.metabert, "eval", "--checkpoint", args.checkpoint, *common_here, *domains, "--json",
+            args.metabert, "eval", "--checkpoint", args.checkpoint, *settings, "--support-per-label", per_label, "--json",
             "--max-length", args.max_length, "--threads", args.threads, "--device", "cpu",
         )  # fmt: skip
         seconds = child.seconds / (args.episodes * len(args.domains))
         results += [row | {"seconds": seconds} for row in json.loads(child.stdout)["results"]]
     return draws, results
+
+
+def name_labels(draws: list[dict], records: list[dict]) -> None:
+    """metabert leaves the labels out where all domains have the same ones; every label has a support text."""
+    for draw in draws:
+        draw.setdefault("labels", sorted({str(records[position]["label"]) for position in draw["support"]}))
 
 
 def run_peers(args, draws: list[dict]) -> list[dict]:
@@ -196,12 +204,14 @@ def parse_arguments() -> argparse.Namespace:
 
 def compare(args) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
+    records = read_records(args.data)
     result = print_header(args) | {"command": sys.argv}
     if args.draws is None:
         draws, results = run_metabert(args)
     else:
         draws = parse_lines(args.draws.read_text(encoding="utf-8"))
         results = json.loads(args.eval.read_text(encoding="utf-8"))["results"]
+    name_labels(draws, records)
     lines = run_peers(args, draws)
     result["rows"] = print_table(scores_of(draws, results, lines))
     result |= {"eval": results, "peers": lines}
