@@ -86,7 +86,9 @@ Scores = dict[str, dict[tuple[int, str], dict]]
 def scores_of(draws: list[dict], results: list[dict], lines: list[dict]) -> Scores:
     scores = {program: {} for program in (METABERT, *PEERS)}
     first = results[0]["checkpoint"]
-    reported = {(row["support_per_label"], row["domain"]): row for row in results if row["checkpoint"] == first}
+    # The row over all domains has no draws.
+    mine = [row for row in results if row["checkpoint"] == first and "draws" in row]
+    reported = {(row["support_per_label"], row["domain"]): row for row in mine}
     for cell in dict.fromkeys(cell_of(draw) for draw in draws):
         queries = [len(draw["query"]) for draw in draws if cell_of(draw) == cell]
         row = reported.get(cell)
@@ -99,13 +101,13 @@ def scores_of(draws: list[dict], results: list[dict], lines: list[dict]) -> Scor
             "seconds": row.get("seconds"),
         }
         for peer in PEERS:
-            mine = [line for line in lines if line["peer"] == peer and (line["per_label"], line["domain"]) == cell]
-            mine.sort(key=lambda line: line["index"])
+            of_peer = [line for line in lines if line["peer"] == peer and (line["per_label"], line["domain"]) == cell]
+            of_peer.sort(key=lambda line: line["index"])
             scores[peer][cell] = {
-                "macro_f1": macro_f1([line["confusion"] for line in mine]),
-                "by_draw": [line["macro_f1"] for line in mine],
+                "macro_f1": macro_f1([line["confusion"] for line in of_peer]),
+                "by_draw": [line["macro_f1"] for line in of_peer],
                 "num_scored": row["num_scored"],
-                "seconds": mean(line["seconds"] for line in mine),
+                "seconds": mean(line["seconds"] for line in of_peer),
             }
     return scores
 
