@@ -10,8 +10,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use metabert::data::batch::{AttentionLayout, Batch};
 use metabert::eval::predict;
 use metabert::machine::Workers;
-use metabert::meta::{Algorithm, InnerConfig, Recipe, Task};
-use metabert::model::{BertConfig, Classifier, Precision};
+use metabert::meta::{Algorithm, InnerConfig, MetaConfig, Recipe, Support, Task};
+use metabert::model::{BertConfig, Classifier, Pooling, Precision};
 use metabert::optim::{Optimizer, OptimizerConfig, Rule};
 use metabert::params::{ParamSet, TaskView, init};
 use tch::Device;
@@ -42,7 +42,7 @@ fn model() -> (Classifier, ParamSet) {
         intermediate_size: 1_024,
         ..BertConfig::default()
     };
-    let classifier = Classifier::new(&config, 2, Precision::Fp32);
+    let classifier = Classifier::new(&config, Pooling::Cls, 2, Precision::Fp32);
     let params = init::draw(classifier.layout(), 1).unwrap();
     (classifier, params)
 }
@@ -56,10 +56,11 @@ fn adaptation(criterion: &mut Criterion) {
     group.bench_function("collate", |bencher| {
         bencher.iter(|| black_box(batch(AttentionLayout::PerText)));
     });
-    let recipe = |algorithm| Recipe::new(algorithm, &InnerConfig::default());
+    let recipe =
+        |algorithm| Recipe::new(algorithm, &InnerConfig::default(), &MetaConfig::default());
     let fomaml = recipe(Algorithm::Fomaml);
     for layout in [AttentionLayout::PerText, AttentionLayout::Padded] {
-        let support = [batch(layout)];
+        let support = Support::of_steps(vec![batch(layout)]);
         group.bench_function(format!("gradient_step/{layout:?}"), |bencher| {
             bencher.iter(|| fomaml.adapt(&classifier, &params, &support, 1).expect("a step"));
         });
@@ -76,14 +77,15 @@ fn adaptation(criterion: &mut Criterion) {
         index: 0,
         domain: None,
         view: TaskView::whole(classifier.layout()),
-        support: (0..steps).map(|_| batch(AttentionLayout::PerText)).collect(),
+        support: Support::of_steps((0..steps).map(|_| batch(AttentionLayout::PerText)).collect()),
         query: batch(AttentionLayout::PerText),
         dropout_seed: 1,
     };
     group.throughput(Throughput::Elements(num_tokens * (steps + 1)));
     for algorithm in [Algorithm::Fomaml, Algorithm::Reptile] {
         let recipe = recipe(algorithm);
-        let episode = |task| recipe.meta_gradient(&classifier, &params, task).expect("an episode");
+        let episode =
+            |task| recipe.meta_gradient(&classifier, &params, task, 0).expect("an episode");
         group.bench_function(format!("episode/{algorithm:?}"), |bencher| {
             bencher.iter_batched(task, episode, BatchSize::PerIteration);
         });
@@ -100,7 +102,7 @@ fn optimizer(criterion: &mut Criterion) {
         let mut params = params.deep_copy().expect("a copy");
         let mut optimizer = Optimizer::new(OptimizerConfig::new(rule), &params).expect("a state");
         group.bench_function(format!("{rule:?}"), |bencher| {
-            bencher.iter(|| optimizer.step(&mut params, &gradient, 1e-5).expect("a step"));
+            bencher.iter(|| optimizer.step(&mut params, &gradient, |_| 1e-5).expect("a step"));
         });
     }
     group.finish();

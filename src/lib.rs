@@ -18,7 +18,7 @@
 //! tasks      an episode's examples become the batches and weights that are computed on
 //! eval       adapts to seeded draws and folds, scores, predicts, reports
 //! run        run directories, checkpoints, events, progress
-//! train      the outer loop
+//! train      the outer loop; the alignment of a model's first tokens
 //! config     the sections above as one layered configuration
 //! cli        the command line as types
 //! commands   one file or folder per subcommand: the only place that wires the parts together
@@ -38,14 +38,14 @@
 //! data       checks files names seed table
 //! model      data files params seed torch_ext
 //! optim      params torch_ext
-//! meta       checks data model optim params
+//! meta       checks data model optim params seed
 //! tasks      data machine meta model params seed
 //! eval       data machine meta model params seed table tasks
 //! run        data files model optim params
 //! train      checks data eval machine meta model optim params run tasks
 //! config     checks data files meta names train
 //! cli        config meta
-//! commands   checks cli config data eval files machine meta model optim params run tasks torch_ext train
+//! commands   checks cli config data eval files machine meta model optim params run seed tasks torch_ext train
 //! ```
 //!
 //! `data` knows no model, `model` knows no task, `meta` and `optim` know no file, clock or log: so
@@ -57,11 +57,12 @@
 //! repeat                                           train::Training::run
 //!   for each task of the meta-batch                train::OuterLoop; several at once: machine::Workers
 //!     S <- the rows that the task touches          tasks::TextTasks, params::TaskView
-//!     phi <- S theta
+//!     phi <- S theta, with the head to start from  meta::HeadStart
 //!     for each minibatch of the support set        meta::Recipe::adapt
-//!       phi <- step(phi, gradient of the loss)     optim::Optimizer
+//!       phi <- step(phi, gradient of the loss)     meta::step_rule, of what meta::Scope moves
 //!     fomaml:   g <- gradient of the query loss at phi
-//!     reptile:  g <- S theta - phi                 meta::Recipe
+//!     maml:     g <- the same, through the steps   meta::Recipe::meta_gradient
+//!     reptile:  g <- S theta - phi
 //!   G <- mean of S'g, clipped                      train::MetaBatch
 //!   theta <- step(theta, G)                        optim::Optimizer
 //! ```

@@ -20,11 +20,13 @@ pub enum DataCommand {
     /// Write one file for each side of the split.
     #[command(after_long_help = "Example:\n  metabert data split --data dataset.json --out sides")]
     Split(SplitArgs),
-    /// Print the episodes that `train` with the same settings takes, a JSON object a line.
+    /// Print the episodes that `train`, or the draws that `eval`, takes with the same settings, a JSON object a line.
     ///
-    /// Texts are given as positions among the records of the file, counted from 0.
+    /// Texts are given as positions among the records of the file, counted from 0. Where label sets differ by domain, a
+    /// line names the labels as well.
     #[command(
-        after_long_help = "Example:\n  metabert data episodes --data dataset.json --count 100"
+        after_long_help = "Example:\n  metabert data episodes --data dataset.json --count 100\n  \
+        metabert data episodes --data dataset.json --evaluation --domain automotive"
     )]
     Episodes(EpisodesArgs),
 }
@@ -49,9 +51,17 @@ pub struct StatsArgs {
 /// Arguments of `data validate`.
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
-    /// Require domains to hold this many texts to adapt to [default: 80].
-    #[arg(id = "episode.support", long = "support", value_name = "N")]
+    /// Require domains to hold this many texts to adapt to; of a list with commas, all of its numbers [default: 80].
+    #[arg(id = "episode.support", long = "support", value_name = "N,N")]
     pub support: (),
+    /// Require domains to hold this many texts of every label instead.
+    #[arg(
+        id = "episode.support_per_label",
+        long = "support-per-label",
+        value_name = "N,N",
+        conflicts_with = "episode.support"
+    )]
+    pub support_per_label: (),
     /// Require domains to hold this many more to score on [default: 20].
     #[arg(id = "episode.query", long = "query", value_name = "N")]
     pub query: (),
@@ -92,9 +102,30 @@ pub struct EpisodesArgs {
     /// Order labels as the head of this model directory does [default: as the file does].
     #[arg(id = "model.path", long = "model", value_name = "DIR")]
     pub model: (),
-    /// Draw this many texts to adapt to [default: 80].
-    #[arg(id = "episode.support", long = "support", value_name = "N")]
+    /// Print the draws of evaluations instead, as many for each domain and each size of the support set as --episodes
+    /// says. The query set is that of `eval`: --query sets its size, --set evaluate.query=all takes all other texts.
+    #[arg(long, conflicts_with_all = ["count", "start", "episode.ways"])]
+    pub evaluation: bool,
+    /// Print the draws of this domain; may be repeated [default: every low-resource domain].
+    #[arg(long, value_name = "NAME", requires = "evaluation")]
+    pub domain: Vec<String>,
+    /// Print this many draws for each domain [default: 10].
+    #[arg(id = "evaluate.episodes", long = "episodes", value_name = "N", requires = "evaluation")]
+    pub episodes: (),
+    /// Draw this many texts to adapt to; of a list with commas, one of its numbers for each episode [default: 80].
+    #[arg(id = "episode.support", long = "support", value_name = "N,N")]
     pub support: (),
+    /// Draw this many texts of every label to adapt to instead.
+    #[arg(
+        id = "episode.support_per_label",
+        long = "support-per-label",
+        value_name = "N,N",
+        conflicts_with = "episode.support"
+    )]
+    pub support_per_label: (),
+    /// Draw this many of a domain's labels for each episode; 0 for all [default: 0].
+    #[arg(id = "episode.ways", long = "ways", value_name = "N")]
+    pub ways: (),
     /// Draw this many more to score on [default: 20].
     #[arg(id = "episode.query", long = "query", value_name = "N")]
     pub query: (),

@@ -11,7 +11,8 @@ use crate::config::{Layer, PRESET_NAMES, PrecisionChoice, RunConfig};
 use crate::meta::Algorithm;
 
 /// A flag's key, and a key that the flag returns to its default, since it would overrule the flag.
-const RESETS: [(&str, &str); 3] = [
+const RESETS: [(&str, &str); 4] = [
+    ("episode.support", "episode.support_per_label"),
     ("inner.epochs", "inner.steps"),
     ("inner.steps", "evaluate.inner_epochs"),
     ("data.low_resource_max", "data.low_resource"),
@@ -108,9 +109,18 @@ pub struct DatasetFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Adaptation")]
 pub struct AdaptationFlags {
-    /// Adapt to this many texts [default: 80].
-    #[arg(id = "episode.support", long = "support", value_name = "N")]
+    /// Adapt to this many texts; of a list with commas, `train` draws one for each episode and `eval`
+    /// scores each [default: 80].
+    #[arg(id = "episode.support", long = "support", value_name = "N,N")]
     pub support: (),
+    /// Adapt to this many texts of every label instead.
+    #[arg(
+        id = "episode.support_per_label",
+        long = "support-per-label",
+        value_name = "N,N",
+        conflicts_with = "episode.support"
+    )]
+    pub support_per_label: (),
     /// Adapt for this many epochs over the support set [default: 10].
     #[arg(
         id = "inner.epochs",
@@ -122,10 +132,16 @@ pub struct AdaptationFlags {
     /// Adapt for this many gradient steps; 0 to count by epochs [default: 0].
     #[arg(id = "inner.steps", long = "inner-steps", value_name = "N")]
     pub inner_steps: (),
-    /// Adapt in minibatches of this many texts [default: 12].
+    /// Adapt in minibatches of this many texts; 0 for all of them at once [default: 12].
     #[arg(id = "inner.batch", long = "inner-batch", value_name = "N")]
     pub inner_batch: (),
-    /// Adapt with this learning rate [default: 5e-5].
+    /// Start adapting from this head: meta, shared, zeros, prototypes or label-names [default: by algorithm].
+    #[arg(id = "meta.head", long = "head", value_name = "NAME")]
+    pub head: (),
+    /// Adapt these weights: all, head, last:N, bias or lora:R [default: by algorithm].
+    #[arg(id = "meta.scope", long = "scope", value_name = "SCOPE")]
+    pub scope: (),
+    /// Adapt with this learning rate [default: 5e-5 for Adam, 1e-2 for sgd].
     #[arg(id = "inner.lr", long = "inner-lr", value_name = "X")]
     pub inner_lr: (),
 }
@@ -136,6 +152,9 @@ fn parser(key: &str, default: &Value) -> ValueParser {
         ("precision", _) => one_of(PrecisionChoice::ALL),
         ("preset", _) => one_of(PRESET_NAMES),
         ("train.algo", _) => one_of(Algorithm::ALL),
+        ("inner.lr", _) => ValueParser::new(number),
+        ("episode.support" | "episode.support_per_label", _) => ValueParser::new(sizes),
+        ("evaluate.query", _) => ValueParser::new(number_or_all),
         (_, Value::Integer(_)) => ValueParser::new(whole_number),
         (_, Value::Float(_)) => ValueParser::new(number),
         _ => ValueParser::new(text),
@@ -150,6 +169,21 @@ fn one_of<const N: usize>(names: [impl ToString; N]) -> ValueParser {
 fn whole_number(word: &str) -> Result<Value, &'static str> {
     let number = word.parse::<i64>().ok().filter(|number| *number >= 0);
     number.map(Value::from).ok_or("expected a whole number from 0 to 2^63 - 1")
+}
+
+fn sizes(words: &str) -> Result<Value, &'static str> {
+    let sizes = words.split(',').map(whole_number).collect::<Result<Vec<_>, _>>()?;
+    Ok(match sizes.as_slice() {
+        [size] => size.clone(),
+        _ => sizes.into(),
+    })
+}
+
+fn number_or_all(word: &str) -> Result<Value, &'static str> {
+    match word {
+        "all" => Ok(word.into()),
+        _ => whole_number(word).map_err(|_| "expected a whole number from 0 to 2^63 - 1, or all"),
+    }
 }
 
 fn number(word: &str) -> Result<Value, &'static str> {

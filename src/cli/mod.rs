@@ -7,7 +7,7 @@ mod shared;
 
 pub use data::{DataCommand, EpisodesArgs, SplitArgs, StatsArgs, ValidateArgs};
 pub use flags::{AdaptationFlags, DatasetFlags, Flags};
-pub use model::{InfoArgs, InitArgs, ModelCommand};
+pub use model::{AlignArgs, InfoArgs, InitArgs, ModelCommand};
 pub use shared::SharedArgs;
 
 use std::path::PathBuf;
@@ -85,6 +85,9 @@ pub struct TrainArgs {
     /// Score a meta-gradient on this many query texts [default: 20].
     #[arg(id = "episode.query", long = "query", value_name = "N", help_heading = "Adaptation")]
     pub query: (),
+    /// Draw this many of a domain's labels for each episode; 0 for all [default: 0].
+    #[arg(id = "episode.ways", long = "ways", value_name = "N", help_heading = "Adaptation")]
+    pub ways: (),
     /// How episodes are drawn and adapted to.
     #[command(flatten)]
     pub adaptation: AdaptationFlags,
@@ -158,8 +161,8 @@ pub struct EvalArgs {
     /// Draw this many support and query sets for each domain [default: 10].
     #[arg(id = "evaluate.episodes", long = "episodes", value_name = "N")]
     pub episodes: (),
-    /// Score each draw on this many query texts [default: 20].
-    #[arg(id = "evaluate.query", long = "query", value_name = "N")]
+    /// Score each draw on this many query texts, or on all that it does not adapt to [default: 20].
+    #[arg(id = "evaluate.query", long = "query", value_name = "N|all")]
     pub query: (),
     /// Score each draw on the labelled texts of this file instead of a query set: on those of the
     /// draw's domain where the file has any of the evaluated domains, else on all.
@@ -221,7 +224,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Layer, PrecisionChoice, RunConfig};
-    use crate::meta::Algorithm;
+    use crate::meta::{Algorithm, Rate};
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -261,7 +264,7 @@ mod tests {
         check(&Cli::command(), &mut flags);
         let entries = RunConfig::default().entries();
         assert!(flags.iter().all(|flag| entries.contains_key(flag)), "{flags:?}");
-        assert_eq!(flags.len(), 25, "{flags:?}");
+        assert_eq!(flags.len(), 29, "{flags:?}");
     }
 
     /// The configuration that `metabert` with these arguments has on top of `stored` settings.
@@ -286,10 +289,28 @@ mod tests {
         );
         assert_eq!(config.train.algo, Algorithm::Reptile);
         assert_eq!(config.precision, PrecisionChoice::Bf16);
-        assert_eq!((config.data.path.as_str(), config.inner.lr), ("1", 1.0));
+        assert_eq!((config.data.path.as_str(), config.inner.lr), ("1", Rate(1.0).into()));
         assert_eq!((config.train.steps, config.train.patience), (7, 3), "a flag wins over --set");
         assert_eq!(config.data.low_resource, ["a", "b", "c"]);
-        assert_eq!(self::config("eval --checkpoint r --query 9", "").evaluate.query, 9);
+        for (word, value) in [("9", "9"), ("all", "\"all\"")] {
+            let of_flag = self::config(&format!("eval --checkpoint r --query {word}"), "");
+            let stored = format!("[evaluate]\nquery = {value}");
+            assert_eq!(of_flag, self::config("eval --checkpoint r", &stored));
+        }
+    }
+
+    #[test]
+    fn sizes_of_the_support_set_are_a_number_or_a_list() {
+        let episode = |flags: &str| config(&format!("train --run-dir r {flags}"), "").episode;
+        assert_eq!(episode("--support 16").support.one(), Some(16));
+        assert_eq!(episode("--support 16,80").support.all(), [16, 80]);
+        assert_eq!(episode("--support-per-label 1,2,5").support_per_label.all(), [1, 2, 5]);
+        assert_eq!(episode("--ways 5").ways, 5);
+        let stored = "[episode]\nsupport_per_label = 5";
+        let by_count = config("eval --checkpoint r --support 16", stored).episode;
+        assert_eq!((by_count.support.one(), by_count.support_per_label.one()), (Some(16), Some(0)));
+        let both = "metabert train --run-dir r --support 16 --support-per-label 1";
+        assert!(Cli::try_parse_from(both.split_whitespace()).is_err());
     }
 
     #[test]
@@ -314,7 +335,8 @@ mod tests {
             ("--inner-lr fast", "'--inner-lr <X>': expected a number"),
             (
                 "--algo mamal",
-                "'--algo <NAME>'\n  [possible values: fomaml, reptile, transfer, none]",
+                "'--algo <NAME>'\n  [possible values: fomaml, maml, anil, meta-sgd, maml++, proto-maml, \
+                 protonet, reptile, transfer, none]",
             ),
         ] {
             let arguments = format!("metabert train --run-dir r {arguments}");

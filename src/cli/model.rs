@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::shared::SharedArgs;
+
 /// What to do with a model directory.
 #[derive(Debug, Subcommand)]
 pub enum ModelCommand {
@@ -15,6 +17,14 @@ pub enum ModelCommand {
         after_long_help = "Example:\n  metabert model init --config bert-base --out models/random"
     )]
     Init(InitArgs),
+    /// Teach a mean-pooled model to give the same vectors through its first token, and write it as plain BERT.
+    ///
+    /// Texts of the data's kind are enough; their labels are not used. A classification head is kept as it is.
+    #[command(
+        after_long_help = "Example:\n  metabert model align --model models/mean --data dataset.json \
+        --out models/cls"
+    )]
+    Align(AlignArgs),
 }
 
 /// Arguments of `model info`.
@@ -49,4 +59,33 @@ pub struct InitArgs {
     /// Replace the output directory.
     #[arg(long)]
     pub force: bool,
+}
+
+/// Arguments of `model align`.
+#[derive(Debug, Args)]
+pub struct AlignArgs {
+    /// Align this model directory, or the best checkpoint of this run.
+    #[arg(long, value_name = "DIR|RUN")]
+    pub model: PathBuf,
+    /// Write the aligned model into this directory.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Replace the output directory.
+    #[arg(long)]
+    pub force: bool,
+    /// Take this many steps.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub steps: u64,
+    /// Begin with this learning rate, which falls to zero in a straight line.
+    #[arg(long, value_name = "X", default_value_t = 1e-4)]
+    pub lr: f64,
+    /// Learn from this many texts in a step.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub batch: usize,
+    /// Read texts from this file.
+    #[arg(id = "data.path", long = "data", value_name = "FILE", help_heading = "Data")]
+    pub data: (),
+    /// Shared settings.
+    #[command(flatten)]
+    pub shared: SharedArgs,
 }

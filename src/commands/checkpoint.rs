@@ -40,15 +40,16 @@ pub fn ensure_unaltered(model: &Path) -> Result<(), Invalid> {
     })
 }
 
-/// The settings that a checkpoint was made with, without those of the machine it was made on: its
-/// devices and its files. `None` for a model directory of another program.
+/// The settings that a checkpoint was made with, without those of the machine it was made on, its
+/// devices and its files, and without the label sets of its domains: other files have others.
+/// `None` for a model directory of another program.
 pub fn stored_settings(checkpoint: &Path) -> Result<Option<Layer>> {
     let path = checkpoint.join(SETTINGS_FILE);
     if !path.exists() {
         return Ok(None);
     }
     let mut layer = Layer::from_file(&path)?;
-    for key in ["device", "threads", "workers", "precision", "seed", "model"] {
+    for key in ["device", "threads", "workers", "precision", "seed", "model", "labels"] {
         layer.table.remove(key);
     }
     if let Some(data) = layer.table.get_mut("data").and_then(toml::Value::as_table_mut) {

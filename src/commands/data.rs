@@ -6,7 +6,9 @@ use super::output::{print_json, print_result};
 use super::session::Session;
 use super::texts;
 use crate::cli::{SplitArgs, StatsArgs, ValidateArgs};
-use crate::data::{Corpus, Side, Split, TextTokenizer, check_sizes, render_table, write_sides};
+use crate::data::{
+    Corpus, Dataset, Side, Split, TextTokenizer, check_sizes, render_table, write_sides,
+};
 use crate::run::output::ensure_free;
 
 /// Runs `data stats`.
@@ -40,17 +42,39 @@ pub fn validate(args: &ValidateArgs) -> Result<()> {
     };
     let (dataset, split) = texts::read_split(&mut config, None, &console)?;
     let num_domains = |side| split.domains(side).len();
-    let domains = Side::ALL.map(|side| split.domains(side)).concat();
-    check_sizes(&dataset, &domains, config.episode.support, config.episode.query)?;
+    let episode = &config.training_episode();
+    let evaluated = [split.domains(Side::MetaDev), split.domains(Side::LowResource)].concat();
+    let meta_train = split.domains(Side::MetaTrain);
+    if *episode == episode.of_all_labels() {
+        // One demand on all of them: one error lists every domain that falls short.
+        check_sizes(&dataset, &[meta_train, &evaluated].concat(), episode)?;
+    } else {
+        check_sizes(&dataset, meta_train, episode)?;
+        check_sizes(&dataset, &evaluated, &episode.of_all_labels())?;
+    }
     print_result(&format!(
-        "{}: {} examples, {} labels; domains: {} meta-train, {} meta-dev, {} low-resource\n",
+        "{}: {} examples, {}; domains: {} meta-train, {} meta-dev, {} low-resource\n",
         config.data.path,
         dataset.reviews.len(),
-        dataset.labels.len(),
+        describe_labels(&dataset),
         num_domains(Side::MetaTrain),
         num_domains(Side::MetaDev),
         num_domains(Side::LowResource),
     ))
+}
+
+/// How many labels there are, in all and in a domain.
+fn describe_labels(dataset: &Dataset) -> String {
+    let labels = format!("{} labels", dataset.labels.len());
+    let in_a_domain =
+        (0..).zip(&dataset.domains).map(|(domain, _)| dataset.labels_of(domain).len());
+    let (least, most) = in_a_domain
+        .fold((usize::MAX, 0), |(least, most), found| (least.min(found), most.max(found)));
+    match dataset.label_sets_differ {
+        false => labels,
+        true if least == most => format!("{labels}, {most} in each domain"),
+        true => format!("{labels}, {least} to {most} in a domain"),
+    }
 }
 
 /// Runs `data split`. Repeated texts stay: what is written is the dataset, side by side.

@@ -11,13 +11,14 @@ use super::texts;
 use crate::checks::{self, Invalid};
 use crate::cli::FinetuneArgs;
 use crate::config::RunConfig;
-use crate::data::{Corpus, Dataset, DomainId, DomainPool, EpisodeSampler, ExampleId};
+use crate::data::{Dataset, DomainId, DomainPool, EpisodeSampler, Sizes, check_sizes};
+use crate::eval::Evaluator;
 use crate::eval::cross_validation::{CrossValidation, adapt, cross_validate};
 use crate::eval::model_card::ModelCard;
 use crate::files::atomic::write_directory;
-use crate::meta::Recipe;
 use crate::params::ParamSet;
 use crate::run::checkpoint::ModelFiles;
+use crate::run::console::Console;
 use crate::run::manifest;
 
 /// Runs the command.
@@ -32,86 +33,94 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     let labels = opened.labels(config)?;
     let dataset = texts::read_settled(config, labels.as_deref(), console)?;
     let domain = texts::named_domain(&dataset, &args.domain)?;
-    let support = num_support(args, config, &dataset, domain)?;
+    let pool = chosen_pool(args, config, &dataset, domain)?;
     let device = session.select_device()?;
-    let model = opened.load(&dataset.labels, config, device, console)?;
-    let corpus = session.tokenise(&dataset, &model)?;
-    let pool = chosen_pool(&dataset, domain, support, config);
     let recipe = config.evaluation_recipe();
-    let (adapted, estimate) = adapt_to(&session, &model, &corpus, &pool, &recipe, args.folds)?;
+    let head = opened.own_labels(&dataset, config)?;
+    let model = opened.load(&head, config, Some(&recipe), device, console)?;
+    let corpus = session.tokenise(&dataset, &model)?;
+    let head_rows = model.head_rows(&dataset);
+    let evaluator = session.evaluator(&model, &head_rows, &corpus, &recipe);
+    let (adapted, estimate) = adapt_to(&evaluator, &model.params, &pool, args.folds, console)?;
+    let labels = pool.labels.names(&dataset.labels);
+    let counts = pool.labels.ids().iter();
     let card = ModelCard {
         domain: &args.domain,
         origin: &args.checkpoint,
         dataset: &dataset,
-        label_counts: pool.examples_by_label.iter().map(Vec::len).collect(),
+        label_counts: counts.map(|&label| pool.examples_of(label).len()).collect(),
         adaptation: recipe.describe(recipe.visit.num_steps(pool.len())),
         max_length: config.data.max_length,
         seed: config.seed,
         estimate: estimate.as_ref(),
     };
-    write(&args.out, model, &adapted, config, &card)?;
+    write(&args.out, model, labels, &adapted, config, &card)?;
     let estimate = estimate.map_or_else(String::new, |found| {
         format!(
-            "{}: accuracy {}, macro F1 {} ({}-fold cross-validation, mean ± 95 % interval)\n",
+            "{}: accuracy {}, macro F1 {} ({}-fold cross-validation, 95 % intervals over the folds)\n",
             args.domain, found.accuracy, found.macro_f1, args.folds
         )
     });
     print_result(&format!("{estimate}{}\n", args.out.display()))
 }
 
-/// How many texts are adapted to: as many as `--support` says, or all of the domain.
-fn num_support(
+/// The texts adapted to, by label: as many as `--support` or `--support-per-label` says, or all of the domain.
+fn chosen_pool(
     args: &FinetuneArgs,
     config: &RunConfig,
     dataset: &Dataset,
     domain: DomainId,
-) -> Result<usize, Invalid> {
-    let num_examples = dataset.domain_sizes()[domain as usize];
-    let support = match args.shared.flags.set("episode.support") {
-        true => config.episode.support,
-        false => num_examples,
+) -> Result<DomainPool> {
+    let mut episode = config.evaluation_episode();
+    episode.query = 0;
+    let pool = dataset.pools(&[domain]).remove(0);
+    let flags = &args.shared.flags;
+    let num_examples = pool.len();
+    if flags.set("episode.support_per_label") {
+        one("--support-per-label", &episode.support_per_label)?;
+    } else {
+        let support = match flags.set("episode.support") {
+            true => one("--support", &episode.support)?,
+            false => num_examples,
+        };
+        let most = format!("1 to {num_examples}, the texts of {}", args.domain);
+        checks::require(support <= num_examples, "--support", most, support)?;
+        (episode.support, episode.support_per_label) = (support.into(), 0.into());
+    }
+    check_sizes(dataset, &[domain], &episode)?;
+    let sampler =
+        EpisodeSampler::new(&episode, vec![pool.clone()], config.seed, "finetune support");
+    let pool = match sampler.num_support() == num_examples {
+        true => pool,
+        false => pool.only(&sampler.draw(domain, 0).support),
     };
-    let most = format!("1 to {num_examples}, the texts of {}", args.domain);
-    checks::require(support <= num_examples, "--support", most, support)?;
-    let (folds, most) = (args.folds, format!("0, or 2 to {support}, the texts adapted to"));
-    checks::require(folds != 1 && folds <= support, "--folds", most, folds)?;
-    Ok(support)
+    let (folds, most) = (args.folds, pool.num_tested_by_folds());
+    let most = match pool.has_own_labels {
+        false => format!("0, or 2 to {most}, the texts adapted to"),
+        true if most == 0 => "0, since no label has two texts".to_owned(),
+        true => format!("0, or 2 to {most}, the texts of labels with more than one"),
+    };
+    let fits = folds != 1 && folds <= pool.num_tested_by_folds();
+    checks::require(fits, "--folds", most, folds)?;
+    Ok(pool)
 }
 
-/// The texts adapted to, by label.
-fn chosen_pool(
-    dataset: &Dataset,
-    domain: DomainId,
-    support: usize,
-    config: &RunConfig,
-) -> DomainPool {
-    let pool = dataset.pools(&[domain]).remove(0);
-    if support == pool.len() {
-        return pool;
-    }
-    let mut episode = config.episode.clone();
-    (episode.support, episode.query) = (support, 0);
-    let name = pool.name.clone();
-    let sampler = EpisodeSampler::new(&episode, vec![pool], config.seed, "finetune support");
-    let chosen = sampler.draw(domain, 0).support.into_iter();
-    let label_of = |example: ExampleId| dataset.reviews[example as usize].label;
-    DomainPool::new(domain, &name, chosen.map(|example| (example, label_of(example))))
+/// The only one of some sizes.
+fn one(flag: &str, sizes: &Sizes) -> Result<usize, Invalid> {
+    sizes.one().ok_or_else(|| Invalid(format!("{flag}: expected one number, found {sizes}")))
 }
 
 /// The weights adapted to all texts of the pool, and with folds an estimate of their quality.
 fn adapt_to(
-    session: &Session,
-    model: &LoadedModel,
-    corpus: &Corpus,
+    evaluator: &Evaluator,
+    params: &ParamSet,
     pool: &DomainPool,
-    recipe: &Recipe,
     num_folds: usize,
+    console: &Console,
 ) -> Result<(ParamSet, Option<CrossValidation>)> {
-    let console = &session.console;
-    let evaluator = &session.evaluator(model, corpus, recipe);
     let estimate = (num_folds > 0).then(|| {
         console.begin_evaluation(num_folds as u64);
-        let found = cross_validate(evaluator, &model.params, pool, num_folds, |scores| {
+        let found = cross_validate(evaluator, params, pool, num_folds, |scores| {
             console.evaluated_draw(scores.accuracy, scores.macro_f1);
         });
         console.end_evaluation();
@@ -120,8 +129,8 @@ fn adapt_to(
     let estimate = estimate.transpose()?;
     let mut examples: Vec<u32> = pool.examples_by_label.concat();
     examples.sort_unstable();
-    console.begin_episode(recipe.visit.num_steps(examples.len()));
-    let adapted = adapt(evaluator, &model.params, &examples, &pool.name)?;
+    console.begin_episode(evaluator.builder.recipe.visit.num_steps(examples.len()));
+    let adapted = adapt(evaluator, params, &examples, pool.labels.clone(), &pool.name)?;
     if let Some(name) = adapted.first_non_finite()? {
         let domain = &pool.name;
         bail!("adapting to {domain} gave a value that is not finite in `{name}`; lower inner.lr");
@@ -133,14 +142,15 @@ fn adapt_to(
 fn write(
     out: &Path,
     model: LoadedModel,
+    labels: Vec<String>,
     adapted: &ParamSet,
     config: &RunConfig,
     card: &ModelCard,
 ) -> Result<()> {
-    let card = card.render(out, &model.labels);
+    let card = card.render(out, &labels);
     let files = ModelFiles {
         config_json: model.directory.config_json().clone(),
-        labels: model.labels,
+        labels,
         tokenizer: model.tokenizer,
         settings: config.to_toml(),
         provenance: None,

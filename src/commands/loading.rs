@@ -7,12 +7,15 @@ use tch::Device;
 
 use super::message::printable;
 use crate::checks::{self, Invalid};
-use crate::config::{PrecisionChoice, RunConfig};
-use crate::data::TextTokenizer;
-use crate::model::pretrained::Weights;
-use crate::model::{Classifier, ModelDirectory, Precision};
+use crate::config::{PoolingChoice, PrecisionChoice, RunConfig};
+use crate::data::{Dataset, LabelSet, TextTokenizer};
+use crate::meta::{HeadStart, Recipe};
+use crate::model::weights::Weights;
+use crate::model::{Classifier, ModelDirectory, Pooling, Precision};
 use crate::params::ParamSet;
+use crate::run::checkpoint::with_meta_parameters;
 use crate::run::console::Console;
+use crate::tasks::HeadRows;
 
 /// A model directory with everything read, before it is known which labels are wanted of it.
 pub struct OpenedModel {
@@ -42,8 +45,9 @@ impl OpenedModel {
         let weights = directory.read_weights()?;
         // The shapes that the directory itself promises; what the data asks for comes later.
         let num_labels = directory.num_labels().or(weights.num_head_labels()).unwrap_or(2);
-        weights.check(&Classifier::new(directory.config(), num_labels, Precision::Fp32))?;
-        let tokenizer = TextTokenizer::open(path)?;
+        let (config, pooling) = (directory.config(), directory.pooling());
+        weights.check(&Classifier::new(config, pooling, num_labels, Precision::Fp32))?;
+        let tokenizer = TextTokenizer::open(directory.encoder_path())?;
         let (rows, found) = (directory.config().vocab_size, tokenizer.max_id());
         let expected = format!("wordpiece ids below {rows}, the rows of the embedding table");
         checks::require(i64::from(found) < rows, path.display(), expected, found)?;
@@ -69,15 +73,27 @@ impl OpenedModel {
         Ok(Some(named.clone()))
     }
 
-    /// Loads the weights, with a head for `labels`; an encoder without one gets a head drawn from
-    /// the seed.
+    /// The labels of the head that the model has, or else of one for `dataset`: what evaluations and `finetune` load.
+    pub fn own_labels(
+        &self,
+        dataset: &Dataset,
+        config: &RunConfig,
+    ) -> Result<Vec<String>, Invalid> {
+        Ok(self.labels(config)?.unwrap_or_else(|| dataset.labels.clone()))
+    }
+
+    /// Loads the weights, with the meta-parameters of `recipe` where they are to adapt by it, and with a head for `labels`. An
+    /// encoder without a head gets one drawn from the seed; another head gives each label that it knows its row, and any other
+    /// the mean of its rows.
     pub fn load(
         self,
         labels: &[String],
         config: &RunConfig,
+        recipe: Option<&Recipe>,
         device: Device,
         console: &Console,
     ) -> Result<LoadedModel> {
+        let own = self.labels(config)?.unwrap_or_else(|| labels.to_vec());
         let Self { directory, weights, tokenizer } = self;
         let path = directory.path().display();
         let precision = precision(config, device);
@@ -85,11 +101,12 @@ impl OpenedModel {
         let length = config.data.max_length;
         let expected = format!("at most {positions}, the positions of {path}");
         checks::require(length as i64 <= positions, "data.max_length", expected, length)?;
-        let classifier = Classifier::new(directory.config(), labels.len(), precision);
+        let pooling = pooling(config, &directory, &weights)?;
+        let classifier = Classifier::new(directory.config(), pooling, own.len(), precision);
         let (params, report) = weights.load(&classifier, config.seed)?;
         let num_parameters = classifier.layout().num_parameters();
         console.detail(&format!(
-            "{path}: {num_parameters} parameters, labels {labels:?}, products in {precision:?}"
+            "{path}: {num_parameters} parameters, labels {labels:?}, pooling {pooling}, products in {precision:?}"
         ));
         if !report.initialised.is_empty() {
             let names = report.initialised.join(", ");
@@ -100,7 +117,25 @@ impl OpenedModel {
             console.line(&printable(&format!("{path}: not used: {names}")));
         }
         let params = params.to_device(device).context("cannot move the model to its device")?;
+        let params = match recipe {
+            Some(recipe) => {
+                let layout = recipe.steps.extend(classifier.layout(), recipe.visit.steps);
+                with_meta_parameters(directory.path(), params, &layout)?
+            }
+            None => params,
+        };
+        let rows = HeadRows::by_name(labels, &own);
+        let all = LabelSet::all(labels.len());
+        let params = rows.select(&params, classifier.head(), &all, HeadStart::Meta)?;
+        let classifier = classifier.with_labels(labels.len());
         Ok(LoadedModel { classifier, params, labels: labels.to_vec(), tokenizer, directory })
+    }
+}
+
+impl LoadedModel {
+    /// The rows of the labels of `dataset` in the head.
+    pub fn head_rows(&self, dataset: &Dataset) -> HeadRows {
+        HeadRows::by_name(&dataset.labels, &self.labels)
     }
 }
 
@@ -111,4 +146,23 @@ pub fn precision(config: &RunConfig, device: Device) -> Precision {
         PrecisionChoice::Fp32 => Precision::Fp32,
         PrecisionChoice::Bf16 => Precision::Bf16,
     }
+}
+
+/// The pooling of a model. A head commits to the one that it was trained with.
+fn pooling(
+    config: &RunConfig,
+    directory: &ModelDirectory,
+    weights: &Weights,
+) -> Result<Pooling, Invalid> {
+    let own = directory.pooling();
+    let chosen = match config.model.pooling {
+        PoolingChoice::Auto => own,
+        PoolingChoice::Cls => Pooling::Cls,
+        PoolingChoice::Mean => Pooling::Mean,
+    };
+    let path = directory.path().display();
+    let expected = format!("auto or {own}, which the head of {path} was trained with");
+    let fits = chosen == own || weights.num_head_labels().is_none();
+    checks::require(fits, "model.pooling", expected, chosen)?;
+    Ok(chosen)
 }

@@ -9,6 +9,7 @@ mod finetune;
 mod loading;
 mod message;
 mod model;
+mod model_align;
 mod output;
 mod predict;
 mod session;
@@ -39,6 +40,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Data(DataCommand::Episodes(args)) => data_episodes::run(args),
         Command::Model(ModelCommand::Info(args)) => model::info(args),
         Command::Model(ModelCommand::Init(args)) => model::init(args),
+        Command::Model(ModelCommand::Align(args)) => model_align::run(args),
         Command::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "metabert", &mut script);

@@ -14,7 +14,8 @@ use crate::data::TextTokenizer;
 use crate::files::atomic::write_directory;
 use crate::files::limited;
 use crate::machine::device::available_memory_mib;
-use crate::model::{BertConfig, Classifier, ModelDirectory, Precision, pretrained};
+use crate::model::json::MAX_CONFIG_MIB;
+use crate::model::{BertConfig, Classifier, ModelDirectory, Pooling, Precision, pretrained};
 use crate::params::init as draw;
 
 /// Runs `model info`.
@@ -24,18 +25,20 @@ pub fn info(args: &InfoArgs) -> Result<()> {
     let weights = directory.read_weights()?;
     let config = directory.config();
     let num_labels = weights.num_head_labels();
-    let classifier = Classifier::new(config, num_labels.unwrap_or(2), Precision::Fp32);
+    let pooling = directory.pooling();
+    let classifier = Classifier::new(config, pooling, num_labels.unwrap_or(2), Precision::Fp32);
     let (params, report) = weights.load(&classifier, 0)?;
     // After loading, which refuses a head of more labels than it has weights for.
     let labels = num_labels.map(|count| directory.labels_or_placeholders(count));
     let is_loaded = |name: &str| !report.initialised.iter().any(|absent| absent == name);
     let num_parameters: usize =
         params.iter().filter(|(name, _)| is_loaded(name)).map(|(_, tensor)| tensor.numel()).sum();
-    let tokenizer = TextTokenizer::open(&path);
+    let tokenizer = TextTokenizer::open(directory.encoder_path());
     if args.json {
         let report = json!({
             "path": path,
             "architecture": config,
+            "pooling": pooling.to_string(),
             "num_parameters": num_parameters,
             "labels": labels,
             "initialised": report.initialised,
@@ -52,6 +55,7 @@ pub fn info(args: &InfoArgs) -> Result<()> {
     let positions = config.max_position_embeddings;
     let rows = [
         ("architecture", config.to_string()),
+        ("pooling", pooling.to_string()),
         ("vocabulary", format!("{} wordpieces, {positions} positions", config.vocab_size)),
         ("parameters", num_parameters.to_string()),
         ("labels", labels.map_or("none: no head".into(), |labels| labels.join(", "))),
@@ -79,7 +83,7 @@ pub fn init(args: &InitArgs) -> Result<()> {
     let differ = (1..labels.len()).all(|id| !labels[..id].contains(&labels[id]));
     let expected = "at least two different labels";
     checks::require(labels.len() > 1 && differ, "--labels", expected, labels.join(","))?;
-    let classifier = Classifier::new(&config, labels.len(), Precision::Fp32);
+    let classifier = Classifier::new(&config, Pooling::Cls, labels.len(), Precision::Fp32);
     ensure_fits_memory(classifier.layout().num_parameters(), &args.config)?;
     let params = draw::draw(classifier.layout(), args.seed)
         .with_context(|| format!("{}: cannot draw its weights", args.config))?;
@@ -107,7 +111,7 @@ fn ensure_fits_memory(num_parameters: i64, config: &str) -> Result<(), Invalid> 
 /// The `config.json` that `--config` means: of a named size, or of a file.
 fn architecture(name: &str) -> Result<Map<String, Value>> {
     let Some(config) = BertConfig::named(name) else {
-        let read = limited::read(Path::new(name), pretrained::MAX_CONFIG_MIB).map_err(|error| {
+        let read = limited::read(Path::new(name), MAX_CONFIG_MIB).map_err(|error| {
             let expected = "expected bert-base, bert-mini, bert-tiny or a config.json";
             Invalid(format!("--config {name}: {expected}: {error}"))
         })?;

@@ -36,7 +36,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let source = Source::open(&args.input)?;
     let file = (args.output != Path::new("-")).then(|| output_file(args)).transpose()?;
     let device = session.select_device()?;
-    let model = opened.load(&labels, &session.config, device, &session.console)?;
+    let model = opened.load(&labels, &session.config, None, device, &session.console)?;
     let labeller = Labeller { workers: session.workers(&model), max_length, model };
     let truncated = match file {
         None => labeller.label_all(source, io::stdout().lock())?,

@@ -16,7 +16,7 @@ use crate::machine::device::{self, DeviceError};
 use crate::machine::{Workers, observe};
 use crate::meta::Recipe;
 use crate::run::console::Console;
-use crate::tasks::TaskBuilder;
+use crate::tasks::{HeadRows, TaskBuilder};
 use crate::torch_ext::NoCuda;
 
 /// The validated settings of a command, and where it reports progress.
@@ -96,10 +96,12 @@ impl Session {
         }
     }
 
-    /// An evaluator that adapts `model` to texts of `corpus` as `recipe` says. Progress bars follow its forward passes.
+    /// An evaluator that adapts `model`, whose head has the labels in `head_rows`, to texts of `corpus` as `recipe` says. Progress
+    /// bars follow its forward passes.
     pub fn evaluator<'a>(
         &self,
         model: &'a LoadedModel,
+        head_rows: &'a HeadRows,
         corpus: &'a Corpus,
         recipe: &'a Recipe,
     ) -> Evaluator<'a> {
@@ -107,6 +109,7 @@ impl Session {
         let (classifier, device) = (&model.classifier, model.params.device());
         Evaluator {
             builder: TaskBuilder { classifier, recipe, corpus, device },
+            head_rows,
             run_seed: self.config.seed,
             workers: self.workers(model),
         }

@@ -5,30 +5,37 @@ use anyhow::Result;
 use crate::checks::Invalid;
 use crate::config::RunConfig;
 use crate::data::{
-    self, DataError, Dataset, DomainId, EpisodeSampler, Settled, Side, Split, keep_sides_apart,
-    settle, settle_domains,
+    self, DataError, Dataset, DomainId, EpisodeConfig, EpisodeSampler, LabelRules, QuerySize,
+    Settled, Side, Split, keep_sides_apart, settle, settle_domains,
 };
 use crate::run::console::Console;
 
-/// Reads `data.path`, with the labels given or, where there are none, those of `data.labels`.
-pub fn read(config: &RunConfig, labels: Option<&[String]>) -> Result<Dataset> {
+/// Reads `data.path`. Where its domains share their labels, these are those of `head`, which a model commits to, or else
+/// of `data.labels`, or else of the file. Where label sets differ by domain, a model does not bind them.
+pub fn read(config: &RunConfig, head: Option<&[String]>) -> Result<Dataset> {
     if config.data.path.is_empty() {
         return Err(Invalid(
             "data.path: expected the labelled file, found nothing; pass --data FILE".into(),
         )
         .into());
     }
-    Ok(Dataset::read(&config.data.path, labels.unwrap_or(&config.data.labels))?)
+    let rules = LabelRules {
+        label_sets: config.data.label_sets,
+        named: &config.data.labels,
+        head,
+        by_domain: &config.labels,
+    };
+    Ok(Dataset::read_by(&config.data.path, &rules)?)
 }
 
 /// Reads the dataset and settles its domains, for what needs no split.
 pub fn read_settled(
     config: &RunConfig,
-    labels: Option<&[String]>,
+    head: Option<&[String]>,
     console: &Console,
 ) -> Result<Dataset> {
     let mut warnings = Vec::new();
-    let dataset = settle_domains(read(config, labels)?, &config.data, &mut warnings)?;
+    let dataset = settle_domains(read(config, head)?, &config.data, &mut warnings)?;
     show(&warnings, console);
     Ok(dataset)
 }
@@ -37,10 +44,10 @@ pub fn read_settled(
 /// repeats the split itself.
 pub fn read_split(
     config: &mut RunConfig,
-    labels: Option<&[String]>,
+    head: Option<&[String]>,
     console: &Console,
 ) -> Result<(Dataset, Split)> {
-    let settled = settle(read(config, labels)?, &config.data, config.seed)?;
+    let settled = settle(read(config, head)?, &config.data, config.seed)?;
     settled.pin(&mut config.data);
     let Settled { dataset, split, warnings, .. } = settled;
     show(&warnings, console);
@@ -75,5 +82,20 @@ pub fn named_domain(dataset: &Dataset, name: &str) -> Result<DomainId, DataError
 /// The episodes that meta-training takes, from index 0 on.
 pub fn meta_train_episodes(dataset: &Dataset, split: &Split, config: &RunConfig) -> EpisodeSampler {
     let pools = dataset.pools(split.domains(Side::MetaTrain));
-    EpisodeSampler::new(&config.episode, pools, config.seed, "meta-train episodes")
+    EpisodeSampler::new(&config.training_episode(), pools, config.seed, "meta-train episodes")
+}
+
+/// The draws of support and query that an evaluation of these domains takes.
+pub fn evaluation_episodes(
+    dataset: &Dataset,
+    domains: &[DomainId],
+    episode: &EpisodeConfig,
+    config: &RunConfig,
+    purpose: &str,
+) -> EpisodeSampler {
+    let sampler = EpisodeSampler::new(episode, dataset.pools(domains), config.seed, purpose);
+    match config.evaluate.query {
+        QuerySize::All => sampler.with_query_all(),
+        QuerySize::Count(_) => sampler,
+    }
 }

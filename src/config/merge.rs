@@ -59,7 +59,10 @@ fn merge(
                 let Some(Value::Table(target)) = target.get_mut(key) else {
                     unreachable!("the merged table has every section of the defaults")
                 };
-                merge(target, overlay, known, &format!("{path}."), source_name)?;
+                match path == RunConfig::FREE_SECTION {
+                    true => target.extend(overlay.clone()),
+                    false => merge(target, overlay, known, &format!("{path}."), source_name)?,
+                }
             }
             (Some(Value::Table(_)), _) => {
                 return Err(ConfigError::Malformed {
@@ -89,7 +92,7 @@ fn merge(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meta::Algorithm;
+    use crate::meta::{Algorithm, Rate};
 
     fn layer(text: &str) -> Layer {
         Layer { source_name: "test.toml".into(), table: text.parse().unwrap() }
@@ -103,9 +106,25 @@ mod tests {
         let config = RunConfig::from_layers(&[file, set, flag]).unwrap();
         assert_eq!(config.preset, "reference-reptile");
         assert_eq!(config.train.algo, Algorithm::Reptile);
-        assert_eq!((config.inner.lr, config.inner.epochs), (2e-3, 3));
-        assert_eq!((config.episode.support, config.episode.query), (16, 20));
+        assert_eq!((config.inner.lr, config.inner.epochs), (Rate(2e-3).into(), 3));
+        assert_eq!((config.episode.support.one(), config.episode.query), (Some(16), 20));
         assert_eq!(config.train.steps, 1250);
+    }
+
+    #[test]
+    fn label_sets_of_domains_are_named_freely_and_laid_over_each_other() {
+        let file = layer("[labels]\n\"small talk\" = [\"hi\", \"bye\"]\nbanking = [\"a\", \"b\"]");
+        let set = Layer::from_assignment("labels.banking=[\"c\", \"d\"]").unwrap();
+        let config = RunConfig::from_layers(&[file, set]).unwrap();
+        let expected = [("banking", ["c", "d"]), ("small talk", ["hi", "bye"])];
+        let expected =
+            expected.map(|(domain, labels)| (domain.to_owned(), labels.map(String::from).to_vec()));
+        assert_eq!(config.labels, expected.into());
+        assert_eq!(RunConfig::from_layers(&[layer(&config.to_toml())]).unwrap(), config);
+        // One entry, so that all configurations have the same keys.
+        assert!(config.entries().keys().eq(RunConfig::default().entries().keys()));
+        let error = RunConfig::from_layers(&[layer("[labels]\nbanking = 3")]).unwrap_err();
+        assert!(error.to_string().starts_with("test.toml: "), "{error}");
     }
 
     #[test]

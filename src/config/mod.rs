@@ -13,4 +13,4 @@ mod run_config;
 pub use error::ConfigError;
 pub use layer::Layer;
 pub use preset::PRESET_NAMES;
-pub use run_config::{ModelConfig, PrecisionChoice, RunConfig};
+pub use run_config::{ModelConfig, PoolingChoice, PrecisionChoice, RunConfig};

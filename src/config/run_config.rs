@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::checks::{self, Invalid};
-use crate::data::{DataConfig, EpisodeConfig};
-use crate::meta::{InnerConfig, Recipe};
+use crate::data::{DataConfig, EpisodeConfig, QuerySize, validate_label_lists};
+use crate::meta::{InnerConfig, MetaConfig, Recipe};
 use crate::train::{EvaluateConfig, OuterConfig, TrainConfig};
 
 /// The whole configuration. No key is optional: an unset one is empty or 0.
@@ -31,10 +31,14 @@ pub struct RunConfig {
     pub model: ModelConfig,
     /// Section `[data]`.
     pub data: DataConfig,
+    /// Section `[labels]`: the label sets of domains, by name. A list is checked against the texts of its domain.
+    pub labels: BTreeMap<String, Vec<String>>,
     /// Section `[episode]`.
     pub episode: EpisodeConfig,
     /// Section `[inner]`.
     pub inner: InnerConfig,
+    /// Section `[meta]`.
+    pub meta: MetaConfig,
     /// Section `[train]`.
     pub train: TrainConfig,
     /// Section `[outer]`.
@@ -54,8 +58,10 @@ impl Default for RunConfig {
             workers: 0,
             model: ModelConfig::default(),
             data: DataConfig::default(),
+            labels: BTreeMap::new(),
             episode: EpisodeConfig::default(),
             inner: InnerConfig::default(),
+            meta: MetaConfig::default(),
             train: TrainConfig::default(),
             outer: OuterConfig::default(),
             evaluate: EvaluateConfig::default(),
@@ -69,6 +75,21 @@ impl Default for RunConfig {
 pub struct ModelConfig {
     /// Directory of the pretrained model that training starts from.
     pub path: String,
+    /// The vector of a text that the head reads.
+    pub pooling: PoolingChoice,
+}
+
+/// The vector of a text, as asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PoolingChoice {
+    /// The one that the model was trained with: `mean` for a directory of `sentence_transformers`, else `cls`.
+    #[default]
+    Auto,
+    /// The first token's hidden state through the pooler.
+    Cls,
+    /// The mean of all tokens' hidden states, at length 1.
+    Mean,
 }
 
 /// The precision of matrix products, as asked for.
@@ -97,6 +118,9 @@ impl PrecisionChoice {
 }
 
 impl RunConfig {
+    /// The section whose keys are not known before: the names of domains. It is one entry.
+    pub(super) const FREE_SECTION: &str = "labels";
+
     /// The configuration as TOML, every key included.
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).expect("a configuration serialises")
@@ -110,7 +134,7 @@ impl RunConfig {
     /// Every key, such as `inner.lr`, with its value.
     pub fn entries(&self) -> BTreeMap<String, Value> {
         let entries = self.to_table().into_iter().flat_map(|(key, value)| match value {
-            Value::Table(section) => {
+            Value::Table(section) if key != Self::FREE_SECTION => {
                 let path = |(name, value)| (format!("{key}.{name}"), value);
                 section.into_iter().map(path).collect()
             }
@@ -122,8 +146,10 @@ impl RunConfig {
     /// The names of all keys and sections.
     pub(super) fn keys() -> Vec<String> {
         let config = Self::default();
+        let mut keys: Vec<String> = config.entries().into_keys().collect();
         let sections = config.to_table().into_iter().filter(|(_, value)| value.is_table());
-        sections.map(|(name, _)| name).chain(config.entries().into_keys()).collect()
+        keys.extend(sections.map(|(name, _)| name).filter(|name| name != Self::FREE_SECTION));
+        keys
     }
 
     /// Checks values, alone and together, before anything is loaded.
@@ -133,24 +159,28 @@ impl RunConfig {
     pub fn validate(&self) -> Result<(), Invalid> {
         checks::within("workers", self.workers as u64, 0..=1_024)?;
         self.data.validate()?;
+        validate_label_lists(&self.labels, self.data.label_sets)?;
         self.episode.validate()?;
         self.inner.validate()?;
+        self.meta.validate()?;
         self.train.validate()?;
         self.outer.validate()?;
         self.evaluate.validate()?;
         let warmup = self.outer.warmup_steps;
         let fits = warmup <= self.train.steps;
-        checks::require(fits, "outer.warmup_steps", "at most train.steps", warmup)
+        checks::require(fits, "outer.warmup_steps", "at most train.steps", warmup)?;
+        self.recipe().validate()?;
+        self.evaluation_recipe().validate()
     }
 
     /// The algorithm with its settings, for training.
     pub fn recipe(&self) -> Recipe {
-        Recipe::new(self.train.algo, &self.inner)
+        Recipe::new(self.train.algo, &self.inner, &self.meta)
     }
 
     /// The same for evaluations and `finetune`.
     pub fn evaluation_recipe(&self) -> Recipe {
-        Recipe::new(self.train.algo, &self.evaluation_inner())
+        Recipe::new(self.train.algo, &self.evaluation_inner(), &self.meta)
     }
 
     /// The inner loop of evaluations.
@@ -163,11 +193,20 @@ impl RunConfig {
         inner
     }
 
-    /// How evaluations draw episodes.
+    /// How training draws episodes.
+    pub fn training_episode(&self) -> EpisodeConfig {
+        let every_label = self.recipe().head.is_made_of_support();
+        EpisodeConfig { every_label, ..self.episode.clone() }
+    }
+
+    /// How evaluations and `finetune` draw episodes.
     pub fn evaluation_episode(&self) -> EpisodeConfig {
-        let mut episode = self.episode.clone();
-        if self.evaluate.query > 0 {
-            episode.query = self.evaluate.query;
+        let mut episode = self.training_episode().of_all_labels();
+        match self.evaluate.query {
+            QuerySize::Count(0) => {}
+            QuerySize::Count(count) => episode.query = count,
+            // One text is enough, since the query set is what the support set leaves.
+            QuerySize::All => episode.query = 1,
         }
         episode
     }
@@ -176,18 +215,18 @@ impl RunConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meta::Rate;
 
     #[test]
     fn impossible_values_are_refused_by_key() {
         type Change = fn(&mut RunConfig);
-        let changes: [(Change, &str); 9] = [
-            (|config| config.inner.lr = 0.0, "inner.lr"),
-            (|config| config.inner.lr = f64::NAN, "inner.lr"),
+        let changes: [(Change, &str); 8] = [
+            (|config| config.inner.lr = Rate(0.0).into(), "inner.lr"),
+            (|config| config.inner.lr = Rate(f64::NAN).into(), "inner.lr"),
             (|config| config.inner.epochs = 0, "inner.epochs"),
-            (|config| config.inner.batch = 0, "inner.batch"),
             (|config| config.outer.momentum = 1.0, "outer.momentum"),
             (|config| config.outer.warmup_steps = 501, "outer.warmup_steps"),
-            (|config| config.episode.support = 0, "episode.support"),
+            (|config| config.episode.support = 0.into(), "episode.support"),
             (|config| config.data.max_length = 2, "data.max_length"),
             (|config| (config.train.patience, config.train.eval_every) = (1, 0), "train.patience"),
         ];

@@ -1,5 +1,7 @@
 //! The `[data]` section of a configuration.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 use crate::checks::{self, Invalid};
@@ -12,6 +14,8 @@ pub struct DataConfig {
     pub path: String,
     /// The label set in the order of the label ids; empty: the labels of the file, sorted.
     pub labels: Vec<String>,
+    /// Whether every domain has all labels of the file, or those of its own examples.
+    pub label_sets: LabelSets,
     /// Names of the low-resource domains; empty: those with at most `low_resource_max` examples.
     pub low_resource: Vec<String>,
     /// The largest number of examples of a low-resource domain, where none are named.
@@ -33,6 +37,7 @@ impl Default for DataConfig {
         Self {
             path: String::new(),
             labels: Vec::new(),
+            label_sets: LabelSets::default(),
             low_resource: Vec::new(),
             low_resource_max: 200,
             meta_dev: Vec::new(),
@@ -53,6 +58,42 @@ impl DataConfig {
         // `[CLS]`, a wordpiece and `[SEP]`.
         checks::within("data.max_length", self.max_length as u64, 3..=u64::MAX)
     }
+}
+
+/// Which labels a domain has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LabelSets {
+    /// All labels of the file, if a domain uses all of them; else each domain has its own.
+    #[default]
+    Auto,
+    /// All labels of the file.
+    Shared,
+    /// Those of its own examples.
+    Domain,
+}
+
+/// Checks section `[labels]`: lists of label names by domain, each a label set of its own.
+///
+/// # Errors
+/// A list that is no label set, by its key; any list where `data.label_sets` has domains share their labels.
+pub(crate) fn validate_label_lists(
+    lists: &BTreeMap<String, Vec<String>>,
+    label_sets: LabelSets,
+) -> Result<(), Invalid> {
+    let num_lists = lists.len();
+    let fits = label_sets != LabelSets::Shared || num_lists == 0;
+    let expected = "no lists where data.label_sets is \"shared\"";
+    checks::require(fits, "labels", expected, format!("{num_lists}; set it to \"domain\""))?;
+    for (domain, labels) in lists {
+        let (key, found) = (format!("labels.{domain}"), format!("{labels:?}"));
+        checks::require(labels.len() >= 2, &key, "at least two labels", found)?;
+        let mut seen = BTreeSet::new();
+        if let Some(label) = labels.iter().find(|label| !seen.insert(label.as_str())) {
+            return Err(Invalid(format!("{key}: expected each label once, found {label:?} twice")));
+        }
+    }
+    Ok(())
 }
 
 /// What to do about a text that is on two sides of the split.
@@ -77,4 +118,39 @@ pub enum SingleLabelDomains {
     Error,
     /// Leave the domain out, with a warning.
     Drop,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_that_are_no_label_sets_are_refused_by_key() {
+        let check = |labels: &[&str], label_sets| {
+            let labels = labels.iter().map(ToString::to_string).collect();
+            validate_label_lists(&BTreeMap::from([("a & b".to_owned(), labels)]), label_sets)
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(check(&["x", "y"], LabelSets::Auto), Ok(()));
+        for (labels, label_sets, expected) in [
+            (
+                &["x"][..],
+                LabelSets::Auto,
+                r#"labels.a & b: expected at least two labels, found ["x"]"#,
+            ),
+            (
+                &["x", "y", "x"],
+                LabelSets::Domain,
+                r#"labels.a & b: expected each label once, found "x" twice"#,
+            ),
+            (
+                &["x", "y"],
+                LabelSets::Shared,
+                r#"labels: expected no lists where data.label_sets is "shared", found 1; set it to "domain""#,
+            ),
+        ] {
+            assert_eq!(check(labels, label_sets).unwrap_err(), expected);
+        }
+        assert_eq!(validate_label_lists(&BTreeMap::new(), LabelSets::Shared), Ok(()));
+    }
 }

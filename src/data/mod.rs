@@ -4,11 +4,12 @@
 //!
 //! ```text
 //! ids, config  -
-//! intake       ids
+//! intake       config ids
+//! labels       ids intake
 //! split        config ids intake
 //! tokens       ids intake
-//! episodes     ids intake
-//! stats        ids intake split tokens
+//! episodes     ids intake labels
+//! stats        ids intake labels split tokens
 //! unlabelled   intake
 //! ```
 
@@ -16,21 +17,23 @@ mod config;
 mod episodes;
 mod ids;
 mod intake;
+mod labels;
 mod split;
 mod stats;
 mod tokens;
 pub mod unlabelled;
 
-pub use config::{CrossSideDuplicates, DataConfig, SingleLabelDomains};
+pub(crate) use config::validate_label_lists;
+pub use config::{CrossSideDuplicates, DataConfig, LabelSets, SingleLabelDomains};
 pub use episodes::{
-    DomainLaw, DomainPool, Episode, EpisodeConfig, EpisodeSampler, ExampleLaw, Minibatches, folds,
-    num_minibatches,
+    DomainLaw, DomainPool, Episode, EpisodeConfig, EpisodeSampler, ExampleLaw, Minibatches,
+    QuerySize, Sizes, check_sizes, folds, num_minibatches,
 };
 pub use ids::{DomainId, ExampleId, LabelId};
-pub use intake::{DataError, Dataset, MAX_TEXT_BYTES, Place, Problem, Review};
-pub use split::{
-    Settled, Side, Split, check_sizes, keep_sides_apart, named_domain, settle, settle_domains,
-    write_sides,
+pub use intake::{
+    DataError, Dataset, LabelRules, MAX_TEXT_BYTES, Place, Problem, Review, named_domain,
 };
+pub use labels::LabelSet;
+pub use split::{Settled, Side, Split, keep_sides_apart, settle, settle_domains, write_sides};
 pub use stats::{DataStats, DomainStats, LengthStats, render_table, stats};
 pub use tokens::{Corpus, Encoding, TextTokenizer, TokenSubset, TokenizerError, batch};

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::ids::ExampleId;
 use super::intake::Dataset;
+use super::labels::LabelSet;
 use super::split::{Side, Split};
 use super::tokens::Corpus;
 use crate::table::{Align, Table};
@@ -11,8 +12,10 @@ use crate::table::{Align, Table};
 /// The numbers of all domains and of the dataset as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DataStats {
-    /// The label names, in the order of the counts.
+    /// The names of all labels.
     pub labels: Vec<String>,
+    /// Whether each domain has a label set of its own.
+    pub label_sets_differ: bool,
     /// A row a domain, in the order of the names.
     pub domains: Vec<DomainStats>,
     /// All domains together; its name is `total`.
@@ -28,6 +31,8 @@ pub struct DomainStats {
     pub side: Option<Side>,
     /// The number of examples.
     pub examples: usize,
+    /// The names of its labels, in the order of the counts.
+    pub labels: Vec<String>,
     /// The number of examples of each label.
     pub label_counts: Vec<usize>,
     /// The share of each label, 0 to 1.
@@ -59,13 +64,15 @@ pub fn stats(dataset: &Dataset, corpus: Option<&Corpus>, split: Option<&Split>) 
     let rows = (0..).zip(&dataset.domains).zip(&examples_by_domain);
     let rows = rows.map(|((domain, name), examples)| {
         let side = split.map(|split| split.side_of(domain));
-        measure(name, side, examples, dataset, corpus)
+        measure(name, side, examples, &dataset.labels_of(domain), dataset, corpus)
     });
     let all: Vec<ExampleId> = (0..dataset.reviews.len() as ExampleId).collect();
+    let all_labels = LabelSet::all(dataset.labels.len());
     DataStats {
         labels: dataset.labels.clone(),
+        label_sets_differ: dataset.label_sets_differ,
         domains: rows.collect(),
-        total: measure("total", None, &all, dataset, corpus),
+        total: measure("total", None, &all, &all_labels, dataset, corpus),
     }
 }
 
@@ -73,12 +80,13 @@ fn measure(
     name: &str,
     side: Option<Side>,
     examples: &[ExampleId],
+    labels: &LabelSet,
     dataset: &Dataset,
     corpus: Option<&Corpus>,
 ) -> DomainStats {
-    let mut label_counts = vec![0_usize; dataset.labels.len()];
+    let mut label_counts = vec![0_usize; labels.len()];
     for &id in examples {
-        label_counts[dataset.reviews[id as usize].label as usize] += 1;
+        label_counts[labels.number_of(dataset.reviews[id as usize].label) as usize] += 1;
     }
     // A domain can lose all its reviews to the other sides.
     let num_examples = examples.len().max(1) as f64;
@@ -86,6 +94,7 @@ fn measure(
         domain: name.to_owned(),
         side,
         examples: examples.len(),
+        labels: labels.names(&dataset.labels),
         label_shares: label_counts.iter().map(|&count| count as f64 / num_examples).collect(),
         label_counts,
         lengths: corpus
@@ -120,7 +129,7 @@ const LENGTHS: [&str; 6] = ["min", "p5", "p50", "p95", "max", "cut %"];
 /// The numbers as a table with a line a domain and a last line for the total.
 pub fn render_table(stats: &DataStats) -> String {
     let has_sides = stats.domains.iter().any(|row| row.side.is_some());
-    let has_label_columns = stats.labels.len() <= MAX_LABEL_COLUMNS;
+    let has_label_columns = !stats.label_sets_differ && stats.labels.len() <= MAX_LABEL_COLUMNS;
     let lengths = match (&stats.total.lengths, has_label_columns) {
         (None, _) => 0..0,
         (Some(_), true) => 0..LENGTHS.len(),
@@ -150,7 +159,7 @@ pub fn render_table(stats: &DataStats) -> String {
         cells.push(row.examples.to_string());
         match has_label_columns {
             true => cells.extend(row.label_shares.iter().map(|&share| percent(share))),
-            false => cells.extend(label_cells(row, &stats.labels)),
+            false => cells.extend(label_cells(row)),
         }
         cells.extend_from_slice(&length_cells(row.lengths.as_ref())[lengths.clone()]);
         table.push(cells);
@@ -159,8 +168,8 @@ pub fn render_table(stats: &DataStats) -> String {
 }
 
 /// How many labels a domain has, and its rarest and its most frequent one, each after its share.
-fn label_cells(row: &DomainStats, labels: &[String]) -> Vec<String> {
-    let used = (0..labels.len()).filter(|&label| row.label_counts[label] > 0);
+fn label_cells(row: &DomainStats) -> Vec<String> {
+    let used = (0..row.labels.len()).filter(|&label| row.label_counts[label] > 0);
     let used: Vec<usize> = used.collect();
     let count = |label: &&usize| row.label_counts[**label];
     let [rarest, largest] = [used.iter().min_by_key(count), used.iter().rev().max_by_key(count)];
@@ -169,7 +178,7 @@ fn label_cells(row: &DomainStats, labels: &[String]) -> Vec<String> {
         let share = label.map_or_else(String::new, |&label| percent(row.label_shares[label]));
         cells.extend([
             share,
-            label.map_or_else(String::new, |&label| shown(&labels[label], MAX_LABEL_CHARS)),
+            label.map_or_else(String::new, |&label| shown(&row.labels[label], MAX_LABEL_CHARS)),
         ]);
     }
     cells
@@ -249,6 +258,24 @@ total          7       5  14.3  a_label_whose\u{2026}  28.6  flight
     }
 
     #[test]
+    fn a_domain_with_labels_of_its_own_is_measured_on_these() {
+        let records = [["a", "x", "1"], ["b", "y", "2"], ["b", "z", "3"], ["a", "y", "4"]];
+        let dataset = Dataset { label_sets_differ: true, ..dataset(&records) };
+        let stats = stats(&dataset, None, None);
+        assert_eq!(stats.domains[1].labels, ["y", "z"]);
+        assert_eq!(stats.domains[1].label_counts, [1, 1]);
+        assert_eq!((stats.total.labels.len(), &stats.total.label_counts[..]), (3, &[1, 2, 1][..]));
+        let table = render_table(&stats);
+        let expected = "\
+domain  examples  labels     %  rarest     %  most frequent
+a              2       2  50.0  x       50.0  x
+b              2       2  50.0  y       50.0  y
+total          4       3  25.0  x       50.0  y
+";
+        assert_eq!(table, expected, "\n{table}");
+    }
+
+    #[test]
     fn lengths_are_measured_before_truncation() {
         let directory = tempfile::tempdir().unwrap();
         let vocab = "[PAD]\n[UNK]\n[CLS]\n[SEP]\ngood\nbad\n";
@@ -273,11 +300,13 @@ total          7       5  14.3  a_label_whose\u{2026}  28.6  flight
             domain: name.clone(),
             side: Some(Side::LowResource),
             examples: 99_999_999,
+            labels: vec![name.clone(); 150],
             label_counts: vec![1; 150],
             label_shares: vec![1.0; 150],
             lengths: Some(lengths),
         };
-        let stats = DataStats { labels: vec![name; 150], domains: vec![total.clone()], total };
+        let (labels, domains) = (vec![name; 150], vec![total.clone()]);
+        let stats = DataStats { labels, label_sets_differ: false, domains, total };
         let table = render_table(&stats);
         let width = table.lines().map(|line| line.chars().count()).max().unwrap();
         assert!(width <= 120, "{width} columns:\n{table}");

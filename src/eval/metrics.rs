@@ -1,10 +1,11 @@
-//! Scores of predictions, and means with intervals.
+//! Predictions counted against the truth, and the scores that follow from the counts.
+//!
+//! Labels are numbers here: positions in the label set of the domain that is scored.
 
-use serde::{Deserialize, Serialize};
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use serde::Serialize;
 
-/// Accuracy and macro F1 of one set of predictions.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// Accuracy and macro F1 of some predictions.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Scores {
     /// Share of right predictions.
     pub accuracy: f64,
@@ -13,68 +14,96 @@ pub struct Scores {
 }
 
 impl Scores {
-    /// Scores `predicted` against `truth`, label by label; both 0 for no predictions.
-    pub fn of(truth: &[u32], predicted: &[u32]) -> Self {
-        assert_eq!(truth.len(), predicted.len(), "one prediction for each truth");
-        let num_labels = truth.iter().chain(predicted).max().map_or(0, |&label| label as usize + 1);
-        let mut hits = vec![0_u32; num_labels];
-        let mut of_truth = vec![0_u32; num_labels];
-        let mut of_predicted = vec![0_u32; num_labels];
-        for (&truth, &predicted) in truth.iter().zip(predicted) {
-            of_truth[truth as usize] += 1;
-            of_predicted[predicted as usize] += 1;
-            hits[truth as usize] += u32::from(truth == predicted);
-        }
-        let f1: Vec<f64> = (0..num_labels)
-            .filter(|&label| of_truth[label] + of_predicted[label] > 0)
-            .map(|label| {
-                2.0 * f64::from(hits[label]) / f64::from(of_truth[label] + of_predicted[label])
-            })
-            .collect();
-        let share = |sum: f64, count: usize| if count == 0 { 0.0 } else { sum / count as f64 };
+    /// The scores that follow from the counts of every label; both 0 where nothing was counted.
+    pub fn of(labels: &[LabelCounts]) -> Self {
+        let sum = |count: fn(&LabelCounts) -> u64| labels.iter().map(count).sum();
+        let occurring = labels.iter().filter(|label| label.texts + label.answers > 0);
+        let f1: Vec<f64> = occurring.map(LabelCounts::f1).collect();
         Self {
-            accuracy: share(f64::from(hits.iter().sum::<u32>()), truth.len()),
-            macro_f1: share(f1.iter().sum(), f1.len()),
+            accuracy: share(sum(|label| label.hits), sum(|label| label.texts)),
+            macro_f1: if f1.is_empty() { 0.0 } else { mean(&f1) },
         }
     }
 }
 
-/// A mean over draws with the half-width of its 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Estimate {
-    /// Mean.
-    pub mean: f64,
-    /// Half-width of the 95 % interval by Student's t; NaN (JSON null) for a single draw.
-    pub half_width: f64,
+/// How often one label was the truth, the answer, and both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LabelCounts {
+    /// Texts of this label.
+    pub texts: u64,
+    /// Texts that were given this label.
+    pub answers: u64,
+    /// Texts of this label that were given it.
+    pub hits: u64,
 }
 
-impl Estimate {
-    /// The mean of `values` and its interval.
-    pub fn of(values: &[f64]) -> Self {
-        Self::of_groups(&[values.to_vec()])
+impl LabelCounts {
+    /// Adds the counts of other predictions.
+    pub fn add(&mut self, other: &Self) {
+        self.texts += other.texts;
+        self.answers += other.answers;
+        self.hits += other.hits;
     }
 
-    /// The unweighted mean of the groups' means. Its variance is that of a stratified sample:
-    /// every group brings the variance of its own mean, so that differences between groups, which
-    /// are all there is and not a sample, do not widen the interval.
-    pub fn of_groups(groups: &[Vec<f64>]) -> Self {
-        let count = groups.len() as f64;
-        let means: Vec<f64> = groups.iter().map(|group| mean(group)).collect();
-        let variance: f64 =
-            groups.iter().map(|group| sample_variance(group) / group.len() as f64).sum::<f64>()
-                / (count * count);
-        let degrees: usize = groups.iter().map(|group| group.len().saturating_sub(1)).sum();
-        Self { mean: mean(&means), half_width: t_quantile_95(degrees) * variance.sqrt() }
+    /// Share of the answers that are right; 0 where there is none.
+    pub fn precision(&self) -> f64 {
+        share(self.hits, self.answers)
+    }
+
+    /// Share of the texts that are found; 0 where there is none.
+    pub fn recall(&self) -> f64 {
+        share(self.hits, self.texts)
+    }
+
+    /// Harmonic mean of precision and recall; 0 where the label does not occur.
+    pub fn f1(&self) -> f64 {
+        share(2 * self.hits, self.texts + self.answers)
     }
 }
 
-impl std::fmt::Display for Estimate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.half_width.is_finite() {
-            write!(f, "{:.3} ± {:.3}", self.mean, self.half_width)
-        } else {
-            write!(f, "{:.3}", self.mean)
+/// How often each label was given to texts of each label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confusion {
+    num_labels: usize,
+    /// `[labels, labels]`: a row for each truth, a column for each answer.
+    counts: Vec<u64>,
+}
+
+impl Confusion {
+    /// Counts `answers` against `truths`, numbers below `num_labels`.
+    pub fn of(num_labels: usize, truths: &[u32], answers: &[u32]) -> Self {
+        assert_eq!(truths.len(), answers.len(), "one answer for each truth");
+        let mut counts = vec![0; num_labels * num_labels];
+        for (&truth, &answer) in truths.iter().zip(answers) {
+            counts[truth as usize * num_labels + answer as usize] += 1;
         }
+        Self { num_labels, counts }
+    }
+
+    /// Adds the counts of other predictions over the same labels.
+    pub fn add(&mut self, other: &Self) {
+        assert_eq!(self.num_labels, other.num_labels, "counts of one label set");
+        self.counts.iter_mut().zip(&other.counts).for_each(|(mine, theirs)| *mine += theirs);
+    }
+
+    /// The counts of every label.
+    pub fn by_label(&self) -> Vec<LabelCounts> {
+        let of_label = |label: usize| LabelCounts {
+            texts: self.rows().nth(label).into_iter().flatten().sum(),
+            answers: self.rows().map(|row| row[label]).sum(),
+            hits: self.counts[label * self.num_labels + label],
+        };
+        (0..self.num_labels).map(of_label).collect()
+    }
+
+    /// A row for each truth, with the number of its texts that were given each label.
+    pub fn rows(&self) -> impl Iterator<Item = &[u64]> {
+        self.counts.chunks(self.num_labels)
+    }
+
+    /// The number of predictions.
+    pub fn num_texts(&self) -> u64 {
+        self.counts.iter().sum()
     }
 }
 
@@ -83,55 +112,57 @@ pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-fn sample_variance(values: &[f64]) -> f64 {
-    let center = mean(values);
-    values.iter().map(|value| (value - center).powi(2)).sum::<f64>()
-        / values.len().saturating_sub(1) as f64
-}
-
-/// The two-sided 95 % quantile of Student's t with this many degrees of freedom.
-fn t_quantile_95(degrees: usize) -> f64 {
-    StudentsT::new(0.0, 1.0, degrees as f64).map_or(f64::NAN, |t| t.inverse_cdf(0.975))
+/// `part / whole`; 0 where there is nothing.
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    // sklearn.metrics.f1_score([0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 2, 2], average="macro")
+    fn scores(confusion: &Confusion) -> Scores {
+        Scores::of(&confusion.by_label())
+    }
+
+    // truth, answers = [0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 2, 2]
+    // sklearn.metrics.f1_score(truth, answers, average="macro")
+    // sklearn.metrics.precision_recall_fscore_support(truth, answers)
     #[test]
-    fn macro_f1_equals_sklearns() {
-        let scores = Scores::of(&[0, 0, 0, 1, 1, 2], &[0, 0, 1, 1, 2, 2]);
-        assert!((scores.macro_f1 - 0.655_555_555_555_555_5).abs() < 1e-15, "{scores:?}");
-        assert!((scores.accuracy - 4.0 / 6.0).abs() < 1e-15, "{scores:?}");
+    fn scores_equal_sklearns() {
+        let confusion = Confusion::of(3, &[0, 0, 0, 1, 1, 2], &[0, 0, 1, 1, 2, 2]);
+        let found = scores(&confusion);
+        assert!((found.macro_f1 - 0.655_555_555_555_555_6).abs() < 1e-15, "{found:?}");
+        assert!((found.accuracy - 4.0 / 6.0).abs() < 1e-15, "{found:?}");
+        let of_labels = confusion.by_label();
+        let of_labels: Vec<_> =
+            of_labels.iter().map(|it| (it.precision(), it.recall(), it.f1(), it.texts)).collect();
+        let expected = [(1.0, 2.0 / 3.0, 0.8, 3), (0.5, 0.5, 0.5, 2), (0.5, 1.0, 2.0 / 3.0, 1)];
+        assert_eq!(of_labels, expected);
+    }
+
+    // t1, p1, t2, p2 = [0, 0, 1, 2], [0, 1, 1, 2], [0, 1, 1, 2], [0, 1, 0, 1]
+    // sklearn.metrics.f1_score(t1 + t2, p1 + p2, average="macro"); the mean of the two F1 is 0.583.
+    #[test]
+    fn pooled_counts_score_as_all_predictions_together() {
+        let mut pooled = Confusion::of(3, &[0, 0, 1, 2], &[0, 1, 1, 2]);
+        pooled.add(&Confusion::of(3, &[0, 1, 1, 2], &[0, 1, 0, 1]));
+        let found = scores(&pooled);
+        assert!((found.macro_f1 - 0.634_920_634_920_634_9).abs() < 1e-15, "{found:?}");
+        assert_eq!((found.accuracy, pooled.num_texts()), (0.625, 8));
     }
 
     #[test]
-    fn predicting_one_class_only_has_the_accuracy_of_its_share_and_a_low_f1() {
-        let scores = Scores::of(&[1, 1, 1, 0], &[1, 1, 1, 1]);
-        assert_eq!(scores.accuracy, 0.75);
-        assert!((scores.macro_f1 - 3.0 / 7.0).abs() < 1e-15, "{scores:?}");
-    }
-
-    // scipy.stats.t.interval(0.95, 3, loc=2.5, scale=scipy.stats.sem([1, 2, 3, 4]))
-    #[test]
-    fn the_interval_is_students() {
-        let estimate = Estimate::of(&[1.0, 2.0, 3.0, 4.0]);
-        assert_eq!(estimate.mean, 2.5);
-        assert!((estimate.half_width - 2.054_260_243).abs() < 1e-6, "{estimate:?}");
+    fn predicting_one_label_only_has_the_accuracy_of_its_share_and_a_low_f1() {
+        let found = scores(&Confusion::of(2, &[1, 1, 1, 0], &[1, 1, 1, 1]));
+        assert_eq!(found.accuracy, 0.75);
+        assert!((found.macro_f1 - 3.0 / 7.0).abs() < 1e-15, "{found:?}");
     }
 
     #[test]
-    fn a_single_draw_has_no_interval() {
-        assert!(Estimate::of(&[0.5]).half_width.is_nan());
-        assert_eq!(Estimate::of(&[0.5]).to_string(), "0.500");
-    }
-
-    #[test]
-    fn differences_between_groups_do_not_widen_the_interval() {
-        let apart = Estimate::of_groups(&[vec![0.1, 0.2], vec![0.8, 0.9]]);
-        let together = Estimate::of_groups(&[vec![0.1, 0.2], vec![0.1, 0.2]]);
-        assert!((apart.half_width - together.half_width).abs() < 1e-12);
-        assert!((apart.mean - 0.5).abs() < 1e-12);
+    fn labels_that_do_not_occur_do_not_count() {
+        let [two, four] =
+            [2, 4].map(|num_labels| scores(&Confusion::of(num_labels, &[0, 1, 1], &[0, 0, 1])));
+        assert_eq!(two, four);
     }
 }

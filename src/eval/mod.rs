@@ -1,12 +1,16 @@
 //! Scores: of predictions, of adaptations to seeded draws, of folds; and how they are reported.
 
+pub mod bootstrap;
 pub mod cross_validation;
+mod domain;
 pub mod evaluation;
 pub mod evaluator;
 pub mod metrics;
 pub mod model_card;
+pub mod outcome;
 pub mod predict;
 pub mod report;
 
+pub use bootstrap::Estimate;
 pub use evaluation::Evaluation;
 pub use evaluator::Evaluator;

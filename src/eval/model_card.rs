@@ -55,19 +55,30 @@ impl ModelCard<'_> {
             self.seed,
         );
         match self.estimate {
-            Some(found) => {
-                let _ = writeln!(
-                    text,
-                    "Stratified {}-fold cross-validation on the same texts with the same settings: \
-                 accuracy {}, macro F1 {} (mean ± 95 % interval over the folds). The model itself \
-                 was adapted to all of them.",
-                    found.folds.len(),
-                    found.accuracy,
-                    found.macro_f1
-                );
-            }
+            Some(found) => text.push_str(&describe(found, labels)),
             None => text.push_str("None was made.\n"),
         }
         text
     }
+}
+
+/// The estimate in words, and a table of the labels.
+fn describe(found: &CrossValidation, labels: &[String]) -> String {
+    let mut text = format!(
+        "Stratified {}-fold cross-validation on the same texts with the same settings: accuracy {}, macro F1 {}, \
+         log loss {:.3}, calibration error {:.3} (from the answers of all folds together; the 95 % intervals resample \
+         the folds). The model itself was adapted to all of the texts.\n\n\
+         | label | texts | precision | recall | F1 |\n|---|---|---|---|---|\n",
+        found.num_folds,
+        found.accuracy,
+        found.macro_f1,
+        found.pooled.log_loss(),
+        found.pooled.calibration_error(),
+    );
+    for (name, counts) in labels.iter().zip(found.pooled.confusion.by_label()) {
+        let (texts, precision, recall) = (counts.texts, counts.precision(), counts.recall());
+        let f1 = counts.f1();
+        let _ = writeln!(text, "| {name} | {texts} | {precision:.3} | {recall:.3} | {f1:.3} |");
+    }
+    text
 }

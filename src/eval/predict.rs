@@ -5,7 +5,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use crate::data::batch::{AttentionLayout, Batch};
 use crate::machine::workers::Workers;
-use crate::model::{Classifier, Mode};
+use crate::model::{Classifier, Pass};
 use crate::params::ParamSet;
 
 /// Tokens in one batch of predictions: enough to fill the processor, little enough for its caches
@@ -15,9 +15,6 @@ const CUDA_TOKENS: usize = 65_536;
 
 /// The logits of `texts` (token ids, none empty), one row a text in the given order.
 ///
-/// Texts are sorted by length and cut into batches of about equal work, so that no batch waits for
-/// one long text.
-///
 /// # Errors
 /// Any error of libtorch.
 pub fn logits(
@@ -26,6 +23,37 @@ pub fn logits(
     texts: &[&[u32]],
     workers: Workers,
 ) -> Result<Vec<Vec<f32>>> {
+    let logits = |params: &ParamSet, batch: &Batch| classifier.logits(params, batch, Pass::eval());
+    rows(params, texts, workers, logits)
+}
+
+/// The vectors that the head reads of `texts` (token ids, none empty), in the given order: `[texts, hidden]`.
+///
+/// # Errors
+/// Any error of libtorch.
+pub fn vectors(
+    classifier: &Classifier,
+    params: &ParamSet,
+    texts: &[&[u32]],
+    workers: Workers,
+) -> Result<Tensor> {
+    let embed = |params: &ParamSet, batch: &Batch| classifier.embed(params, batch, Pass::eval());
+    let rows = rows(params, texts, workers, embed)?;
+    let (head, num_texts) = (params.get(classifier.head().weight), texts.len() as i64);
+    let features = Tensor::f_from_slice(&rows.concat())?.f_view([num_texts, head.size()[1]])?;
+    Ok(features.f_to_kind(head.kind())?.f_to_device(head.device())?)
+}
+
+/// What `compute` makes of each of `texts`, one row a text in the given order.
+///
+/// Texts are sorted by length and cut into batches of about equal work, so that no batch waits for
+/// one long text.
+fn rows(
+    params: &ParamSet,
+    texts: &[&[u32]],
+    workers: Workers,
+    compute: impl Fn(&ParamSet, &Batch) -> Result<Tensor, TchError> + Sync,
+) -> Result<Vec<Vec<f32>>> {
     debug_assert!(texts.iter().all(|text| !text.is_empty()), "a text holds at least [CLS], [SEP]");
     let device = params.device();
     let batches = batches(texts, if device == Device::Cpu { CPU_TOKENS } else { CUDA_TOKENS });
@@ -33,7 +61,7 @@ pub fn logits(
         let chosen: Vec<&[u32]> = batches[index].iter().map(|&text| texts[text]).collect();
         let layout = AttentionLayout::for_device(device);
         let batch = Batch::pack(&chosen, &vec![0; chosen.len()], layout, device)?;
-        Ok(to_rows(&tch::no_grad(|| classifier.logits(params, &batch, Mode::Eval))?)?)
+        Ok(to_rows(&tch::no_grad(|| compute(params, &batch))?)?)
     };
     let mut rows = vec![Vec::new(); texts.len()];
     workers.run(
@@ -75,11 +103,6 @@ pub fn probabilities(logits: &[f32]) -> Vec<f64> {
     let powers: Vec<f64> = logits.iter().map(|&logit| f64::from(logit - largest).exp()).collect();
     let sum: f64 = powers.iter().sum();
     powers.into_iter().map(|power| power / sum).collect()
-}
-
-/// The label of each row.
-pub fn labels(rows: &[Vec<f32>]) -> Vec<u32> {
-    rows.iter().map(|row| argmax(row)).collect()
 }
 
 /// The index of the largest value; the first of equals.

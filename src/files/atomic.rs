@@ -95,10 +95,7 @@ pub fn write_directory<E: From<io::Error>>(
     make_directory(parent)?;
     let temporary = temporary_directory(parent)?;
     fill(temporary.path())?;
-    for entry in fs::read_dir(temporary.path())? {
-        sync(&entry?.path())?;
-    }
-    sync(temporary.path())?;
+    sync_tree(temporary.path())?;
     if path.exists() {
         return Ok(replace(path, temporary)?);
     }
@@ -179,6 +176,16 @@ fn temporary_directory(parent: &Path) -> io::Result<TempDir> {
 /// Makes a file or the names in a folder durable.
 fn sync(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+/// Makes a folder and everything in it durable.
+fn sync_tree(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        for entry in fs::read_dir(path)? {
+            sync_tree(&entry?.path())?;
+        }
+    }
+    sync(path)
 }
 
 fn parent_of(path: &Path) -> &Path {

@@ -1,75 +1,13 @@
 //! Adaptation: gradient steps on a support set, from given weights.
 
-use serde::{Deserialize, Serialize};
 use tch::{Kind, TchError, Tensor};
 
-use super::Learner;
-use crate::checks::{self, Invalid};
+use super::step_rule::StepRule;
+use super::support::{Embedded, Steps, Support};
+use super::{Forward, Learner};
 use crate::data::num_minibatches;
-use crate::model::Mode;
-use crate::optim::{Optimizer, OptimizerConfig, Rule};
-use crate::params::set::{ParamSet, Region};
-
-/// Section `[inner]` of the configuration: how weights are adapted to a support set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct InnerConfig {
-    /// Rule of a gradient step; its state is fresh in every episode.
-    pub optimizer: Rule,
-    /// Learning rate.
-    pub lr: f64,
-    /// Weight decay.
-    pub weight_decay: f64,
-    /// Epochs over the support set; used where `steps` is 0.
-    pub epochs: usize,
-    /// Gradient steps; 0 counts by `epochs`.
-    pub steps: usize,
-    /// Support texts in a minibatch.
-    pub batch: usize,
-    /// Whether the query loss of a first-order meta-gradient is computed with dropout on.
-    pub query_dropout: bool,
-}
-
-impl Default for InnerConfig {
-    fn default() -> Self {
-        Self {
-            optimizer: Rule::Adam,
-            lr: 5e-5,
-            weight_decay: 0.0,
-            epochs: 10,
-            steps: 0,
-            batch: 12,
-            query_dropout: false,
-        }
-    }
-}
-
-impl InnerConfig {
-    /// Checks the values of the section.
-    ///
-    /// # Errors
-    /// The first impossible value, by its key.
-    pub fn validate(&self) -> Result<(), Invalid> {
-        checks::within("inner.steps", self.steps as u64, 0..=10_000)?;
-        checks::within("inner.epochs", self.epochs as u64, 0..=1_000)?;
-        let adapts = self.epochs + self.steps > 0;
-        checks::require(adapts, "inner.epochs", "at least 1 where inner.steps is 0", 0)?;
-        checks::within("inner.batch", self.batch as u64, 1..=u64::MAX)?;
-        checks::positive("inner.lr", self.lr)?;
-        checks::not_negative("inner.weight_decay", self.weight_decay)
-    }
-}
-
-/// How one gradient step is taken, and which weights it moves.
-#[derive(Clone, Copy, Debug)]
-pub struct StepRule {
-    /// The rule and its constants; its state is fresh in every adaptation.
-    pub optimizer: OptimizerConfig,
-    /// Learning rate.
-    pub lr: f64,
-    /// The regions that move. The optimizer keeps moments for these alone.
-    pub moves: fn(Region) -> bool,
-}
+use crate::model::{Order, Pass};
+use crate::params::{ParamSet, Region};
 
 /// How a support set is visited.
 #[derive(Clone, Copy, Debug)]
@@ -78,59 +16,123 @@ pub struct Visit {
     pub epochs: usize,
     /// Gradient steps; 0 counts by `epochs`.
     pub steps: usize,
-    /// Examples in a minibatch.
+    /// Examples in a minibatch; 0 for all of them.
     pub batch: usize,
 }
 
 impl Visit {
+    /// Examples in a minibatch of a support set of `num_examples`.
+    pub fn batch_of(&self, num_examples: usize) -> usize {
+        if self.batch == 0 { num_examples } else { self.batch }
+    }
+
     /// Number of gradient steps on a support set of `num_examples`.
     pub fn num_steps(&self, num_examples: usize) -> usize {
         if self.steps > 0 {
             self.steps
         } else {
-            self.epochs * num_minibatches(num_examples, self.batch)
+            self.epochs * num_minibatches(num_examples, self.batch_of(num_examples))
         }
     }
 }
 
-/// The outcome of an adaptation.
-#[derive(Debug)]
-pub struct Adapted {
-    /// The weights after the last step: leaves that record gradients.
-    pub weights: ParamSet,
-    /// The loss before each step, `[steps]`, on the device of the weights.
-    pub losses: Tensor,
+/// What remains of the way from the start to the adapted weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trace {
+    /// Nothing: the adapted weights are leaves.
+    Nothing,
+    /// The start as a function of the meta-parameters; steps are taken in place, and the weights after them are leaves.
+    Start,
+    /// All of it: adapted weights are a function of the meta-parameters, to be differentiated through steps of this order.
+    Steps(Order),
 }
 
-impl StepRule {
-    /// Adapts a copy of `start` with one gradient step for each batch of `support`; `start` itself is left alone. Dropout is
-    /// on; its masks come from `dropout_seed` and the step's number. Without a step the weights share their storage with
-    /// `start`.
-    ///
-    /// # Errors
-    /// Any error of libtorch.
-    pub(super) fn adapt<L: Learner>(
-        &self,
-        learner: &L,
-        start: &ParamSet,
-        support: &[L::Batch],
-        dropout_seed: u64,
-    ) -> Result<Adapted, TchError> {
-        if support.is_empty() {
-            let losses = Tensor::f_zeros([0], (Kind::Float, start.device()))?;
-            return Ok(Adapted { weights: start.as_leaves()?, losses });
-        }
-        let mut moving = start.select(self.moves).to_fast_weights()?;
-        let mut optimizer = Optimizer::new(self.optimizer, &moving)?;
-        let mut losses = Vec::with_capacity(support.len());
-        for (step, batch) in support.iter().enumerate() {
-            let mode = Mode::train(dropout_seed, step as u64);
-            let loss = learner.forward(&start.overlay(&moving), batch, mode)?.loss;
-            let gradient = moving.gradient_of(&loss)?;
-            optimizer.step(&mut moving, &gradient, self.lr)?;
-            losses.push(loss.f_detach()?);
-        }
-        let losses = Tensor::f_stack(&losses, 0)?;
-        Ok(Adapted { weights: start.overlay(&moving).as_leaves()?, losses })
+/// Takes steps by `rule` from `start` on `support`, whose texts `embedded` holds where their vectors are needed. Dropout is
+/// on; its masks come from `dropout_seed` and the step's number. `after_step` gets the number of steps taken and the weights.
+/// Returns the weights after the last step and the loss before each, `[steps]`, on their device.
+///
+/// # Errors
+/// Any error of libtorch.
+pub(super) fn take_steps<L: Learner>(
+    rule: &StepRule,
+    learner: &L,
+    start: &ParamSet,
+    (support, embedded): (&Support<L::Batch>, Option<&Embedded>),
+    dropout_seed: u64,
+    trace: Trace,
+    mut after_step: impl FnMut(usize, &ParamSet) -> Result<(), TchError>,
+) -> Result<(ParamSet, Tensor), TchError> {
+    let num_steps = support.steps.len();
+    if num_steps == 0 {
+        let losses = Tensor::f_zeros([0], (Kind::Float, start.device()))?;
+        let weights =
+            if trace == Trace::Nothing { start.as_leaves()? } else { start.shallow_clone() };
+        return Ok((weights, losses));
     }
+    let scope = rule.scope;
+    let order = if let Trace::Steps(order) = trace { order } else { Order::First };
+    let constant_start = start.share()?;
+    // Where steps are traced, everything that does not move is a function of the meta-parameters as well.
+    let start = if let Trace::Steps(_) = trace { start } else { &constant_start };
+    let rates = start.select(|slot| slot.region == Region::StepSizes);
+    let mut moving = scope.select(start, dropout_seed)?;
+    let is_in_place = !(rule.is_learned() || matches!(trace, Trace::Steps(_)));
+    let mut optimizer = None;
+    if is_in_place {
+        moving = moving.to_fast_weights()?;
+        optimizer = Some(rule.optimizer(&moving)?);
+    }
+    let mut losses = Vec::with_capacity(num_steps);
+    for step in 0..num_steps {
+        let pass = Pass::train(dropout_seed, step as u64).with_order(order);
+        // First order: the gradient is a constant, so that nothing of how it came about has to be kept.
+        let (base, at) = match order {
+            Order::First if is_in_place => (&constant_start, moving.shallow_clone()),
+            Order::First => (&constant_start, moving.as_leaves()?),
+            // Under names of their own: a head that is made of other weights has a gradient beside theirs, not through it.
+            Order::Second => (start, moving.aliases()?),
+        };
+        let loss = step_loss(learner, &scope.compose(base, &at)?, (support, embedded), step, pass)?;
+        let gradient = match order {
+            Order::First => at.gradient_of(&loss)?,
+            Order::Second => at.differentiable_gradient_of(&loss)?,
+        };
+        match &mut optimizer {
+            Some(optimizer) => {
+                optimizer.step(&mut moving, &gradient, |region| rule.lr_of(region))?;
+            }
+            None => {
+                moving = rule.moved(&moving, &gradient, &rates, step)?;
+                if trace == Trace::Nothing {
+                    moving = moving.share()?;
+                }
+            }
+        }
+        losses.push(loss.f_detach()?);
+        if trace != Trace::Nothing {
+            after_step(step + 1, &scope.compose(start, &moving)?)?;
+        }
+    }
+    let weights = scope.compose(start, &moving)?;
+    let weights = if let Trace::Steps(_) = trace { weights } else { weights.as_leaves()? };
+    Ok((weights, Tensor::f_stack(&losses, 0)?))
+}
+
+/// The loss that a step goes down.
+fn step_loss<L: Learner>(
+    learner: &L,
+    weights: &ParamSet,
+    (support, embedded): (&Support<L::Batch>, Option<&Embedded>),
+    step: usize,
+    pass: Pass,
+) -> Result<Tensor, TchError> {
+    let Forward { loss, .. } = match &support.steps {
+        Steps::Texts(batches) => learner.forward(weights, &batches[step], pass)?,
+        Steps::Rows(rows) => {
+            let embedded = embedded.expect("steps on rows have an embedded support set");
+            let (features, labels) = embedded.rows(&rows[step])?;
+            learner.classify(weights, &features, &labels, pass)?
+        }
+    };
+    Ok(loss)
 }

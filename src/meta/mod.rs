@@ -2,25 +2,69 @@
 //!
 //! Knows parameter sets and a [`Learner`]; no text, file, clock or log. The mathematics is tested on a quadratic.
 
+pub mod algorithm;
+pub mod choice;
+pub mod config;
+pub mod head_start;
 pub mod inner_loop;
+mod meta_gradient;
 #[cfg(test)]
 pub(crate) mod quadratic;
+mod query_loss;
 pub mod recipe;
+mod refusals;
+pub mod scope;
+pub mod step_rule;
+pub mod support;
+pub mod table;
 
-pub use inner_loop::{Adapted, InnerConfig};
-pub use recipe::{Algorithm, Estimate, Recipe, Tasks};
+pub use algorithm::Algorithm;
+pub use choice::{Choice, Rate};
+pub use config::{InnerConfig, MetaConfig};
+pub use head_start::HeadStart;
+pub use recipe::{Adapted, Recipe};
+pub use scope::Scope;
+pub use step_rule::StepSizes;
+pub use support::{Embedded, Steps, Support, Whole};
+pub use table::{Estimate, Tasks};
 
 use tch::{TchError, Tensor};
 
-use crate::model::Mode;
+use crate::model::Pass;
+use crate::model::classifier::Head;
 use crate::params::{ParamSet, TaskView};
 
-/// Something with a loss that is a function of its parameters.
+/// A classifier that is a function of its parameters: an encoder, and a head that reads one vector for each example.
 pub trait Learner: Sync {
     /// What one loss is computed on.
     type Batch;
 
-    /// The loss and the logits of `batch` under `params`.
+    /// The vectors that the head reads, `[batch, hidden]`.
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    fn embed(&self, params: &ParamSet, batch: &Self::Batch, pass: Pass)
+    -> Result<Tensor, TchError>;
+
+    /// The loss and the logits of examples with these vectors (`[batch, hidden]`) and labels (`[batch]`, int64).
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    fn classify(
+        &self,
+        params: &ParamSet,
+        features: &Tensor,
+        labels: &Tensor,
+        pass: Pass,
+    ) -> Result<Forward, TchError>;
+
+    /// The labels of a batch, `[batch]`, int64.
+    fn labels(&self, batch: &Self::Batch) -> Tensor;
+
+    /// The slots of the head.
+    fn head(&self) -> Head;
+
+    /// The loss and the logits of a batch.
     ///
     /// # Errors
     /// Any error of libtorch.
@@ -28,14 +72,11 @@ pub trait Learner: Sync {
         &self,
         params: &ParamSet,
         batch: &Self::Batch,
-        mode: Mode,
-    ) -> Result<Forward, TchError>;
-
-    /// How many rows of `logits` have their largest value at the label in `batch`: 0-dimensional, int64.
-    ///
-    /// # Errors
-    /// Any error of libtorch.
-    fn num_right(&self, logits: &Tensor, batch: &Self::Batch) -> Result<Tensor, TchError>;
+        pass: Pass,
+    ) -> Result<Forward, TchError> {
+        let features = self.embed(params, batch, pass)?;
+        self.classify(params, &features, &self.labels(batch), pass)
+    }
 }
 
 /// The result of one forward pass.
@@ -47,6 +88,13 @@ pub struct Forward {
     pub logits: Tensor,
 }
 
+impl Forward {
+    /// How many rows of the logits have their largest value at the label (`[batch]`, int64): 0-dimensional, int64.
+    fn num_right(&self, labels: &Tensor) -> Result<Tensor, TchError> {
+        self.logits.f_argmax(-1, false)?.f_eq_tensor(labels)?.f_sum(None)
+    }
+}
+
 /// An episode, or a minibatch of pooled examples, ready to be computed on.
 #[derive(Debug)]
 pub struct Task<B> {
@@ -56,8 +104,8 @@ pub struct Task<B> {
     pub domain: Option<String>,
     /// The part of the meta-parameters that its batches refer to.
     pub view: TaskView,
-    /// One batch for each gradient step of the adaptation, in order.
-    pub support: Vec<B>,
+    /// What the weights adapt to.
+    pub support: Support<B>,
     /// The adapted weights are scored on it.
     pub query: B,
     /// Seed of every dropout mask in this task.

@@ -1,74 +1,20 @@
-//! The table of algorithms. Each is a recipe: settings of one inner loop, and one of two ways to form the meta-gradient.
+//! One algorithm with its settings, and its first verb: adapting.
 
-use std::fmt::{self, Display, Formatter};
-
-use serde::{Deserialize, Serialize};
 use tch::{TchError, Tensor};
 
-use super::inner_loop::{Adapted, InnerConfig, StepRule, Visit};
-use super::{EpisodeOutcome, Forward, Learner, Task};
-use crate::model::Mode;
-use crate::optim::OptimizerConfig;
+use super::Learner;
+use super::algorithm::{Algorithm, OrderOf, StepWeights};
+use super::choice::{Choice, Rate};
+use super::config::{InnerConfig, MetaConfig};
+use super::head_start::HeadStart;
+use super::inner_loop::{Trace, Visit, take_steps};
+use super::scope::Scope;
+use super::step_rule::{StepRule, StepSizes};
+use super::support::{Embedded, Support, Whole};
+use super::table::{Row, Tasks, Training};
+use crate::model::{Order, Pass};
+use crate::optim::{OptimizerConfig, Rule};
 use crate::params::ParamSet;
-
-/// The algorithms by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Algorithm {
-    /// First-order MAML (Finn et al. 2017).
-    #[default]
-    Fomaml,
-    /// Reptile (Nichol et al. 2018).
-    Reptile,
-    /// Plain training on the pooled high-resource domains.
-    Transfer,
-    /// No meta-training: the pretrained encoder with a fresh head.
-    None,
-}
-
-impl Algorithm {
-    /// Every algorithm.
-    pub const ALL: [Self; 4] = [Self::Fomaml, Self::Reptile, Self::Transfer, Self::None];
-}
-
-impl Display for Algorithm {
-    /// Its name in the configuration.
-    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        self.serialize(formatter)
-    }
-}
-
-/// The parts of an outer step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tasks {
-    /// Episodes with a support and a query set of one domain.
-    Episodes,
-    /// Minibatches of all meta-train examples pooled: a query set without support.
-    Pooled,
-}
-
-/// The way from an adaptation to a meta-gradient.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Estimate {
-    /// The gradient of the query loss at the adapted weights, as if they did not depend on where the adaptation began: first
-    /// order (Finn et al. 2017, section 5.2; Nichol et al. 2018, eq. 4).
-    QueryLoss {
-        /// Whether dropout is on in the query loss.
-        dropout: bool,
-    },
-    /// Initial minus adapted weights: outer gradient descent with learning rate eps is then `theta + eps (phi - theta)`
-    /// (Nichol et al. 2018, algorithm 2). The query set is scored and otherwise left alone.
-    Displacement,
-}
-
-/// How an algorithm trains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Training {
-    /// The parts of an outer step.
-    pub tasks: Tasks,
-    /// How each becomes a meta-gradient.
-    pub estimate: Estimate,
-}
 
 /// One algorithm with its settings: how weights adapt to a support set, and how meta-training follows from it.
 #[derive(Clone, Debug)]
@@ -77,40 +23,109 @@ pub struct Recipe {
     pub algorithm: Algorithm,
     /// How it trains; `None` for an algorithm that takes no outer step.
     pub training: Option<Training>,
+    /// The head that adaptation starts from.
+    pub head: HeadStart,
+    /// The factor on the logits of prototypes.
+    pub temperature: f64,
+    /// How many support texts a label's name counts for.
+    pub name_weight: f64,
     /// How a support set is visited.
     pub visit: Visit,
     /// How a gradient step is taken on it.
     pub steps: StepRule,
+    /// Whether the meta-gradient reaches through the steps.
+    pub order: OrderOf,
+    /// The weights of the query losses after each step.
+    pub step_weights: StepWeights,
+    /// Outer steps over which annealed settings change.
+    pub annealing_steps: u64,
+    /// The share of the loss before adapting in the outer loss.
+    pub zero_step_weight: f64,
+}
+
+/// The learning rate of Adam, and those of gradient descent, for the encoder and for the head.
+const ADAM_LR: f64 = 5e-5;
+const SGD_LR: f64 = 1e-2;
+const SGD_HEAD_LR: f64 = 1e-1;
+
+/// The outcome of an adaptation.
+#[derive(Debug)]
+pub struct Adapted {
+    /// The weights before the first step, with the head that it starts from.
+    pub start: ParamSet,
+    /// The weights after the last step: leaves that record gradients.
+    pub weights: ParamSet,
+    /// The loss before each step, `[steps]`, on the device of the weights.
+    pub losses: Tensor,
 }
 
 impl Recipe {
-    /// The row of the table for `algorithm`, with the inner loop that `inner` describes.
-    pub fn new(algorithm: Algorithm, inner: &InnerConfig) -> Self {
-        let query_loss = |dropout| Estimate::QueryLoss { dropout };
-        let row = match algorithm {
-            Algorithm::Fomaml => Some((Tasks::Episodes, query_loss(inner.query_dropout))),
-            Algorithm::Reptile => Some((Tasks::Episodes, Estimate::Displacement)),
-            Algorithm::Transfer => Some((Tasks::Pooled, query_loss(true))),
-            Algorithm::None => None,
+    /// The row of the table for `algorithm`, with the inner loop that `inner` describes and what `meta` overrules of the row.
+    pub fn new(algorithm: Algorithm, inner: &InnerConfig, meta: &MetaConfig) -> Self {
+        let row = Row::of(algorithm, inner.query_dropout);
+        let rule = inner.optimizer.or(row.rule);
+        let (lr, head_lr) = match (inner.lr, rule) {
+            // A rate that is given is that of the head as well.
+            (Choice::Given(Rate(lr)), _) => (lr, lr),
+            (Choice::Auto, Rule::Sgd) => (SGD_LR, SGD_HEAD_LR),
+            (Choice::Auto, Rule::Adam | Rule::AdamW) => (ADAM_LR, ADAM_LR),
         };
-        let InnerConfig { epochs, steps, batch, .. } = *inner;
-        let optimizer = OptimizerConfig {
-            weight_decay: inner.weight_decay,
-            ..OptimizerConfig::new(inner.optimizer)
-        };
+        let Rate(head_lr) = inner.head_lr.or(Rate(head_lr));
+        let epochs = if row.takes_steps { inner.epochs } else { 0 };
+        let optimizer =
+            OptimizerConfig { weight_decay: inner.weight_decay, ..OptimizerConfig::new(rule) };
         Self {
             algorithm,
-            training: row.map(|(tasks, estimate)| Training { tasks, estimate }),
-            visit: Visit { epochs, steps, batch },
-            steps: StepRule { optimizer, lr: inner.lr, moves: |_| true },
+            training: row.training,
+            head: meta.head.or(row.head),
+            temperature: meta.temperature,
+            name_weight: meta.name_weight,
+            visit: Visit { epochs, steps: inner.steps, batch: inner.batch },
+            steps: StepRule {
+                optimizer,
+                lr,
+                head_lr,
+                scope: meta.scope.or(row.scope),
+                step_sizes: meta.step_sizes.or(row.step_sizes),
+            },
+            order: meta.order.or(row.order),
+            step_weights: meta.step_weights.or(row.step_weights),
+            annealing_steps: meta.annealing_steps,
+            zero_step_weight: meta.zero_step_weight,
         }
+    }
+
+    /// `inner` with the values that the algorithm decided.
+    pub fn resolve(&self, inner: &InnerConfig) -> InnerConfig {
+        let StepRule { optimizer, lr, head_lr, .. } = self.steps;
+        let (optimizer, [lr, head_lr]) =
+            (optimizer.rule.into(), [lr, head_lr].map(|it| Rate(it).into()));
+        InnerConfig { optimizer, lr, head_lr, ..inner.clone() }
     }
 
     /// An adaptation of `num_steps` in words, such as `21 steps of adam, lr 5e-5, batch 12`.
     pub fn describe(&self, num_steps: usize) -> String {
-        let (rule, lr) = (self.steps.optimizer.rule, self.steps.lr);
+        let StepRule { lr, head_lr, scope, step_sizes, optimizer, .. } = self.steps;
+        let from = match self.head {
+            HeadStart::Meta => String::new(),
+            HeadStart::Shared => ", from a shared head".to_owned(),
+            head => format!(", from a head of {head}"),
+        };
+        if num_steps == 0 {
+            return format!("no steps{from}");
+        }
         let steps = if num_steps == 1 { "step" } else { "steps" };
-        format!("{num_steps} {steps} of {rule}, lr {lr:e}, batch {}", self.visit.batch)
+        let rates = match step_sizes {
+            StepSizes::Fixed if lr == head_lr || scope == Scope::Head => format!("lr {head_lr:e}"),
+            StepSizes::Fixed => format!("lr {lr:e}, head {head_lr:e}"),
+            _ => "learned step sizes".to_owned(),
+        };
+        let batch = match self.visit.batch {
+            0 => "all texts at once".to_owned(),
+            batch => format!("batch {batch}"),
+        };
+        let scope = if scope == Scope::All { String::new() } else { format!(", scope {scope}") };
+        format!("{num_steps} {steps} of {}, {rates}, {batch}{scope}{from}", optimizer.rule)
     }
 
     /// Whether an outer step is made of these.
@@ -120,143 +135,137 @@ impl Recipe {
 
     /// Whether rows that no text of a task looks up stay where they are while adapting: with weight decay they move.
     pub fn leaves_unseen_rows(&self) -> bool {
-        self.steps.optimizer.weight_decay == 0.0
+        self.steps.optimizer.weight_decay == 0.0 || !self.steps.scope.moves_tables()
     }
 
-    /// Adapts a copy of `start` with one gradient step for each batch of `support`: [`StepRule::adapt`].
+    /// Whether adapting changes the vectors of texts.
+    pub fn moves_encoder(&self) -> bool {
+        self.visit.steps + self.visit.epochs > 0 && self.steps.scope.moves_encoder()
+    }
+
+    /// Whether its steps read texts as vectors that are embedded once.
+    pub fn steps_on_vectors(&self) -> bool {
+        !self.steps.scope.moves_encoder()
+    }
+
+    /// Whether it reads each example of a support set once, beside the steps.
+    pub fn reads_whole(&self) -> bool {
+        self.head.is_made_of_support() || self.steps_on_vectors()
+    }
+
+    /// Whether the head that it starts from is no part of the meta-parameters.
+    pub(super) fn makes_head(&self) -> bool {
+        self.head.is_made_of_support() || self.head == HeadStart::Zeros
+    }
+
+    /// Adapts a copy of `theta` with one gradient step for each of those of `support`; `theta` itself is left alone. Dropout
+    /// is on in steps; its masks come from `dropout_seed` and the step's number. Without a step the weights share their
+    /// storage with the start.
     ///
     /// # Errors
     /// Any error of libtorch.
     pub fn adapt<L: Learner>(
         &self,
         learner: &L,
-        start: &ParamSet,
-        support: &[L::Batch],
+        theta: &ParamSet,
+        support: &Support<L::Batch>,
         dropout_seed: u64,
     ) -> Result<Adapted, TchError> {
-        self.steps.adapt(learner, start, support, dropout_seed)
+        let embedded = self.embed(learner, theta, support, Trace::Nothing)?;
+        let start = tch::no_grad(|| self.start(learner, theta, embedded.as_ref()))?;
+        let support = (support, embedded.as_ref());
+        let (weights, losses) = take_steps(
+            &self.steps,
+            learner,
+            &start,
+            support,
+            dropout_seed,
+            Trace::Nothing,
+            |_, _| Ok(()),
+        )?;
+        Ok(Adapted { start, weights, losses })
     }
 
-    /// The contribution of `task` to an outer step at the meta-parameters `meta`, which are without gradient history.
-    ///
-    /// # Errors
-    /// Any error of libtorch.
-    ///
-    /// # Panics
-    /// For an algorithm that takes no outer step.
-    pub fn meta_gradient<L: Learner>(
+    /// The vectors of a support set under `theta`, where they are needed. Their history is kept where it belongs to `trace`.
+    pub(super) fn embed<L: Learner>(
         &self,
         learner: &L,
-        meta: &ParamSet,
-        task: Task<L::Batch>,
-    ) -> Result<EpisodeOutcome, TchError> {
-        let Training { estimate, .. } = self.training.expect("the algorithm takes outer steps");
-        let Task { index, domain, view, support, query, dropout_seed } = task;
-        let start = view.gather(meta)?;
-        let Adapted { weights, losses } = self.adapt(learner, &start, &support, dropout_seed)?;
-        let (gradient, Forward { loss, logits }) = match estimate {
-            Estimate::QueryLoss { dropout } => {
-                // The pass after the last adaptation step.
-                let after = Mode::train(dropout_seed, support.len() as u64);
-                let mode = if dropout { after } else { Mode::Eval };
-                let scored = learner.forward(&weights, &query, mode)?;
-                (weights.gradient_of(&scored.loss)?, scored)
+        theta: &ParamSet,
+        support: &Support<L::Batch>,
+        trace: Trace,
+    ) -> Result<Option<Embedded>, TchError> {
+        let embed = |pieces| embedded(learner, theta, pieces);
+        Ok(match &support.whole {
+            Whole::Unread => None,
+            Whole::Embedded(embedded) => Some(embedded.shallow_clone()),
+            Whole::Texts(pieces) => {
+                let is_start = trace != Trace::Nothing && self.head.is_made_of_support();
+                let is_traced = is_start || trace == Trace::Steps(Order::Second);
+                Some(if is_traced { embed(pieces)? } else { tch::no_grad(|| embed(pieces))? })
             }
-            Estimate::Displacement => {
-                let scored = tch::no_grad(|| learner.forward(&weights, &query, Mode::Eval))?;
-                (start.difference(&weights)?, scored)
-            }
-        };
-        let logits: Tensor = logits.f_detach()?;
-        Ok(EpisodeOutcome {
-            index,
-            domain,
-            view,
-            gradient,
-            support_losses: losses,
-            query_loss: loss.f_detach()?,
-            num_right: learner.num_right(&logits, &query)?,
-            num_scored: logits.size()[0] as usize,
         })
     }
+
+    /// The weights that an adaptation starts from, as a function of `theta` and of what `embedded` is made of.
+    pub(super) fn start<L: Learner>(
+        &self,
+        learner: &L,
+        theta: &ParamSet,
+        embedded: Option<&Embedded>,
+    ) -> Result<ParamSet, TchError> {
+        self.head.of(theta, learner.head(), embedded, self.temperature)
+    }
+}
+
+/// The vectors of `pieces` under `params`, without dropout.
+fn embedded<L: Learner>(
+    learner: &L,
+    params: &ParamSet,
+    pieces: &[(L::Batch, f64)],
+) -> Result<Embedded, TchError> {
+    let (mut features, mut labels, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+    for (batch, weight) in pieces {
+        let embedded = learner.embed(params, batch, Pass::eval())?;
+        let count = embedded.size()[0];
+        weights.push(Tensor::f_full([count], *weight, (embedded.kind(), embedded.device()))?);
+        labels.push(learner.labels(batch));
+        features.push(embedded);
+    }
+    let cat = |parts: &[Tensor]| Tensor::f_cat(parts, 0);
+    Ok(Embedded { features: cat(&features)?, labels: cat(&labels)?, weights: cat(&weights)? })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meta::quadratic::{Quadratic, config, from_values, task, values};
-    use crate::optim::{Optimizer, Rule};
-    use crate::params::Region;
-
-    const CURVATURE: [f64; 2] = [0.5, 3.0];
-    const START: [f64; 2] = [1.0, -2.0];
-    const SUPPORT: [f64; 2] = [2.0, 0.25];
-    const QUERY: [f64; 2] = [-1.0, 0.5];
-
-    fn meta_gradient(algorithm: Algorithm, lr: f64, steps: usize) -> EpisodeOutcome {
-        let recipe = Recipe::new(algorithm, &config(lr));
-        let meta = from_values(&START);
-        let task = task(&meta, &vec![SUPPORT; steps], QUERY);
-        recipe.meta_gradient(&Quadratic { curvature: CURVATURE }, &meta, task).unwrap()
-    }
-
-    /// Gradient descent on ½ Σ aᵢ (φᵢ - cᵢ)² contracts: φ_k - c = (1 - lr a)^k (θ - c).
-    fn adapted(i: usize, lr: f64, steps: i32) -> f64 {
-        SUPPORT[i] + (1.0 - lr * CURVATURE[i]).powi(steps) * (START[i] - SUPPORT[i])
-    }
+    use crate::meta::quadratic::{Quadratic, config, from_values, support, values};
 
     #[test]
-    fn fomaml_takes_the_query_gradient_at_the_adapted_weights() {
-        let found = values(&meta_gradient(Algorithm::Fomaml, 0.1, 5).gradient);
-        for i in 0..2 {
-            let expected = CURVATURE[i] * (adapted(i, 0.1, 5) - QUERY[i]);
-            assert!((found[i] - expected).abs() < 1e-10, "{i}: {} != {expected}", found[i]);
-        }
-    }
-
-    #[test]
-    fn an_outer_sgd_step_of_reptile_is_nichols_update() {
-        let epsilon = 0.7;
-        let outcome = meta_gradient(Algorithm::Reptile, 0.1, 4);
-        let mut meta = from_values(&START);
-        let mut outer = Optimizer::new(OptimizerConfig::new(Rule::Sgd), &meta).unwrap();
-        outer.step(&mut meta, &outcome.gradient, epsilon).unwrap();
-        let found = values(&meta);
-        for i in 0..2 {
-            let expected = START[i] + epsilon * (adapted(i, 0.1, 4) - START[i]);
-            assert!((found[i] - expected).abs() < 1e-10, "{i}: {} != {expected}", found[i]);
-        }
-    }
-
-    #[test]
-    fn transfer_takes_the_gradient_at_the_meta_parameters() {
-        let outcome = meta_gradient(Algorithm::Transfer, 0.1, 0);
-        assert_eq!(values(&outcome.gradient), [0.5 * 2.0, 3.0 * -2.5]);
-        assert_eq!(outcome.support_losses.size(), [0]);
-    }
-
-    #[test]
-    fn none_takes_no_outer_step() {
-        assert!(Recipe::new(Algorithm::None, &config(0.1)).training.is_none());
-    }
-
-    #[test]
-    fn regions_that_do_not_move_stay_as_they_are() {
-        let mut recipe = Recipe::new(Algorithm::Fomaml, &config(0.1));
-        recipe.steps.moves = |region| region != Region::Head;
-        let meta = from_values(&START);
-        let learner = Quadratic { curvature: CURVATURE };
-        let adapted = recipe.adapt(&learner, &meta, &[SUPPORT; 3], 0).unwrap();
-        let found = values(&adapted.weights);
-        assert_eq!(found[1], START[1], "the head moved");
-        // As if the other parameter were alone.
-        assert!((found[0] - self::adapted(0, 0.1, 3)).abs() < 1e-10, "{found:?}");
+    fn weights_outside_the_scope_stay_as_they_are() {
+        let meta = MetaConfig { scope: Scope::Last(0).into(), ..MetaConfig::default() };
+        let head_alone = Recipe::new(Algorithm::Fomaml, &config(0.1), &meta);
+        let learner = Quadratic { curvature: [0.5, 3.0] };
+        let steps = support(&[[2.0, 0.25]; 3]);
+        let found = head_alone.adapt(&learner, &from_values(&[1.0, -2.0]), &steps, 0).unwrap();
+        let found = values(&found.weights);
+        assert_eq!(found[0], 1.0, "the layer moved");
+        // As if the head were alone: (1 - lr a)^3 of the way remains.
+        let expected = 0.25 + 0.7_f64.powi(3) * (-2.0 - 0.25);
+        assert!((found[1] - expected).abs() < 1e-10, "{found:?}");
     }
 
     #[test]
     fn a_recipe_reads_like_its_settings() {
-        let recipe = Recipe::new(Algorithm::Reptile, &InnerConfig::default());
-        assert_eq!(recipe.describe(21), "21 steps of adam, lr 5e-5, batch 12");
-        assert_eq!(recipe.describe(1), "1 step of adam, lr 5e-5, batch 12");
+        let describe = |algorithm, steps| {
+            let inner = InnerConfig::default();
+            Recipe::new(algorithm, &inner, &MetaConfig::default()).describe(steps)
+        };
+        assert_eq!(describe(Algorithm::Reptile, 21), "21 steps of adam, lr 5e-5, batch 12");
+        assert_eq!(describe(Algorithm::Reptile, 1), "1 step of adam, lr 5e-5, batch 12");
+        let anil = "5 steps of sgd, lr 1e-1, batch 12, scope head";
+        assert_eq!(describe(Algorithm::Anil, 5), anil);
+        assert_eq!(describe(Algorithm::Protonet, 0), "no steps, from a head of prototypes");
+        let proto = "5 steps of sgd, lr 1e-2, head 1e-1, batch 12, from a head of prototypes";
+        assert_eq!(describe(Algorithm::ProtoMaml, 5), proto);
     }
 }

@@ -5,10 +5,10 @@
 
 use tch::{TchError, Tensor};
 
-use super::mode::Mode;
+use super::pass::{Order, Pass};
 use super::precision::Precision;
 use crate::data::batch::{Batch, Padding};
-use crate::torch_ext::{self, DropoutMask};
+use crate::torch_ext::{self, DropoutMask, composed};
 
 /// Which rows of the packed hidden states a layer computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,19 +56,22 @@ impl Attention {
         &self,
         projected: &Projected,
         batch: &Batch,
-        mode: Mode,
+        pass: Pass,
         site: u64,
     ) -> Result<Tensor, TchError> {
-        let mask = mode.mask(self.dropout, site);
+        let mask = pass.mask(self.dropout, site);
         if let Some(padding) = &batch.padding {
-            return self.padded(projected, padding, mask);
+            return self.padded(projected, padding, (mask, pass.order));
         }
         let (fused, queries) = match projected {
             Projected::All(fused) => (fused, None),
             Projected::First { queries, keys_values } => (keys_values, Some(queries)),
         };
-        let (lengths, heads) = (&batch.lengths, self.num_heads);
-        torch_ext::packed_attention(fused, queries, lengths, heads, self.scale(), mask)
+        let attend = match pass.order {
+            Order::First => torch_ext::packed_attention,
+            Order::Second => composed::packed_attention,
+        };
+        attend(fused, queries, &batch.lengths, self.num_heads, self.scale(), mask)
     }
 
     fn scale(&self) -> f64 {
@@ -79,7 +82,7 @@ impl Attention {
         &self,
         projected: &Projected,
         padding: &Padding,
-        mask: Option<DropoutMask>,
+        dropout: (Option<DropoutMask>, Order),
     ) -> Result<Tensor, TchError> {
         let heads = |tensor: &Tensor| -> Result<Tensor, TchError> {
             let head_dim = self.hidden / self.num_heads;
@@ -102,7 +105,7 @@ impl Attention {
             unreachable!("a row holds keys and values, and queries before them or apart")
         };
         let parts = (&queries, keys, values);
-        let context = self.precision.attend(parts, &padding.mask, self.scale(), mask)?;
+        let context = self.precision.attend(parts, &padding.mask, self.scale(), dropout)?;
         let context = context.f_transpose(1, 2)?.f_reshape([-1, self.hidden])?;
         match projected {
             Projected::All(_) => context.f_index_select(0, &padding.padded_row),

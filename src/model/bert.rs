@@ -7,17 +7,17 @@ use tch::{TchError, Tensor};
 
 use super::attention::{Attention, Projected, Rows};
 use super::config::{Activation, BertConfig};
-use super::mode::Mode;
+use super::pass::{Order, Pass};
 use super::precision::Precision;
 use crate::data::batch::Batch;
 use crate::params::{Init, Layout, ParamSet, Region, SlotId};
-use crate::torch_ext::{self, DropoutMask, NormWeights};
+use crate::torch_ext::{self, DropoutMask, NormWeights, composed};
 
 /// Weight and bias of an affine map.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Linear {
-    weight: SlotId,
-    bias: SlotId,
+    pub(super) weight: SlotId,
+    pub(super) bias: SlotId,
 }
 
 impl Linear {
@@ -86,11 +86,15 @@ impl LayerNorm {
         params: &ParamSet,
         input: &Tensor,
         residual: Option<&Tensor>,
-        mask: Option<DropoutMask>,
+        (mask, order): (Option<DropoutMask>, Order),
     ) -> Result<Tensor, TchError> {
         let (gain, bias) = (params.get(self.weight), params.get(self.bias));
         let norm = NormWeights { gain, bias, eps: self.eps };
-        torch_ext::dropout_add_layer_norm(input, residual, norm, mask)
+        let normalise = match order {
+            Order::First => torch_ext::dropout_add_layer_norm,
+            Order::Second => composed::dropout_add_layer_norm,
+        };
+        normalise(input, residual, norm, mask)
     }
 }
 
@@ -112,7 +116,7 @@ const SITES_PER_LAYER: u64 = 3;
 /// The dropout site after the embeddings comes before those of the layers.
 const EMBEDDING_SITE: u64 = 0;
 
-/// A BERT encoder with pooler.
+/// A BERT encoder.
 #[derive(Clone, Debug)]
 pub struct Bert {
     config: BertConfig,
@@ -122,7 +126,6 @@ pub struct Bert {
     token_type_embeddings: SlotId,
     embedding_norm: LayerNorm,
     layers: Vec<Layer>,
-    pooler: Linear,
 }
 
 impl Bert {
@@ -146,8 +149,6 @@ impl Bert {
         let layers = (0..config.num_hidden_layers)
             .map(|index| Layer::register(layout, index as u16, config))
             .collect();
-        let pooler =
-            Linear::register(layout, (Region::Pooler, "bert.pooler.dense"), (hidden, hidden), std);
         Self {
             config: config.clone(),
             precision,
@@ -156,13 +157,17 @@ impl Bert {
             token_type_embeddings,
             embedding_norm,
             layers,
-            pooler,
         }
     }
 
     /// The architecture.
     pub fn config(&self) -> &BertConfig {
         &self.config
+    }
+
+    /// The dtype of the matrix products.
+    pub(super) fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The slot of the table that token ids look up.
@@ -180,30 +185,16 @@ impl Bert {
         params: &ParamSet,
         batch: &Batch,
         rows: Rows,
-        mode: Mode,
+        pass: Pass,
     ) -> Result<Tensor, TchError> {
-        let mut hidden = self.embed(params, batch, mode)?;
+        let mut hidden = self.embed(params, batch, pass)?;
         let last = self.layers.len() - 1;
         for (index, layer) in self.layers.iter().enumerate() {
             let rows = if index == last { rows } else { Rows::All };
             let first_site = EMBEDDING_SITE + 1 + index as u64 * SITES_PER_LAYER;
-            hidden = layer.forward(self, params, &hidden, batch, (rows, mode, first_site))?;
+            hidden = layer.forward(self, params, &hidden, batch, (rows, pass, first_site))?;
         }
         Ok(hidden)
-    }
-
-    /// The pooled output, `[batch, hidden]`: the `[CLS]` state through an affine map and tanh.
-    ///
-    /// # Errors
-    /// Any error of libtorch.
-    pub fn forward(
-        &self,
-        params: &ParamSet,
-        batch: &Batch,
-        mode: Mode,
-    ) -> Result<Tensor, TchError> {
-        let first = self.hidden_states(params, batch, Rows::First, mode)?;
-        self.pooler.forward(params, &first, self.precision)?.f_tanh()
     }
 
     /// Number of dropout sites: the first free number for a head on top.
@@ -211,7 +202,7 @@ impl Bert {
         EMBEDDING_SITE + 1 + self.layers.len() as u64 * SITES_PER_LAYER
     }
 
-    fn embed(&self, params: &ParamSet, batch: &Batch, mode: Mode) -> Result<Tensor, TchError> {
+    fn embed(&self, params: &ParamSet, batch: &Batch, pass: Pass) -> Result<Tensor, TchError> {
         let look_up = |table: SlotId, ids: &Tensor| {
             Tensor::f_embedding(params.get(table), ids, -1, false, false)
         };
@@ -220,8 +211,8 @@ impl Bert {
         // Every text is a single segment, so that each token has type 0.
         let token_type = params.get(self.token_type_embeddings).f_narrow(0, 0, 1)?;
         let sum = words.f_add(&token_type)?.f_add(&positions)?;
-        let normed = self.embedding_norm.forward(params, &sum, None, None)?;
-        drop_out(&normed, self.config.hidden_dropout_prob, mode, EMBEDDING_SITE)
+        let normed = self.embedding_norm.forward(params, &sum, None, (None, pass.order))?;
+        drop_out(&normed, self.config.hidden_dropout_prob, pass, EMBEDDING_SITE)
     }
 
     fn activate(&self, input: &Tensor) -> Result<Tensor, TchError> {
@@ -272,7 +263,7 @@ impl Layer {
         params: &ParamSet,
         hidden: &Tensor,
         batch: &Batch,
-        (rows, mode, first_site): (Rows, Mode, u64),
+        (rows, pass, first_site): (Rows, Pass, u64),
     ) -> Result<Tensor, TchError> {
         let linear = |map: &Linear, input: &Tensor| map.forward(params, input, bert.precision);
         let together =
@@ -295,24 +286,24 @@ impl Layer {
             dropout: bert.config.attention_probs_dropout_prob,
             precision: bert.precision,
         };
-        let context = attention.forward(&projected, batch, mode, first_site)?;
-        let mask = |site: u64| mode.mask(bert.config.hidden_dropout_prob, site);
+        let context = attention.forward(&projected, batch, pass, first_site)?;
+        let dropout = |site: u64| (pass.mask(bert.config.hidden_dropout_prob, site), pass.order);
         let attended = linear(&self.attention_output, &context)?;
         let attended = self.attention_norm.forward(
             params,
             &attended,
             Some(&residual),
-            mask(first_site + 1),
+            dropout(first_site + 1),
         )?;
         let wide = bert.activate(&linear(&self.intermediate, &attended)?)?;
         let narrow = linear(&self.output, &wide)?;
-        self.output_norm.forward(params, &narrow, Some(&attended), mask(first_site + 2))
+        self.output_norm.forward(params, &narrow, Some(&attended), dropout(first_site + 2))
     }
 }
 
-/// Dropout at site number `site`, where `mode` drops at all.
-pub(super) fn drop_out(input: &Tensor, p: f64, mode: Mode, site: u64) -> Result<Tensor, TchError> {
-    match mode.mask(p, site) {
+/// Dropout at site number `site`, where `pass` drops at all.
+pub(super) fn drop_out(input: &Tensor, p: f64, pass: Pass, site: u64) -> Result<Tensor, TchError> {
+    match pass.mask(p, site) {
         Some(mask) => torch_ext::dropout(input, mask.p, mask.seed),
         None => Ok(input.shallow_clone()),
     }

@@ -203,6 +203,25 @@ pub fn labels_of(raw: &Map<String, Value>) -> Result<Option<Vec<String>>, String
 /// `raw` with everything set that makes it the `config.json` of a sequence classifier with these
 /// labels. Keys that metabert does not know are kept.
 pub fn classifier_json(raw: &Map<String, Value>, labels: &[String]) -> Map<String, Value> {
+    let mut out = labelled(raw, labels);
+    out.insert("architectures".into(), vec!["BertForSequenceClassification"].into());
+    out.insert("problem_type".into(), "single_label_classification".into());
+    out
+}
+
+/// The same for an encoder alone, whose head is elsewhere; without labels there is none.
+pub(super) fn encoder_json(raw: &Map<String, Value>, labels: &[String]) -> Map<String, Value> {
+    let mut out = labelled(raw, labels);
+    out.insert("architectures".into(), vec!["BertModel"].into());
+    out.remove("problem_type");
+    if labels.is_empty() {
+        out.remove("id2label");
+        out.remove("label2id");
+    }
+    out
+}
+
+fn labelled(raw: &Map<String, Value>, labels: &[String]) -> Map<String, Value> {
     let mut out = raw.clone();
     let id2label: Map<_, _> = labels
         .iter()
@@ -212,8 +231,6 @@ pub fn classifier_json(raw: &Map<String, Value>, labels: &[String]) -> Map<Strin
     let label2id: Map<_, _> =
         labels.iter().enumerate().map(|(id, label)| (label.clone(), id.into())).collect();
     out.insert("model_type".into(), "bert".into());
-    out.insert("architectures".into(), vec!["BertForSequenceClassification"].into());
-    out.insert("problem_type".into(), "single_label_classification".into());
     out.insert("id2label".into(), id2label.into());
     out.insert("label2id".into(), label2id.into());
     out.remove("num_labels");

@@ -6,12 +6,19 @@ pub mod attention;
 pub mod bert;
 pub mod classifier;
 pub mod config;
-pub mod mode;
+pub(crate) mod json;
+pub mod pass;
+pub mod pooling;
 pub mod precision;
 pub mod pretrained;
+#[cfg(test)]
+mod second_order;
+mod sentence_transformers;
+pub mod weights;
 
-pub use classifier::Classifier;
+pub use classifier::{Classifier, Head};
 pub use config::BertConfig;
-pub use mode::Mode;
+pub use pass::{Order, Pass};
+pub use pooling::Pooling;
 pub use precision::Precision;
 pub use pretrained::ModelDirectory;

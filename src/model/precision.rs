@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, TchError, Tensor};
 
-use crate::torch_ext::{self, DropoutMask};
+use super::pass::Order;
+use crate::torch_ext::{self, DropoutMask, composed};
 
 /// The dtype of the matrix products of a forward and backward pass. Parameters, gradients, norms
 /// and softmax stay in the parameters' own dtype.
@@ -40,25 +41,29 @@ impl Precision {
         }
     }
 
-    /// `dropout(softmax(scale * queries · keysᵀ + mask)) · values` by libtorch's fused kernels, in the dtype of `queries`; all
-    /// but the mask are `[batch, heads, rows, head_dim]`, the mask `[batch, 1, 1, rows]` in float32.
+    /// `dropout(softmax(scale * queries · keysᵀ + mask)) · values`, in the dtype of `queries`; all but the mask are
+    /// `[batch, heads, rows, head_dim]`, the mask `[batch, 1, 1, rows]` in float32. First order uses libtorch's fused kernels.
     pub fn attend(
         self,
         (queries, keys, values): (&Tensor, &Tensor, &Tensor),
         mask: &Tensor,
         scale: f64,
-        dropout: Option<DropoutMask>,
+        (dropout, order): (Option<DropoutMask>, Order),
     ) -> Result<Tensor, TchError> {
-        let fused = |queries: &Tensor, keys: &Tensor, values: &Tensor| {
+        let operation = match order {
+            Order::First => torch_ext::fused_attention,
+            Order::Second => composed::attention,
+        };
+        let attend = |queries: &Tensor, keys: &Tensor, values: &Tensor| {
             let mask = mask.f_to_kind(queries.kind())?;
             let size = [queries.size()[0], 1, queries.size()[2], keys.size()[2]];
             let mask = mask.f_expand(size, false)?;
-            torch_ext::fused_attention((queries, keys, values), &mask, scale, dropout)
+            operation((queries, keys, values), &mask, scale, dropout)
         };
         match self {
-            Self::Fp32 => fused(queries, keys, values),
+            Self::Fp32 => attend(queries, keys, values),
             Self::Bf16 => {
-                let found = fused(&rounded(queries)?, &rounded(keys)?, &rounded(values)?)?;
+                let found = attend(&rounded(queries)?, &rounded(keys)?, &rounded(values)?)?;
                 rounded(&found)?.f_to_kind(queries.kind())
             }
         }

@@ -1,11 +1,12 @@
 //! Optimizer steps on a parameter set, with state that can be saved.
 
 use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use tch::TchError;
 
-use crate::params::ParamSet;
+use crate::params::{ParamSet, Region, Slot};
 use crate::torch_ext::{AdamHyper, fused_adam};
 
 /// The rule of one step.
@@ -25,6 +26,16 @@ impl Display for Rule {
     /// Its name in the configuration.
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         self.serialize(formatter)
+    }
+}
+
+impl FromStr for Rule {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let rules = [Self::Adam, Self::AdamW, Self::Sgd];
+        let found = rules.into_iter().find(|rule| rule.to_string() == word);
+        found.ok_or_else(|| format!("expected auto, adam, adamw or sgd, found \"{word}\""))
     }
 }
 
@@ -82,7 +93,7 @@ impl Optimizer {
         moment_names(&self.config).iter().copied().zip(&self.moments)
     }
 
-    /// Updates `params` in place by one step of size `lr` against `gradient`.
+    /// Updates `params` in place by one step against `gradient`, of the size that `lr` gives for each region.
     ///
     /// # Errors
     /// Any error of libtorch.
@@ -90,52 +101,71 @@ impl Optimizer {
         &mut self,
         params: &mut ParamSet,
         gradient: &ParamSet,
-        lr: f64,
+        lr: impl Fn(Region) -> f64,
     ) -> Result<(), TchError> {
         let _span = tracing::trace_span!("optimizer").entered();
         self.num_steps += 1;
+        let lr = |slot: &Slot| lr(slot.region);
         match self.config.rule {
             Rule::Adam | Rule::AdamW => self.adam_step(params, gradient, lr),
             Rule::Sgd => self.sgd_step(params, gradient, lr),
         }
     }
 
-    fn adam_step(&self, params: &ParamSet, gradient: &ParamSet, lr: f64) -> Result<(), TchError> {
-        let OptimizerConfig { rule, beta1, beta2, eps, weight_decay, .. } = self.config;
+    /// Neighbouring slots that step alike are one call.
+    fn adam_step(
+        &self,
+        params: &ParamSet,
+        gradient: &ParamSet,
+        lr: impl Fn(&Slot) -> f64,
+    ) -> Result<(), TchError> {
+        let OptimizerConfig { rule, beta1, beta2, eps, .. } = self.config;
         let decoupled = rule == Rule::AdamW;
-        fused_adam(
-            params.tensors(),
-            gradient.tensors(),
-            self.moments[0].tensors(),
-            self.moments[1].tensors(),
-            self.num_steps,
-            &AdamHyper { lr, beta1, beta2, eps, weight_decay, decoupled },
-        )
+        let alike = |slot: &Slot| (lr(slot), self.weight_decay(slot));
+        let mut first = 0;
+        for group in params.layout().slots().chunk_by(|left, right| alike(left) == alike(right)) {
+            let (lr, weight_decay) = alike(&group[0]);
+            let range = first..first + group.len();
+            first = range.end;
+            fused_adam(
+                &params.tensors()[range.clone()],
+                &gradient.tensors()[range.clone()],
+                &self.moments[0].tensors()[range.clone()],
+                &self.moments[1].tensors()[range],
+                self.num_steps,
+                &AdamHyper { lr, beta1, beta2, eps, weight_decay, decoupled },
+            )?;
+        }
+        Ok(())
     }
 
     fn sgd_step(
         &mut self,
         params: &mut ParamSet,
         gradient: &ParamSet,
-        lr: f64,
+        lr: impl Fn(&Slot) -> f64,
     ) -> Result<(), TchError> {
-        let OptimizerConfig { weight_decay, momentum, .. } = self.config;
-        let decayed = (weight_decay != 0.0)
+        let decayed = (self.config.weight_decay != 0.0)
             .then(|| {
                 let mut decayed = gradient.deep_copy()?;
-                decayed.add_scaled(params, weight_decay)?;
+                decayed.add_scaled_by(params, |slot| self.weight_decay(slot))?;
                 Ok::<_, TchError>(decayed)
             })
             .transpose()?;
         let gradient = decayed.as_ref().unwrap_or(gradient);
         match self.moments.first_mut() {
-            None => params.add_scaled(gradient, -lr),
+            None => params.add_scaled_by(gradient, |slot| -lr(slot)),
             Some(velocity) => {
-                velocity.scale(momentum)?;
+                velocity.scale(self.config.momentum)?;
                 velocity.add_scaled(gradient, 1.0)?;
-                params.add_scaled(velocity, -lr)
+                params.add_scaled_by(velocity, |slot| -lr(slot))
             }
         }
+    }
+
+    /// Learned step sizes are no weights: nothing draws them to zero.
+    fn weight_decay(&self, slot: &Slot) -> f64 {
+        if slot.region == Region::StepSizes { 0.0 } else { self.config.weight_decay }
     }
 }
 

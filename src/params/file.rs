@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,8 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
 use tch::{Device, Kind, TchError, Tensor};
 use thiserror::Error;
 
-use super::set::{Layout, ParamSet};
+use super::layout::Layout;
+use super::set::ParamSet;
 
 /// A file of a model that cannot be used.
 #[derive(Debug, Error)]
@@ -89,9 +90,7 @@ pub fn read_safetensors(
     layout: &Arc<Layout>,
 ) -> Result<ParamSet, ModelFileError> {
     let bytes = fs::read(path).map_err(|reason| ModelFileError::new(path, reason))?;
-    let file = SafeTensors::deserialize(&bytes)
-        .map_err(|error| format!("not a complete safetensors file: {error}"))
-        .map_err(|reason| ModelFileError::new(path, reason))?;
+    let file = parsed(path, &bytes)?;
     let mut problems = Vec::new();
     let mut tensors = Vec::new();
     for slot in layout.slots() {
@@ -109,6 +108,29 @@ pub fn read_safetensors(
         return Err(ModelFileError::Tensors { path: path.into(), problems });
     }
     Ok(ParamSet::new(layout.clone(), tensors))
+}
+
+/// Reads every tensor of a file of [`write_safetensors`] by name, float32 on the CPU.
+///
+/// # Errors
+/// An unreadable or malformed file.
+pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, ModelFileError> {
+    let bytes = fs::read(path).map_err(|reason| ModelFileError::new(path, reason))?;
+    let file = parsed(path, &bytes)?;
+    let tensor = |(name, view): (String, TensorView)| {
+        let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
+        let tensor = tensor_of(&view, &shape);
+        let tensor =
+            tensor.map_err(|reason| ModelFileError::new(path, format!("`{name}`: {reason}")));
+        Ok((name, tensor?))
+    };
+    file.tensors().into_iter().map(tensor).collect()
+}
+
+fn parsed<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, ModelFileError> {
+    SafeTensors::deserialize(bytes)
+        .map_err(|error| format!("not a complete safetensors file: {error}"))
+        .map_err(|reason| ModelFileError::new(path, reason))
 }
 
 /// A tensor whose bytes are fetched from its device when they are written.

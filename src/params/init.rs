@@ -4,7 +4,8 @@ use rand::distr::Distribution;
 use rand_distr::Normal;
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::set::{Init, Layout, ParamSet, Slot};
+use super::layout::{Init, Layout, Slot};
+use super::set::ParamSet;
 use crate::seed;
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ pub fn draw_slot(slot: &Slot, seed: u64) -> Result<Tensor, TchError> {
     match slot.init {
         Init::Zeros => Tensor::f_zeros(&slot.shape, options),
         Init::Ones => Tensor::f_ones(&slot.shape, options),
+        Init::Constant(value) => Tensor::f_full(&slot.shape, value, options),
         Init::Normal(std) => {
             let count = slot.shape.iter().product::<i64>();
             let normal = Normal::new(0.0, std as f32).expect("a configured std is finite");

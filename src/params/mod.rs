@@ -4,9 +4,11 @@
 
 pub mod file;
 pub mod init;
+pub mod layout;
 pub mod set;
 pub mod view;
 
 pub use file::ModelFileError;
-pub use set::{Init, Layout, ParamSet, Region, Slot, SlotId};
-pub use view::TaskView;
+pub use layout::{Init, Layout, Region, Slot, SlotId};
+pub use set::ParamSet;
+pub use view::{Rows, TaskView};

@@ -7,90 +7,8 @@ use std::sync::Arc;
 
 use tch::{Device, Kind, TchError, Tensor};
 
+use super::layout::{Layout, Slot, SlotId};
 use crate::torch_ext;
-
-/// How a slot that no checkpoint provides gets its first values.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Init {
-    /// Normal with mean 0 and this standard deviation.
-    Normal(f64),
-    /// All zero.
-    Zeros,
-    /// All one.
-    Ones,
-}
-
-/// The part of a model that a slot belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Region {
-    /// Tables that ids look up, with their norm.
-    Embeddings,
-    /// The encoder layer of this number, counted from 0.
-    Layer(u16),
-    /// What turns hidden states into one vector a text.
-    Pooler,
-    /// What turns that vector into logits.
-    Head,
-}
-
-/// One named tensor of a layout.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Slot {
-    /// Name in the Hugging Face convention, such as `bert.pooler.dense.weight`.
-    pub name: String,
-    /// The part of the model.
-    pub region: Region,
-    /// Shape.
-    pub shape: Vec<i64>,
-    /// First values where no checkpoint provides them.
-    pub init: Init,
-}
-
-/// Index of a slot in its layout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SlotId(usize);
-
-/// The ordered list of slots that every [`ParamSet`] of one model shares.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Layout {
-    slots: Vec<Slot>,
-}
-
-impl Layout {
-    /// Appends a slot and returns its index.
-    pub fn register(
-        &mut self,
-        name: impl Into<String>,
-        region: Region,
-        shape: &[i64],
-        init: Init,
-    ) -> SlotId {
-        self.slots.push(Slot { name: name.into(), region, shape: shape.to_vec(), init });
-        SlotId(self.slots.len() - 1)
-    }
-
-    /// The same slots with another number of rows in one.
-    pub fn with_rows(&self, slot: SlotId, num_rows: i64) -> Self {
-        let mut layout = self.clone();
-        layout.slots[slot.0].shape[0] = num_rows;
-        layout
-    }
-
-    /// The slots in order.
-    pub fn slots(&self) -> &[Slot] {
-        &self.slots
-    }
-
-    /// The indices of the slots in order.
-    pub fn ids(&self) -> impl Iterator<Item = SlotId> + use<> {
-        (0..self.slots.len()).map(SlotId)
-    }
-
-    /// Number of scalar parameters in all slots.
-    pub fn num_parameters(&self) -> i64 {
-        self.slots.iter().map(|slot| slot.shape.iter().product::<i64>()).sum()
-    }
-}
 
 /// One tensor for each slot of a layout, in the layout's order.
 #[derive(Debug)]
@@ -124,16 +42,27 @@ impl ParamSet {
         &mut self.tensors[slot.0]
     }
 
+    /// The same storage and gradient history under another handle.
+    pub fn shallow_clone(&self) -> Self {
+        let tensors = self.tensors.iter().map(Tensor::shallow_clone).collect();
+        Self { layout: self.layout.clone(), tensors }
+    }
+
+    /// The same storage as functions of these tensors: gradients with respect to the aliases end there.
+    pub fn aliases(&self) -> Result<Self, TchError> {
+        self.map(Tensor::f_alias)
+    }
+
     /// The same storage under another handle, without gradient history: another thread may read it.
     pub fn share(&self) -> Result<Self, TchError> {
         self.map(Tensor::f_detach)
     }
 
-    /// The tensors of the regions that `includes` names, under a layout of these slots alone. Storage and gradient history
-    /// are shared.
-    pub fn select(&self, includes: impl Fn(Region) -> bool) -> Self {
+    /// The tensors of the slots that `includes` names, under a layout of these slots alone. Storage and gradient history are
+    /// shared.
+    pub fn select(&self, includes: impl Fn(&Slot) -> bool) -> Self {
         let slots = self.layout.slots.iter();
-        let chosen = slots.zip(&self.tensors).filter(|(slot, _)| includes(slot.region));
+        let chosen = slots.zip(&self.tensors).filter(|(slot, _)| includes(slot));
         let (slots, tensors): (Vec<Slot>, Vec<Tensor>) =
             chosen.map(|(slot, tensor)| (slot.clone(), tensor.shallow_clone())).unzip();
         // Where everything is chosen the layout stays the same one, not only an equal one.
@@ -157,6 +86,27 @@ impl ParamSet {
         Self { layout: self.layout.clone(), tensors }
     }
 
+    /// These tensors, and after them those of `other`. Storage and gradient history are shared.
+    pub fn and(&self, other: &Self) -> Self {
+        let slots = [self, other].map(|set| set.layout.slots()).concat();
+        let tensors = [self.shallow_clone().tensors, other.shallow_clone().tensors];
+        Self {
+            layout: Arc::new(Layout { slots }),
+            tensors: tensors.into_iter().flatten().collect(),
+        }
+    }
+
+    /// These tensors with `tensor`, which may have another number of rows, in the place of one.
+    pub fn with(&self, slot: SlotId, tensor: Tensor) -> Self {
+        let layout = match self.layout.slots[slot.0].shape == tensor.size() {
+            true => self.layout.clone(),
+            false => Arc::new(self.layout.with_rows(slot, tensor.size()[0])),
+        };
+        let mut tensors = self.shallow_clone().tensors;
+        tensors[slot.0] = tensor;
+        Self { layout, tensors }
+    }
+
     /// The tensors in the layout's order.
     pub fn tensors(&self) -> &[Tensor] {
         &self.tensors
@@ -172,9 +122,18 @@ impl ParamSet {
         self.tensors.first().map_or(Device::Cpu, Tensor::device)
     }
 
+    /// New tensors of the same shapes, each made by `f` from a slot and its tensor.
+    pub fn map_slots(
+        &self,
+        f: impl Fn(SlotId, &Slot, &Tensor) -> Result<Tensor, TchError>,
+    ) -> Result<Self, TchError> {
+        let slots = self.layout.ids().zip(self.layout.slots()).zip(&self.tensors);
+        let tensors = slots.map(|((id, slot), tensor)| f(id, slot, tensor));
+        Ok(Self { layout: self.layout.clone(), tensors: tensors.collect::<Result<_, _>>()? })
+    }
+
     fn map(&self, f: impl Fn(&Tensor) -> Result<Tensor, TchError>) -> Result<Self, TchError> {
-        let tensors = self.tensors.iter().map(f).collect::<Result<_, _>>()?;
-        Ok(Self { layout: self.layout.clone(), tensors })
+        self.map_slots(|_, _, tensor| f(tensor))
     }
 
     /// Zeros of the same shapes, dtypes and device.
@@ -210,17 +169,37 @@ impl ParamSet {
     /// The gradient of the scalar `loss` with respect to these tensors, which must be leaves that
     /// record gradients; zeros where the loss does not depend on a tensor.
     pub fn gradient_of(&self, loss: &Tensor) -> Result<Self, TchError> {
+        self.gradients(loss, false)
+    }
+
+    /// The same for tensors that may themselves depend on others, as a function of these that can be differentiated again.
+    /// The graph of `loss` is kept.
+    pub fn differentiable_gradient_of(&self, loss: &Tensor) -> Result<Self, TchError> {
+        self.gradients(loss, true)
+    }
+
+    fn gradients(&self, loss: &Tensor, create_graph: bool) -> Result<Self, TchError> {
         let _span = tracing::trace_span!("backward").entered();
         let inputs: Vec<&Tensor> = self.tensors.iter().collect();
-        let tensors = torch_ext::gradients(loss, &inputs, false)?;
+        let tensors = torch_ext::gradients(loss, &inputs, create_graph)?;
         Ok(Self { layout: self.layout.clone(), tensors })
     }
 
     /// Adds `factor * other` in place.
     pub fn add_scaled(&mut self, other: &Self, factor: f64) -> Result<(), TchError> {
+        self.add_scaled_by(other, |_| factor)
+    }
+
+    /// Adds `other` in place, each slot times its factor.
+    pub fn add_scaled_by(
+        &mut self,
+        other: &Self,
+        factor: impl Fn(&Slot) -> f64,
+    ) -> Result<(), TchError> {
         tch::no_grad(|| {
-            for (mine, theirs) in self.tensors.iter_mut().zip(&other.tensors) {
-                let _ = mine.f_add_(&theirs.f_mul_scalar(factor)?)?;
+            let slots = self.layout.slots.iter().zip(&mut self.tensors);
+            for ((slot, mine), theirs) in slots.zip(&other.tensors) {
+                let _ = mine.f_add_(&theirs.f_mul_scalar(factor(slot))?)?;
             }
             Ok(())
         })
@@ -275,6 +254,7 @@ fn copy_of(tensor: &Tensor) -> Result<Tensor, TchError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::params::{Init, Region};
 
     fn set(values: &[f64]) -> ParamSet {
         let mut layout = Layout::default();
@@ -319,7 +299,7 @@ mod tests {
         let values = |set: &ParamSet| -> Vec<f64> {
             set.tensors().iter().map(|tensor| tensor.double_value(&[0])).collect()
         };
-        let mut head = set.select(|region| region == Region::Head).deep_copy().unwrap();
+        let mut head = set.select(|slot| slot.region == Region::Head).deep_copy().unwrap();
         assert_eq!(values(&head), [2.0, 3.0]);
         head.scale(10.0).unwrap();
         assert_eq!(values(&set.overlay(&head)), [1.0, 20.0, 30.0]);

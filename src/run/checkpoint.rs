@@ -1,5 +1,6 @@
 //! A checkpoint: a Hugging Face model directory that also holds the training state.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tch::TchError;
 
 use super::directory::{Pointer, RunDirectory, checkpoint_name};
 use super::environment::Provenance;
@@ -16,8 +18,8 @@ use crate::data::TextTokenizer;
 use crate::files::atomic::write_directory;
 use crate::model::pretrained;
 use crate::optim::{Optimizer, OptimizerConfig, optimizer::moment_names};
-use crate::params::file::{read_safetensors, write_safetensors};
-use crate::params::{Layout, ParamSet};
+use crate::params::file::{read_safetensors, read_tensors, write_safetensors};
+use crate::params::{Layout, ModelFileError, ParamSet, Region, init};
 
 /// The progress of a run. With the parameters and the optimizer it is all that resuming needs:
 /// episodes, masks and draws are functions of their index.
@@ -84,10 +86,46 @@ fn pointer(step: u64, macro_f1: Option<f64>) -> Pointer {
 pub struct TrainingState {
     /// The meta-parameters.
     pub meta: ParamSet,
+    /// Their exponential average, where one is kept.
+    pub average: Option<ParamSet>,
     /// The outer optimizer.
     pub optimizer: Optimizer,
     /// The progress.
     pub progress: Progress,
+}
+
+impl TrainingState {
+    /// The state before the first step, with an average where its decay is above 0.
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    pub fn new(
+        meta: ParamSet,
+        optimizer: OptimizerConfig,
+        average_decay: f64,
+    ) -> Result<Self, TchError> {
+        let average = (average_decay > 0.0).then(|| meta.deep_copy()).transpose()?;
+        let optimizer = Optimizer::new(optimizer, &meta)?;
+        Ok(Self { meta, average, optimizer, progress: Progress::default() })
+    }
+
+    /// The parameters that are evaluated and saved: the average, where one is kept.
+    pub fn result(&self) -> &ParamSet {
+        self.average.as_ref().unwrap_or(&self.meta)
+    }
+
+    /// Moves the average, where one is kept, towards the meta-parameters after a step. The decay rises to `decay` as more steps
+    /// are taken, so that the start is forgotten.
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    pub fn average(&mut self, decay: f64) -> Result<(), TchError> {
+        let Some(average) = &mut self.average else { return Ok(()) };
+        let num_steps = (self.progress.step + 1 - self.progress.skipped_steps) as f64;
+        let decay = decay.min((1.0 + num_steps) / (10.0 + num_steps));
+        average.scale(decay)?;
+        average.add_scaled(&self.meta, 1.0 - decay)
+    }
 }
 
 /// The files of a model directory, apart from its weights.
@@ -111,6 +149,10 @@ pub const SETTINGS_FILE: &str = "metabert.toml";
 const PROVENANCE_FILE: &str = "provenance.json";
 const STATE_FILE: &str = "training_state.json";
 const MOMENTS_FILE: &str = "training_state.safetensors";
+/// The meta-parameters that belong to no model: learned step sizes.
+const META_FILE: &str = "meta.safetensors";
+/// Prefix of the meta-parameters in [`MOMENTS_FILE`], where the model holds their average.
+const UNAVERAGED: &str = "meta.";
 
 impl ModelFiles {
     /// Writes the model directory into `dir`, which exists.
@@ -118,7 +160,12 @@ impl ModelFiles {
     /// # Errors
     /// Any error of the file system.
     pub fn write(&self, dir: &Path, params: &ParamSet) -> Result<()> {
-        pretrained::save(dir, params, &self.config_json, &self.labels)?;
+        let model = params.select(|slot| slot.region != Region::StepSizes);
+        pretrained::save(dir, &model, &self.config_json, &self.labels)?;
+        let others = params.select(|slot| slot.region == Region::StepSizes);
+        if !others.tensors().is_empty() {
+            write_safetensors(&dir.join(META_FILE), &[("", &others)])?;
+        }
         self.tokenizer.save_into(dir)?;
         fs::write(dir.join(SETTINGS_FILE), &self.settings)?;
         if let Some(provenance) = &self.provenance {
@@ -153,9 +200,10 @@ pub fn provenance(dir: &Path) -> Option<Provenance> {
 pub fn save(run: &RunDirectory, state: &TrainingState, files: &ModelFiles) -> Result<()> {
     let path = run.checkpoint(state.progress.step);
     write_directory(&path, |dir| -> Result<()> {
-        files.write(dir, &state.meta)?;
-        let moments: Vec<(String, &ParamSet)> =
-            state.optimizer.moments().map(|(name, moment)| (format!("{name}."), moment)).collect();
+        files.write(dir, state.result())?;
+        let moments = state.optimizer.moments().map(|(name, it)| (format!("{name}."), it));
+        let raw = state.average.as_ref().map(|_| (UNAVERAGED.to_owned(), &state.meta));
+        let moments: Vec<(String, &ParamSet)> = moments.chain(raw).collect();
         let moments: Vec<(&str, &ParamSet)> =
             moments.iter().map(|(name, moment)| (name.as_str(), *moment)).collect();
         write_safetensors(&dir.join(MOMENTS_FILE), &moments)?;
@@ -165,11 +213,44 @@ pub fn save(run: &RunDirectory, state: &TrainingState, files: &ModelFiles) -> Re
     .with_context(|| format!("{}: cannot write the checkpoint", path.display()))
 }
 
-/// Reads the training state that [`save`] wrote, for the parameters `meta`.
+/// `model` with the meta-parameters of `layout` that belong to no model: from the checkpoint in `dir`, or with their first
+/// values where it has none. Step sizes by step may be there for another number of steps.
+///
+/// # Errors
+/// A malformed file, and too little memory.
+pub fn with_meta_parameters(dir: &Path, model: ParamSet, layout: &Layout) -> Result<ParamSet> {
+    let layout = Arc::new(layout.select(|slot| slot.region == Region::StepSizes));
+    if layout.slots().is_empty() {
+        return Ok(model);
+    }
+    let path = dir.join(META_FILE);
+    let mut stored = match path.exists() {
+        true => read_tensors(&path)?,
+        false => BTreeMap::new(),
+    };
+    let mut others = init::draw(&layout, 0)?;
+    for (id, slot) in layout.ids().zip(layout.slots()) {
+        let Some(tensor) = stored.remove(&slot.name) else { continue };
+        let (found, expected) = (tensor.size(), &slot.shape);
+        if found != *expected && [found.len(), expected.len()] != [1, 1] {
+            let problems = vec![format!("`{}`: expected {expected:?}, found {found:?}", slot.name)];
+            return Err(ModelFileError::Tensors { path, problems }.into());
+        }
+        others = others.with(id, tensor);
+    }
+    Ok(model.and(&others.to_device(model.device())?))
+}
+
+/// Reads the training state that [`save`] wrote, whose model and other meta-parameters are `result`.
 ///
 /// # Errors
 /// Missing or malformed files.
-pub fn load(dir: &Path, meta: ParamSet, optimizer: OptimizerConfig) -> Result<TrainingState> {
+pub fn load(
+    dir: &Path,
+    result: ParamSet,
+    optimizer: OptimizerConfig,
+    average_decay: f64,
+) -> Result<TrainingState> {
     let path = dir.join(STATE_FILE);
     let mut progress: Progress = fs::read(&path)
         .and_then(|text| serde_json::from_slice(&text).map_err(io::Error::from))
@@ -177,18 +258,19 @@ pub fn load(dir: &Path, meta: ParamSet, optimizer: OptimizerConfig) -> Result<Tr
     if progress.evaluations.is_empty() {
         progress.evaluations.extend(progress.best);
     }
-    let layout: &Arc<Layout> = meta.layout();
-    let moments = moment_names(&optimizer)
-        .iter()
-        .map(|name| {
-            let prefix = format!("{name}.");
-            let moment = read_safetensors(&dir.join(MOMENTS_FILE), &prefix, layout)?;
-            Ok(moment.to_device(meta.device())?)
-        })
-        .collect::<Result<_>>()?;
+    let read = |prefix: &str| -> Result<ParamSet> {
+        let found = read_safetensors(&dir.join(MOMENTS_FILE), prefix, result.layout())?;
+        Ok(found.to_device(result.device())?)
+    };
+    let names = moment_names(&optimizer).iter();
+    let moments = names.map(|name| read(&format!("{name}."))).collect::<Result<_>>()?;
     let steps_taken = progress.step.saturating_sub(progress.skipped_steps);
     let optimizer = Optimizer::restore(optimizer, steps_taken, moments);
-    Ok(TrainingState { meta, optimizer, progress })
+    let (meta, average) = match average_decay > 0.0 {
+        true => (read(UNAVERAGED)?, Some(result)),
+        false => (result, None),
+    };
+    Ok(TrainingState { meta, average, optimizer, progress })
 }
 
 #[cfg(test)]

@@ -93,8 +93,17 @@ impl Environment {
 }
 
 /// The files of a model directory that training reads.
-const MODEL_FILES: [&str; 5] =
-    ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"];
+const MODEL_FILES: [&str; 9] = [
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "modules.json",
+    "1_Pooling/config.json",
+    "3_Dense/config.json",
+    "3_Dense/model.safetensors",
+];
 
 /// The SHA-256 of each file that training reads of a model directory.
 ///

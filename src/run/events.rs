@@ -71,8 +71,10 @@ pub enum Event {
         accuracy: f64,
         /// Mean macro F1 after adapting.
         macro_f1: f64,
-        /// Half-width of its 95 % interval.
-        macro_f1_half_width: Option<f64>,
+        /// Lower end of its 95 % interval.
+        macro_f1_low: Option<f64>,
+        /// Upper end of its 95 % interval.
+        macro_f1_high: Option<f64>,
         /// Mean macro F1 without adapting.
         zero_step_macro_f1: f64,
         /// Whether it is the best so far.

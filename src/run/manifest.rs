@@ -40,19 +40,30 @@ struct Entry {
     sha256: String,
 }
 
-/// Writes the manifest of the files in `dir`. Files that are added later are not verified.
+/// Writes the manifest of the files in `dir` and its folders. Files that are added later are not verified.
 ///
 /// # Errors
 /// Any error of the file system.
 pub fn write(dir: &Path) -> io::Result<()> {
     let mut files = BTreeMap::new();
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let (size, sha256) = (entry.metadata()?.len(), sha256_of(&entry.path())?);
-        files.insert(name, Entry { size, sha256 });
-    }
+    add_files(&mut files, dir, "")?;
     fs::write(dir.join(MANIFEST_FILE), serde_json::to_vec_pretty(&Manifest { files })?)
+}
+
+/// Adds the files of a folder, whose name within the manifest's directory is `prefix`.
+fn add_files(files: &mut BTreeMap<String, Entry>, folder: &Path, prefix: &str) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        let metadata = entry.metadata()?;
+        if metadata.is_dir() {
+            add_files(files, &entry.path(), &format!("{name}/"))?;
+        } else {
+            let (size, sha256) = (metadata.len(), sha256_of(&entry.path())?);
+            files.insert(name, Entry { size, sha256 });
+        }
+    }
+    Ok(())
 }
 
 /// Checks that every file that the manifest in `dir` lists is there and unaltered.
@@ -84,8 +95,9 @@ fn listed_files(path: &Path) -> Result<BTreeMap<String, Entry>, String> {
     })?;
     let manifest: Manifest = serde_json::from_slice(&text)
         .map_err(|error| format!("expected a list of files: {error}"))?;
-    match manifest.files.keys().find(|name| !is_plain_name(name)) {
-        Some(name) => Err(format!("expected names of files beside it, found \"{name}\"")),
+    let is_inside = |name: &str| name.split('/').all(is_plain_name);
+    match manifest.files.keys().find(|name| !is_inside(name)) {
+        Some(name) => Err(format!("expected names of files in its folder, found \"{name}\"")),
         None => Ok(manifest.files),
     }
 }
@@ -135,6 +147,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("a"), "abc").unwrap();
         fs::write(dir.path().join("empty"), "").unwrap();
+        fs::create_dir(dir.path().join("folder")).unwrap();
+        fs::write(dir.path().join("folder/inner"), "abc").unwrap();
         write(dir.path()).unwrap();
         dir
     }
@@ -162,7 +176,9 @@ mod tests {
         );
         fs::remove_file(path.join("a")).unwrap();
         fs::create_dir(path.join("a")).unwrap();
+        fs::write(path.join("folder/inner"), "abcd").unwrap();
         assert_eq!(problems(path)[0], "a: expected a file, found something else");
+        assert_eq!(problems(path)[2], "folder/inner: expected 3 bytes, found 4");
     }
 
     #[test]
@@ -188,7 +204,7 @@ mod tests {
     #[test]
     fn a_manifest_cannot_lead_out_of_its_directory() {
         let dir = listed();
-        for name in ["../a", "/etc/hostname", "..", ".", "a/", ""] {
+        for name in ["../a", "folder/../a", "/etc/hostname", "..", ".", "a/", ""] {
             let files = BTreeMap::from([(name.into(), Entry { size: 3, sha256: ABC.into() })]);
             let text = serde_json::to_vec(&Manifest { files }).unwrap();
             fs::write(dir.path().join(MANIFEST_FILE), text).unwrap();

@@ -8,7 +8,7 @@ use super::directory::{RunDirectory, Which};
 use super::manifest;
 use super::recovery::{self, NoneIntact, Recovery};
 use crate::model::{Classifier, ModelDirectory};
-use crate::optim::{Optimizer, OptimizerConfig};
+use crate::optim::OptimizerConfig;
 use crate::params::ParamSet;
 
 /// Where a run starts.
@@ -33,7 +33,7 @@ impl StartingPoint {
         Ok(Self::Checkpoint(found))
     }
 
-    /// The state to train from; a checkpoint replaces the `pretrained` weights. The run's pointers to
+    /// The state to train from; a checkpoint replaces the `first` meta-parameters. The run's pointers to
     /// later checkpoints are taken back.
     ///
     /// # Errors
@@ -41,22 +41,21 @@ impl StartingPoint {
     pub fn state(
         self,
         run: &RunDirectory,
-        optimizer: OptimizerConfig,
+        (optimizer, average_decay): (OptimizerConfig, f64),
         classifier: &Classifier,
-        pretrained: ParamSet,
+        first: ParamSet,
         console: &Console,
     ) -> Result<TrainingState> {
         let Self::Checkpoint(Recovery { checkpoint: dir, .. }) = self else {
-            let optimizer = Optimizer::new(optimizer, &pretrained)
-                .context("cannot make the state of the outer optimizer")?;
-            let progress = Progress::default();
-            return Ok(TrainingState { meta: pretrained, optimizer, progress });
+            return TrainingState::new(first, optimizer, average_decay)
+                .context("cannot make the state of the outer optimizer");
         };
-        let device = pretrained.device();
-        drop(pretrained);
+        let (device, layout) = (first.device(), first.layout().clone());
+        drop(first);
         let weights = ModelDirectory::open(&dir)?.read_weights()?;
-        let (meta, _) = weights.load(classifier, 0)?;
-        let state = checkpoint::load(&dir, meta.to_device(device)?, optimizer)?;
+        let (model, _) = weights.load(classifier, 0)?;
+        let result = checkpoint::with_meta_parameters(&dir, model.to_device(device)?, &layout)?;
+        let state = checkpoint::load(&dir, result, optimizer, average_decay)?;
         recovery::restore_pointers(run, &state.progress)?;
         warn_of_lost_best(run, &state.progress, console);
         Ok(state)

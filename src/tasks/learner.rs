@@ -4,19 +4,34 @@ use tch::{TchError, Tensor};
 
 use crate::data::batch::Batch;
 use crate::meta::{Forward, Learner};
-use crate::model::{Classifier, Mode};
+use crate::model::classifier::Head;
+use crate::model::{Classifier, Pass};
 use crate::params::ParamSet;
 
 impl Learner for Classifier {
     type Batch = Batch;
 
-    fn forward(&self, params: &ParamSet, batch: &Batch, mode: Mode) -> Result<Forward, TchError> {
+    fn embed(&self, params: &ParamSet, batch: &Batch, pass: Pass) -> Result<Tensor, TchError> {
         let _span = tracing::trace_span!("forward", tokens = batch.num_tokens()).entered();
-        let logits = self.logits(params, batch, mode)?;
-        Ok(Forward { loss: self.loss(&logits, batch)?, logits })
+        self.embed(params, batch, pass)
     }
 
-    fn num_right(&self, logits: &Tensor, batch: &Batch) -> Result<Tensor, TchError> {
-        logits.f_argmax(-1, false)?.f_eq_tensor(&batch.labels)?.f_sum(None)
+    fn classify(
+        &self,
+        params: &ParamSet,
+        features: &Tensor,
+        labels: &Tensor,
+        pass: Pass,
+    ) -> Result<Forward, TchError> {
+        let logits = self.classify(params, features, pass)?;
+        Ok(Forward { loss: self.loss(&logits, labels)?, logits })
+    }
+
+    fn labels(&self, batch: &Batch) -> Tensor {
+        batch.labels.shallow_clone()
+    }
+
+    fn head(&self) -> Head {
+        self.head()
     }
 }

@@ -63,11 +63,11 @@ pub fn packed_attention(
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
     use crate::torch_ext::instruction_set::tests::with_each_instruction_set;
     use crate::torch_ext::tests::{assert_near, fails, normal};
-    use crate::torch_ext::{dropout, gradients};
+    use crate::torch_ext::{composed, gradients};
     use tch::{Device, Kind};
 
     const LENGTHS: [i64; 3] = [5, 1, 37];
@@ -78,58 +78,16 @@ pub(super) mod tests {
         normal(&[rows, columns], seed).set_requires_grad(true)
     }
 
-    /// The same from libtorch's own operations, text by text.
-    pub(in crate::torch_ext) fn plain(
-        fused: &Tensor,
-        queries: Option<&Tensor>,
-        lengths: &[i64],
-        num_heads: i64,
-        scale: f64,
-        mask: Option<DropoutMask>,
-    ) -> Tensor {
-        let hidden = fused.size()[1] / if queries.is_some() { 2 } else { 3 };
-        let heads =
-            |tensor: &Tensor| tensor.reshape([-1, num_heads, hidden / num_heads]).transpose(0, 1);
-        let keys_column = if queries.is_some() { 0 } else { hidden };
-        let (mut row, mut contexts) = (0, Vec::new());
-        let mut weights_of_texts = Vec::new();
-        for (text, &length) in (0..).zip(lengths) {
-            let part = |column| heads(&fused.narrow(0, row, length).narrow(1, column, hidden));
-            let asking = match queries {
-                Some(queries) => heads(&queries.narrow(0, text, 1)),
-                None => part(0),
-            };
-            let scores = asking.matmul(&part(keys_column).transpose(1, 2)) * scale;
-            let weights = scores.softmax(-1, fused.kind());
-            weights_of_texts.push((weights, part(keys_column + hidden)));
-            row += length;
-        }
-        // The mask counts the weights of all texts through; heads are cut into groups, which keeps that order.
-        let flat: Vec<Tensor> = weights_of_texts.iter().map(|(w, _)| w.reshape([-1])).collect();
-        let flat = Tensor::cat(&flat, 0);
-        let dropped = match mask {
-            Some(mask) => dropout(&flat, mask.p, mask.seed).unwrap(),
-            None => flat,
-        };
-        let mut first = 0;
-        for (weights, values) in &weights_of_texts {
-            let count = weights.numel() as i64;
-            let kept = dropped.narrow(0, first, count).view(weights.size().as_slice());
-            contexts.push(kept.matmul(values).transpose(0, 1).reshape([-1, hidden]));
-            first += count;
-        }
-        Tensor::cat(&contexts, 0)
-    }
-
     #[test]
-    fn values_and_gradients_are_those_of_plain_attention() {
+    fn values_and_gradients_are_those_of_composed_attention() {
         let tokens = LENGTHS.iter().sum();
         let apart = random(3, HIDDEN, 2);
         let agrees = |queries: Option<&Tensor>, mask| {
             let fused = random(tokens, HIDDEN * if queries.is_some() { 2 } else { 3 }, 1);
             let attend = || packed_attention(&fused, queries, &LENGTHS, HEADS, 0.3, mask).unwrap();
             let found = attend();
-            let expected = plain(&fused, queries, &LENGTHS, HEADS, 0.3, mask);
+            let expected =
+                composed::packed_attention(&fused, queries, &LENGTHS, HEADS, 0.3, mask).unwrap();
             assert_near(&found, &expected, 1e-12);
             let unrecorded = tch::no_grad(attend);
             assert!(unrecorded.equal(&found.detach()), "without a graph it is another result");

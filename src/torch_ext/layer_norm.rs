@@ -69,34 +69,16 @@ pub fn dropout_add_layer_norm(
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
     use crate::torch_ext::instruction_set::tests::with_each_instruction_set;
     use crate::torch_ext::tests::{assert_near, fails, normal};
-    use crate::torch_ext::{dropout, gradients};
+    use crate::torch_ext::{composed, gradients};
     use tch::{Device, Kind};
 
     fn random(shape: &[i64], kind: Kind, seed: i64) -> Tensor {
         let drawn = normal(shape, seed) * 2.0 + 0.5;
         drawn.to_kind(kind).set_requires_grad(true)
-    }
-
-    /// The same from libtorch's own operations.
-    pub(in crate::torch_ext) fn plain(
-        input: &Tensor,
-        residual: Option<&Tensor>,
-        norm: NormWeights,
-        mask: Option<DropoutMask>,
-    ) -> Tensor {
-        let dropped = match mask {
-            Some(mask) => dropout(input, mask.p, mask.seed).unwrap(),
-            None => input.shallow_clone(),
-        };
-        let sum = match residual {
-            Some(residual) => dropped + residual,
-            None => dropped,
-        };
-        sum.layer_norm(norm.gain.size(), Some(norm.gain), Some(norm.bias), norm.eps, true)
     }
 
     #[test]
@@ -108,7 +90,7 @@ pub(super) mod tests {
         let agrees = |added: Option<&Tensor>, mask: Option<DropoutMask>| {
             let norm = NormWeights { gain: &gain, bias: &bias, eps: 1e-12 };
             let found = dropout_add_layer_norm(&input, added, norm, mask).unwrap();
-            let expected = plain(&input, added, norm, mask);
+            let expected = composed::dropout_add_layer_norm(&input, added, norm, mask).unwrap();
             assert_near(&found, &expected, 1e-12);
             let inputs: Vec<&Tensor> = [&input, &gain, &bias].into_iter().chain(added).collect();
             let of = |out: &Tensor| {

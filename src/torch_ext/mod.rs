@@ -5,6 +5,7 @@
 
 mod attention;
 mod autograd;
+pub mod composed;
 mod cuda;
 mod device;
 mod dropout;

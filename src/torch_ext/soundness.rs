@@ -207,7 +207,8 @@ fn dropout_add_layer_norm_is_its_three_operations() {
             let found = dropout_add_layer_norm(&input, residual, norm, mask);
             let has_flaw = flaw.is_some_and(|(place, _)| place < 3 || has_residual);
             if succeeds(&found, has_flaw) {
-                let expected = super::layer_norm::tests::plain(&input, residual, norm, mask);
+                let expected =
+                    composed::dropout_add_layer_norm(&input, residual, norm, mask).unwrap();
                 let inputs: Vec<&Tensor> =
                     [&gain, &bias, &input].into_iter().chain(residual).collect();
                 assert_same(&found.unwrap(), &expected, &inputs, views[4]);
@@ -236,7 +237,7 @@ fn number_flaw() -> impl Strategy<Value = NumberFlaw> {
 }
 
 #[test]
-fn packed_attention_is_plain_attention() {
+fn packed_attention_is_composed_attention() {
     let shape = (vec(1..20_i64, 1..5), 1..10_i64, 1..6_i64, any::<bool>());
     let flaws = proptest::option::weighted(0.3, number_flaw());
     let calls = (shape, kind(), mask(), vec(view(), 3), one_of(4, unfit()), flaws);
@@ -262,8 +263,9 @@ fn packed_attention_is_plain_attention() {
             let found = packed_attention(&fused, queries, &lengths, heads, scale, mask);
             let has_flaw = flaw.is_some() || number_flaw.is_some();
             if succeeds(&found, has_flaw) {
-                let plain = super::attention::tests::plain;
-                let expected = plain(&fused, queries, &lengths, heads, scale, mask);
+                let expected =
+                    composed::packed_attention(&fused, queries, &lengths, heads, scale, mask)
+                        .unwrap();
                 let inputs: Vec<&Tensor> = [&fused].into_iter().chain(queries).collect();
                 assert_same(&found.unwrap(), &expected, &inputs, views[2]);
             }
@@ -273,7 +275,7 @@ fn packed_attention_is_plain_attention() {
 }
 
 #[test]
-fn fused_attention_is_plain_attention() {
+fn fused_attention_is_composed_attention() {
     let shape = (0..4_i64, 1..4_i64, 0..9_i64, 1..9_i64, 1..6_i64);
     let calls = (shape, vec(any::<bool>(), 3), kind(), mask(), vec(view(), 5), one_of(4, unfit()));
     for_all(&calls, |(shape, spreads, kind, mask, views, flaw)| {
@@ -291,8 +293,8 @@ fn fused_attention_is_plain_attention() {
             fused_attention((&queries, &keys, &values), &bias, 0.4, mask)
         };
         if succeeds(&found, flaw.is_some()) && mask.is_none() {
-            let scores = queries.matmul(&keys.transpose(2, 3)) * 0.4 + &bias;
-            let expected = scores.softmax(-1, kind).matmul(&values);
+            let expected =
+                composed::attention((&queries, &keys, &values), &bias, 0.4, None).unwrap();
             assert_same(&found.unwrap(), &expected, &[&queries, &keys, &values, &bias], views[4]);
         }
         flaw.is_none()

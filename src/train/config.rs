@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::non_finite::NonFinitePolicy;
 use crate::checks::{self, Invalid};
+use crate::data::QuerySize;
 use crate::meta::Algorithm;
 use crate::optim::{OptimizerConfig, Rule, Schedule, ScheduleConfig};
+use crate::params::Region;
 
 /// Section `[train]`: what an outer step is made of and when something else happens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,6 +77,8 @@ pub struct OuterConfig {
     pub optimizer: Rule,
     /// Learning rate; for Reptile with `sgd` it is Nichol's epsilon.
     pub lr: f64,
+    /// Learning rate of learned step sizes; 0 takes that of the weights.
+    pub step_size_lr: f64,
     /// Weight decay.
     pub weight_decay: f64,
     /// Momentum of `sgd`.
@@ -85,6 +89,8 @@ pub struct OuterConfig {
     pub warmup_steps: u64,
     /// Largest global norm of a meta-gradient; 0 for no clipping.
     pub clip_norm: f64,
+    /// Decay of an exponential average of the meta-parameters, which is then what is evaluated and saved; 0 for none.
+    pub average: f64,
 }
 
 impl Default for OuterConfig {
@@ -92,11 +98,13 @@ impl Default for OuterConfig {
         Self {
             optimizer: Rule::Adam,
             lr: 5e-5,
+            step_size_lr: 0.0,
             weight_decay: 0.0,
             momentum: 0.0,
             schedule: ScheduleConfig::Constant,
             warmup_steps: 0,
             clip_norm: 0.0,
+            average: 0.0,
         }
     }
 }
@@ -110,8 +118,20 @@ impl OuterConfig {
         checks::positive("outer.lr", self.lr)?;
         checks::not_negative("outer.weight_decay", self.weight_decay)?;
         checks::not_negative("outer.clip_norm", self.clip_norm)?;
-        let is_decay = (0.0..1.0).contains(&self.momentum);
-        checks::require(is_decay, "outer.momentum", "from 0 to below 1", self.momentum)
+        checks::not_negative("outer.step_size_lr", self.step_size_lr)?;
+        for (key, decay) in [("outer.momentum", self.momentum), ("outer.average", self.average)] {
+            let is_decay = (0.0..1.0).contains(&decay);
+            checks::require(is_decay, key, "from 0 to below 1", decay)?;
+        }
+        Ok(())
+    }
+
+    /// The learning rate of a region, before the schedule.
+    pub fn lr_of(&self, region: Region) -> f64 {
+        match region {
+            Region::StepSizes if self.step_size_lr > 0.0 => self.step_size_lr,
+            _ => self.lr,
+        }
     }
 
     /// The optimizer described here.
@@ -137,15 +157,15 @@ pub struct EvaluateConfig {
     pub episodes: u64,
     /// The same for each meta-dev domain while training.
     pub dev_episodes: u64,
-    /// Query texts of a draw; 0 takes `episode.query`.
-    pub query: usize,
+    /// Query texts of a draw: a number or `"all"`, all texts outside the support set; 0 takes `episode.query`.
+    pub query: QuerySize,
     /// Epochs of adaptation; 0 takes those of `inner`.
     pub inner_epochs: usize,
 }
 
 impl Default for EvaluateConfig {
     fn default() -> Self {
-        Self { episodes: 10, dev_episodes: 5, query: 0, inner_epochs: 0 }
+        Self { episodes: 10, dev_episodes: 5, query: QuerySize::Count(0), inner_epochs: 0 }
     }
 }
 

@@ -19,8 +19,6 @@ pub struct DevSet<'a> {
     pub sampler: EpisodeSampler,
     /// Draws for each domain.
     pub episodes: u64,
-    /// Support texts of a draw.
-    pub support: usize,
 }
 
 /// A signal asked for a stop while the meta-dev domains were being evaluated.
@@ -57,7 +55,7 @@ impl DevSet<'_> {
         console: &Console,
         stop: &AtomicUsize,
     ) -> Result<Evaluation> {
-        let steps = self.evaluator.builder.recipe.visit.num_steps(self.support);
+        let steps = self.evaluator.builder.recipe.visit.num_steps(self.sampler.num_support());
         let mut results = Vec::new();
         for pool in self.sampler.pools() {
             let named = (pool.domain, pool.name.as_str());
@@ -70,8 +68,9 @@ impl DevSet<'_> {
             };
             console.begin_episode(steps * self.episodes as usize);
             let (sampler, episodes) = (&self.sampler, self.episodes);
-            results.push(self.evaluator.domain(meta, sampler, named, episodes, None, on_draw)?);
+            let sampler = std::slice::from_ref(sampler);
+            results.extend(self.evaluator.domain(meta, sampler, named, episodes, None, on_draw)?);
         }
-        Ok(Evaluation::of(results))
+        Ok(Evaluation::of(results, self.evaluator.run_seed))
     }
 }

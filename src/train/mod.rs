@@ -2,6 +2,7 @@
 //!
 //! Parses no arguments, and knows no text: it is given tasks.
 
+pub mod align;
 pub mod config;
 pub mod dev_set;
 pub mod meta_batch;
@@ -10,6 +11,7 @@ pub mod outer_loop;
 pub mod recorder;
 pub mod training;
 
+pub use align::Alignment;
 pub use config::{EvaluateConfig, OuterConfig, TrainConfig};
 pub use dev_set::DevSet;
 pub use non_finite::NonFiniteGuard;

@@ -14,7 +14,8 @@ use crate::optim::clip_by_global_norm;
 use crate::params::ParamSet;
 use crate::run::TrainingState;
 
-/// Everything an outer step is made of but the state that it changes. `T` makes the task of an index.
+/// Everything an outer step is made of but the state that it changes. `T` makes the task of an index for
+/// meta-parameters like those given.
 pub struct OuterLoop<'a, L: Learner, T> {
     /// The model.
     pub learner: &'a L,
@@ -41,6 +42,8 @@ pub struct Direction {
     pub gradient_norm: f64,
     /// The learning rate.
     pub lr: f64,
+    /// The factor of the schedule in it.
+    schedule: f64,
     /// Means over the episodes.
     pub report: StepReport,
     /// The contributions that were left out.
@@ -57,7 +60,7 @@ impl Direction {
 impl<L, T> OuterLoop<'_, L, T>
 where
     L: Learner,
-    T: Fn(u64) -> Result<Task<L::Batch>, TchError> + Sync,
+    T: Fn(&ParamSet, u64) -> Result<Task<L::Batch>, TchError> + Sync,
 {
     /// The mean meta-gradient of the next meta-batch, clipped. All of it is computed before anything is decided: whether a
     /// number that is not finite ends the run depends on the sum alone.
@@ -78,8 +81,9 @@ where
             gradient = None;
         }
         self.non_finite.check(&skipped)?;
-        let lr = self.outer.lr * self.outer.schedule(self.train.steps).factor(step);
-        Ok(Direction { gradient, gradient_norm, lr, report, skipped })
+        let schedule = self.outer.schedule(self.train.steps).factor(step);
+        let lr = self.outer.lr * schedule;
+        Ok(Direction { gradient, gradient_norm, lr, schedule, report, skipped })
     }
 
     /// Takes the step, unless nothing is to move.
@@ -88,8 +92,10 @@ where
     /// Any error of libtorch; the state may have moved in part then.
     pub fn take(&self, state: &mut TrainingState, direction: &Direction) -> Result<()> {
         if let Some(gradient) = &direction.gradient {
-            let stepped = state.optimizer.step(&mut state.meta, gradient, direction.lr);
-            stepped.with_context(|| format!("outer step {}", state.progress.step + 1))?;
+            let lr = |region| self.outer.lr_of(region) * direction.schedule;
+            let stepped = state.optimizer.step(&mut state.meta, gradient, lr);
+            let averaged = stepped.and_then(|()| state.average(self.outer.average));
+            averaged.with_context(|| format!("outer step {}", state.progress.step + 1))?;
         } else {
             state.progress.skipped_steps += 1;
         }
@@ -104,7 +110,8 @@ where
         let mut batch = MetaBatch::new(step + 1);
         let work = |meta: &ParamSet, position: usize| {
             let index = step * size + position as u64;
-            let outcome = tasks(index).and_then(|task| recipe.meta_gradient(*learner, meta, task));
+            let outcome = tasks(meta, index)
+                .and_then(|task| recipe.meta_gradient(*learner, meta, task, step));
             outcome.with_context(|| format!("outer step {}, episode {index}", step + 1))
         };
         let add = |position, outcome| Ok(batch.add(&state.meta, position as u64, outcome)?);
@@ -116,10 +123,9 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meta::Algorithm;
     use crate::meta::quadratic::{Quadratic, config, from_values, task, values};
-    use crate::optim::{Optimizer, Rule, ScheduleConfig};
-    use crate::run::Progress;
+    use crate::meta::{Algorithm, MetaConfig};
+    use crate::optim::{Rule, ScheduleConfig};
     use crate::train::non_finite::NonFinitePolicy;
 
     const CURVATURE: [f64; 2] = [0.5, 3.0];
@@ -137,7 +143,7 @@ mod tests {
 
     /// The parameters after each of [`STEPS`] outer steps of gradient descent, with the episodes `not_finite` left out.
     fn trained(algorithm: Algorithm, outer: &OuterConfig, not_finite: &[u64]) -> Vec<Vec<f64>> {
-        let recipe = Recipe::new(algorithm, &config(INNER_LR));
+        let recipe = Recipe::new(algorithm, &config(INNER_LR), &MetaConfig::default());
         let train = TrainConfig {
             steps: STEPS,
             meta_batch: META_BATCH,
@@ -145,7 +151,7 @@ mod tests {
             ..TrainConfig::default()
         };
         let meta = from_values(&START);
-        let tasks = |index| {
+        let tasks = |_: &ParamSet, index| {
             let [support, mut query] = minima(index);
             if not_finite.contains(&index) {
                 query[1] = f64::NAN;
@@ -164,8 +170,7 @@ mod tests {
             outer,
             non_finite: NonFiniteGuard::new(train.non_finite),
         };
-        let optimizer = Optimizer::new(outer.optimizer(), &meta).unwrap();
-        let mut state = TrainingState { meta, optimizer, progress: Progress::default() };
+        let mut state = TrainingState::new(meta, outer.optimizer(), 0.0).unwrap();
         let mut step = || {
             let direction = outer_loop.direction(&state).unwrap();
             let skipped: Vec<u64> =
@@ -248,10 +253,11 @@ mod tests {
 
     #[test]
     fn a_number_that_is_not_finite_ends_the_run_before_a_step() {
-        let recipe = Recipe::new(Algorithm::Fomaml, &config(INNER_LR));
+        let recipe = Recipe::new(Algorithm::Fomaml, &config(INNER_LR), &MetaConfig::default());
         let (train, outer) = (TrainConfig::default(), OuterConfig::default());
         let meta = from_values(&START);
-        let tasks = |index| Ok(Task { index, ..task(&from_values(&START), &[], [f64::NAN; 2]) });
+        let nowhere = || task(&from_values(&START), &[], [f64::NAN; 2]);
+        let tasks = |_: &ParamSet, index| Ok(Task { index, ..nowhere() });
         let outer_loop = OuterLoop {
             learner: &Quadratic { curvature: CURVATURE },
             recipe: &recipe,
@@ -261,8 +267,7 @@ mod tests {
             outer: &outer,
             non_finite: NonFiniteGuard::new(train.non_finite),
         };
-        let optimizer = Optimizer::new(outer.optimizer(), &meta).unwrap();
-        let state = TrainingState { meta, optimizer, progress: Progress::default() };
+        let state = TrainingState::new(meta, outer.optimizer(), 0.0).unwrap();
         let error = outer_loop.direction(&state).unwrap_err().to_string();
         assert_eq!(error, "outer step 1: the query loss is NaN in minibatch 0");
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::config::TrainConfig;
 use super::non_finite::NonFinite;
 use super::outer_loop::Direction;
-use crate::eval::Evaluation;
+use crate::eval::{Estimate, Evaluation};
 use crate::run::checkpoint::{self, ModelFiles};
 use crate::run::console::Console;
 use crate::run::directory::{Pointer, Which};
@@ -98,16 +98,16 @@ impl<'a> Recorder<'a> {
         elapsed: Duration,
     ) -> Result<()> {
         let (step, overall) = (state.progress.step, &evaluation.overall);
-        let macro_f1 = overall.macro_f1.mean;
+        let Estimate { mean: macro_f1, low, high } = overall.adapted.macro_f1;
         let is_best = state.progress.evaluated(macro_f1);
         state.progress.elapsed_s += elapsed.as_secs_f64();
-        let half_width = overall.macro_f1.half_width;
         self.emit(&Event::Evaluated {
             step,
-            accuracy: overall.accuracy.mean,
+            accuracy: overall.adapted.accuracy.mean,
             macro_f1,
-            macro_f1_half_width: half_width.is_finite().then_some(half_width),
-            zero_step_macro_f1: overall.zero_step_macro_f1.mean,
+            macro_f1_low: low,
+            macro_f1_high: high,
+            zero_step_macro_f1: overall.zero_step.macro_f1.mean,
             is_best,
             elapsed_s: state.progress.elapsed_s,
         })?;

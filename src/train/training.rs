@@ -13,6 +13,7 @@ use super::outer_loop::OuterLoop;
 use super::recorder::Recorder;
 use crate::eval::evaluator::Diverged;
 use crate::meta::{Learner, Task};
+use crate::params::ParamSet;
 use crate::run::{Machine, TrainingState};
 
 /// Why training ended.
@@ -43,7 +44,7 @@ pub struct Training<'a, L: Learner, T> {
 impl<L, T> Training<'_, L, T>
 where
     L: Learner,
-    T: Fn(u64) -> Result<Task<L::Batch>, TchError> + Sync,
+    T: Fn(&ParamSet, u64) -> Result<Task<L::Batch>, TchError> + Sync,
 {
     /// Takes outer steps until all are done, training stops early, or a signal asks for an end; evaluates and writes
     /// checkpoints on the way and at the end. `machine` and `settings` are recorded of this process.
@@ -119,7 +120,7 @@ where
         let Some(dev) = &self.dev else { return Ok(()) };
         let started = Instant::now();
         let span = tracing::trace_span!("evaluate").entered();
-        let found = dev.evaluate(&state.meta, self.recorder.console(), self.stop);
+        let found = dev.evaluate(state.result(), self.recorder.console(), self.stop);
         span.exit();
         match found {
             Err(error) if error.is::<Diverged>() && self.outer_loop.non_finite.skips() => {

@@ -1,6 +1,6 @@
 //! `metabert eval`.
 
-mod texts;
+pub(super) mod texts;
 
 use std::path::{Path, PathBuf};
 use std::slice;
@@ -12,17 +12,22 @@ use super::checkpoint::{intact_model, stored_settings};
 use super::loading::{LoadedModel, OpenedModel};
 use super::output::{print_json, print_result};
 use super::session::{self, Session};
-use super::texts::{read_settled, settle_leaks};
+use super::texts::{evaluation_episodes, read_settled, settle_leaks};
 use crate::checks::{self, Invalid};
 use crate::cli::EvalArgs;
 use crate::config::{Layer, RunConfig};
-use crate::data::{Dataset, EpisodeSampler, check_sizes};
+use crate::data::{Dataset, EpisodeConfig, EpisodeSampler, QuerySize, check_sizes};
 use crate::eval::Evaluation;
+use crate::eval::evaluation::DomainResult;
 use crate::eval::evaluator::TestTexts;
-use crate::eval::report::{Adaptation, CheckpointResult, Draws, Report};
+use crate::eval::metrics::Scores;
+use crate::eval::report::{Adaptation, Candidate, Draws, Report, SupportSize};
 use crate::meta::{Algorithm, Recipe};
 use crate::run::checkpoint;
 use crate::run::console::Console;
+
+/// The purpose of the draws, from which their random streams derive.
+pub(super) const EVALUATION_DRAWS: &str = "evaluation episodes";
 
 /// Runs the command.
 pub fn run(args: &EvalArgs) -> Result<()> {
@@ -40,7 +45,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let mut adaptations = Vec::new();
     let mut opened = Vec::new();
     for (_, path) in &checkpoints {
-        adaptations.push(adaptation(path, &given, config.episode.support)?);
+        adaptations.push(adaptation(path, &given)?);
         opened.push(OpenedModel::open(path)?);
     }
 
@@ -49,38 +54,33 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let domains = texts::chosen_domains(&args.domain, &dataset, config)?;
     let split = texts::held_out(&dataset, &domains);
     let dataset = settle_leaks(dataset, &split, config, console)?;
-    let mut episode = config.evaluation_episode();
-    if args.test_data.is_some() {
-        // A domain may be too small for the query set that nobody needs.
-        episode.query = 0;
+    let episodes = episodes_of_each_size(config, args.test_data.is_some());
+    for (_, episode) in &episodes {
+        check_sizes(&dataset, &domains, episode)?;
     }
-    check_sizes(&dataset, &domains, episode.support, episode.query)?;
     let read_test = |path: &PathBuf| texts::read_test(path, &dataset, &domains);
     let test = args.test_data.as_ref().map(read_test).transpose()?;
     let texts = EvaluationTexts { dataset: &dataset, domains: &domains, test: test.as_ref() };
-    let pools = dataset.pools(&domains);
-    let sampler = EpisodeSampler::new(&episode, pools, config.seed, "evaluation episodes");
+    let sampler = |(_, episode): &(SupportSize, EpisodeConfig)| {
+        evaluation_episodes(&dataset, &domains, episode, config, EVALUATION_DRAWS)
+    };
+    let samplers: Vec<EpisodeSampler> = episodes.iter().map(sampler).collect();
 
     // All checkpoints are loaded before the first is evaluated: a fault of the last one shows now,
     // and not in an hour.
     let device = session.select_device()?;
     let mut models = Vec::new();
-    for opened in opened {
+    for (opened, adaptation) in opened.into_iter().zip(&adaptations) {
         warn_of_seen_domains(&opened, &texts, console);
-        ensure_same_labels(&opened, config, &dataset.labels)?;
-        models.push(opened.load(&dataset.labels, config, device, console)?);
+        ensure_same_labels(&opened, config, &dataset)?;
+        let labels = opened.own_labels(&dataset, config)?;
+        models.push(opened.load(&labels, config, Some(&adaptation.recipe()), device, console)?);
     }
-    let mut results = Vec::new();
+    let mut candidates = Vec::new();
     for (((name, _), adaptation), model) in checkpoints.iter().zip(adaptations).zip(&models) {
-        let checkpoint = name.display().to_string();
-        let evaluation = evaluate(&session, &checkpoint, &adaptation, model, &texts, &sampler)?;
-        let macro_f1_lead_of_first = None;
-        results.push(CheckpointResult {
-            checkpoint,
-            adaptation,
-            evaluation,
-            macro_f1_lead_of_first,
-        });
+        let name = name.display().to_string();
+        let evaluations = evaluate(&session, &name, &adaptation, model, &texts, &samplers)?;
+        candidates.push(Candidate { name, adaptation: Some(adaptation), evaluations });
     }
     let path_of = |dataset: &Dataset| dataset.path.display().to_string();
     let draws = Draws {
@@ -89,25 +89,55 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         test_data: test.as_ref().map(path_of),
         seed: config.seed,
         episodes: config.evaluate.episodes,
-        support: config.episode.support,
+        query: query_size(config, args.test_data.is_some()),
         max_length: config.data.max_length,
+        sizes: episodes.iter().map(|(size, _)| *size).collect(),
+        labels: domains.iter().map(|&it| dataset.labels_of(it).names(&dataset.labels)).collect(),
     };
-    let report = Report::new(draws, results);
+    let report = Report::new(draws, candidates);
     match args.json {
         true => print_json(&report),
         false => print_result(&report.to_string()),
     }
 }
 
-/// How a checkpoint adapts to `support` texts: by its own settings under those given.
-fn adaptation(path: &Path, given: &[Layer], support: usize) -> Result<Adaptation> {
+/// How draws are made, for each size of the support set that is asked for.
+fn episodes_of_each_size(config: &RunConfig, has_test: bool) -> Vec<(SupportSize, EpisodeConfig)> {
+    let mut episode = config.evaluation_episode();
+    if has_test {
+        // A domain may be too small for the query set that nobody needs.
+        episode.query = 0;
+    }
+    let named = |episode: EpisodeConfig| {
+        let size = match episode.counts_by_label() {
+            true => SupportSize::PerLabel(episode.support_per_label.max()),
+            false => SupportSize::Total(episode.support.max()),
+        };
+        (size, episode)
+    };
+    episode.each_size().into_iter().map(named).collect()
+}
+
+/// The texts that each draw is scored on, where no file has them.
+fn query_size(config: &RunConfig, has_test: bool) -> Option<QuerySize> {
+    match config.evaluate.query {
+        _ if has_test => None,
+        QuerySize::All => Some(QuerySize::All),
+        QuerySize::Count(_) => Some(QuerySize::Count(config.evaluation_episode().query)),
+    }
+}
+
+/// How a checkpoint adapts: by its own settings under those given.
+fn adaptation(path: &Path, given: &[Layer]) -> Result<Adaptation> {
     let stored = stored_settings(path)?;
     // The command line says how to adapt, and nothing about how the checkpoint was trained.
     let trained = stored.as_ref().map(|stored| RunConfig::from_layers(slice::from_ref(stored)));
     let algo = trained.transpose()?.map_or(Algorithm::None, |trained| trained.train.algo);
-    let inner = session::settings(stored, given)?.evaluation_inner();
-    let inner_steps = Recipe::new(algo, &inner).visit.num_steps(support);
-    Ok(Adaptation { algo, inner, inner_steps })
+    let config = session::settings(stored, given)?;
+    let (inner, meta) = (config.evaluation_inner(), config.meta);
+    let recipe = Recipe::new(algo, &inner, &meta);
+    recipe.validate()?;
+    Ok(Adaptation { algo, inner: recipe.resolve(&inner), meta })
 }
 
 /// The scores of a checkpoint on domains that it was trained on say little about new ones.
@@ -126,53 +156,61 @@ fn warn_of_seen_domains(opened: &OpenedModel, texts: &EvaluationTexts, console: 
     }
 }
 
+/// Where all domains share their labels, every checkpoint has a head for just these.
 fn ensure_same_labels(
     opened: &OpenedModel,
     config: &RunConfig,
-    labels: &[String],
+    dataset: &Dataset,
 ) -> Result<(), Invalid> {
+    let labels = &dataset.labels;
     let Some(found) = opened.labels(config)? else { return Ok(()) };
     checks::require(
-        found == labels,
+        found == *labels || dataset.label_sets_differ,
         opened.directory().path().display(),
         format!("a head for the labels {labels:?}"),
         format!("one for {found:?}; set data.labels if they are the same in this order"),
     )
 }
 
-/// Adapts and scores the checkpoint of this name on all draws of all domains.
+/// Adapts and scores the checkpoint of this name on all draws of all domains, with each sampler's support size.
 fn evaluate(
     session: &Session,
     name: &str,
     adaptation: &Adaptation,
     model: &LoadedModel,
     texts: &EvaluationTexts,
-    sampler: &EpisodeSampler,
-) -> Result<Evaluation> {
+    samplers: &[EpisodeSampler],
+) -> Result<Vec<Evaluation>> {
     let Session { config, console } = session;
     let corpus = session.tokenise(texts.dataset, model)?;
     let test_corpus = texts.test.map(|test| session.tokenise(test, model)).transpose()?;
     let num_draws = config.evaluate.episodes;
-    console.begin_evaluation(texts.domains.len() as u64 * num_draws);
+    console.begin_evaluation((samplers.len() * texts.domains.len()) as u64 * num_draws);
     let recipe = adaptation.recipe();
-    let evaluator = session.evaluator(model, &corpus, &recipe);
-    let mut results = Vec::new();
+    let head_rows = model.head_rows(texts.dataset);
+    let evaluator = session.evaluator(model, &head_rows, &corpus, &recipe);
+    // For each support size the results of all domains.
+    let mut results: Vec<Vec<DomainResult>> = samplers.iter().map(|_| Vec::new()).collect();
     for &domain in texts.domains {
         let examples = test_corpus.as_ref().map(|corpus| texts.test_examples(corpus, domain));
         let test = test_corpus.as_ref().zip(examples.as_ref());
         let test = test.map(|(corpus, examples)| TestTexts { corpus, examples });
         let named = (domain, texts.dataset.domain_name(domain));
-        console.begin_episode(adaptation.inner_steps * num_draws as usize);
-        let result =
-            evaluator.domain(&model.params, sampler, named, num_draws, test, |scores| {
-                console.evaluated_draw(scores.accuracy, scores.macro_f1);
-                Ok(())
-            })?;
-        let (domain, summary) = (&result.domain, &result.summary);
-        let scores = format!("accuracy {}, macro F1 {}", summary.accuracy, summary.macro_f1);
-        console.line(&format!("{name}: {domain}: {scores}"));
-        results.push(result);
+        let num_steps = samplers.iter().map(|sampler| adaptation.num_steps(sampler.num_support()));
+        console.begin_episode(num_steps.sum::<usize>() * num_draws as usize);
+        let on_draw = |scores: Scores| {
+            console.evaluated_draw(scores.accuracy, scores.macro_f1);
+            Ok(())
+        };
+        let found = evaluator.domain(&model.params, samplers, named, num_draws, test, on_draw)?;
+        for (results, found) in results.iter_mut().zip(found) {
+            let (domain, support, adapted) =
+                (&found.domain, found.num_support, found.summary.adapted);
+            let scores = format!("accuracy {}, macro F1 {}", adapted.accuracy, adapted.macro_f1);
+            console.line(&format!("{name}: {domain}, support {support}: {scores}"));
+            results.push(found);
+        }
     }
     console.end_evaluation();
-    Ok(Evaluation::of(results))
+    Ok(results.into_iter().map(|results| Evaluation::of(results, config.seed)).collect())
 }

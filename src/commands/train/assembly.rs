@@ -4,14 +4,15 @@ use anyhow::Result;
 
 use super::super::loading::LoadedModel;
 use super::super::session::Session;
-use super::super::texts;
+use super::super::texts::{evaluation_episodes, meta_train_episodes};
 use super::files;
 use super::resume::changeable_settings;
 use super::signals::stop_on_signals;
 use crate::config::RunConfig;
-use crate::data::{Corpus, Dataset, EpisodeSampler, Side, Split};
+use crate::data::{Corpus, Dataset, LabelSet, Side, Split};
 use crate::eval::Evaluator;
 use crate::meta::Tasks;
+use crate::params::ParamSet;
 use crate::run::{Environment, RunDirectory, StartingPoint};
 use crate::tasks::{Source, TaskBuilder, TextTasks};
 use crate::train::{DevSet, NonFiniteGuard, Outcome, OuterLoop, Recorder, Training};
@@ -42,8 +43,10 @@ pub fn train(
     let stop = stop_on_signals()?;
     let files = files::model_files(&model, config, environment.provenance);
     let workers = session.workers(&model);
+    let head_rows = model.head_rows(dataset);
     let LoadedModel { classifier, params, .. } = model;
-    let mut state = start.state(run, config.outer.optimizer(), &classifier, params, console)?;
+    let outer = (config.outer.optimizer(), config.outer.average);
+    let mut state = start.state(run, outer, &classifier, params, console)?;
     let (recipe, evaluation_recipe) = (config.recipe(), config.evaluation_recipe());
     let device = state.meta.device();
     let builder = TaskBuilder { classifier: &classifier, recipe: &recipe, corpus, device };
@@ -51,21 +54,23 @@ pub fn train(
     let dev = (!dev_domains.is_empty()).then(|| DevSet {
         evaluator: Evaluator {
             builder: TaskBuilder { recipe: &evaluation_recipe, ..builder },
+            head_rows: &head_rows,
             run_seed: config.seed,
             workers,
         },
-        sampler: EpisodeSampler::new(
+        sampler: evaluation_episodes(
+            dataset,
+            dev_domains,
             &config.evaluation_episode(),
-            dataset.pools(dev_domains),
-            config.seed,
+            config,
             "meta-dev episodes",
         ),
         episodes: config.evaluate.dev_episodes,
-        support: config.episode.support,
     });
     let tasks = TextTasks {
         builder,
         source: source(config, texts),
+        head_rows: head_rows.clone(),
         domain_names: &dataset.domains,
         run_seed: config.seed,
     };
@@ -73,7 +78,7 @@ pub fn train(
         outer_loop: OuterLoop {
             learner: &classifier,
             recipe: &recipe,
-            tasks: |index| tasks.task(index),
+            tasks: |meta: &ParamSet, index| tasks.task(meta, index),
             workers,
             train: &config.train,
             outer: &config.outer,
@@ -90,9 +95,16 @@ pub fn train(
 fn source(config: &RunConfig, texts: TrainingTexts) -> Source {
     let TrainingTexts { dataset, split, corpus } = texts;
     if config.recipe().trains_on(Tasks::Episodes) {
-        return Source::Episodes(texts::meta_train_episodes(dataset, split, config));
+        return Source::Episodes(meta_train_episodes(dataset, split, config));
     }
     let domains = split.domains(Side::MetaTrain);
     let examples = domains.iter().flat_map(|&domain| corpus.examples_of(domain));
-    Source::pooled(examples.copied().collect(), config.inner.batch, config.seed)
+    let labels = meta_train_labels(dataset, split);
+    Source::pooled(examples.copied().collect(), labels, config.inner.batch, config.seed)
+}
+
+/// The labels that training learns a row of the head for: those of the meta-train domains.
+pub fn meta_train_labels(dataset: &Dataset, split: &Split) -> LabelSet {
+    let domains = split.domains(Side::MetaTrain).iter();
+    domains.flat_map(|&domain| dataset.labels_of(domain).ids().to_vec()).collect()
 }

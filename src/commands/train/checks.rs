@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::super::texts::meta_train_episodes;
 use crate::checks::{Invalid, require};
 use crate::config::RunConfig;
 use crate::data::{Dataset, Side, Split, check_sizes};
@@ -40,18 +41,22 @@ pub fn check_domain_sizes(
     config: &RunConfig,
     console: &Console,
 ) -> Result<()> {
-    let (episode, evaluation) = (&config.episode, config.evaluation_episode());
+    let (episode, evaluation) = (config.training_episode(), config.evaluation_episode());
     let (meta_train, meta_dev) = (split.domains(Side::MetaTrain), split.domains(Side::MetaDev));
     let drawn_from = if config.recipe().trains_on(Tasks::Episodes) { meta_train } else { &[] };
-    if *episode == evaluation {
+    if episode == evaluation {
         // One demand on all of them: one error lists every domain that falls short.
-        check_sizes(dataset, &[drawn_from, meta_dev].concat(), episode.support, episode.query)?;
+        check_sizes(dataset, &[drawn_from, meta_dev].concat(), &episode)?;
     } else {
-        check_sizes(dataset, drawn_from, episode.support, episode.query)?;
-        check_sizes(dataset, meta_dev, evaluation.support, evaluation.query)?;
+        check_sizes(dataset, drawn_from, &episode)?;
+        check_sizes(dataset, meta_dev, &evaluation)?;
+    }
+    if config.recipe().trains_on(Tasks::Episodes) {
+        let largest = meta_train_episodes(dataset, split, config).num_support();
+        config.recipe().check_num_steps(config.recipe().visit.num_steps(largest))?;
     }
     let low_resource = split.domains(Side::LowResource);
-    if let Err(error) = check_sizes(dataset, low_resource, evaluation.support, evaluation.query) {
+    if let Err(error) = check_sizes(dataset, low_resource, &evaluation) {
         console.line(&format!("warning: `eval` with these settings will refuse: {error}"));
     }
     Ok(())

@@ -59,7 +59,8 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     if args.resume {
         resume::ensure_same_inputs(&run, &environment)?;
     }
-    let model = opened.load(&dataset.labels, config, device, console)?;
+    let head = assembly::meta_train_labels(&dataset, &split).names(&dataset.labels);
+    let model = opened.load(&head, config, Some(&config.recipe()), device, console)?;
     let profile = args.profile.then(|| Arc::new(Profile::new(device)));
     observe(profile.clone(), console.on_forward());
     let corpus = session.tokenise(&dataset, &model)?;

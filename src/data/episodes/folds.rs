@@ -10,6 +10,9 @@ use crate::seed;
 /// Every example is in exactly one fold; the counts of each label, and the sizes, differ by at most one between
 /// folds. With fewer than `k` examples some folds are empty.
 ///
+/// Where the domain has a label set of its own, every label has an example to train on in each fold: the only example of
+/// a label is trained on in all folds, and tested on in none.
+///
 /// # Panics
 /// If `k` is less than 2.
 pub fn folds(pool: &DomainPool, k: usize, seed: u64) -> Vec<(Vec<ExampleId>, Vec<ExampleId>)> {
@@ -18,7 +21,12 @@ pub fn folds(pool: &DomainPool, k: usize, seed: u64) -> Vec<(Vec<ExampleId>, Vec
     let mut tests = vec![Vec::new(); k];
     // One deal through all labels: each label starts where the last one stopped, which keeps the sizes level.
     let mut next = 0;
+    let mut always_trained_on = Vec::new();
     for examples in &pool.examples_by_label {
+        if !pool.is_tested_by_folds(examples) {
+            always_trained_on.extend(examples);
+            continue;
+        }
         let mut examples = examples.clone();
         seed::shuffle(&mut rng, &mut examples);
         for example in examples {
@@ -33,6 +41,7 @@ pub fn folds(pool: &DomainPool, k: usize, seed: u64) -> Vec<(Vec<ExampleId>, Vec
                 .enumerate()
                 .filter(|(other, _)| *other != fold)
                 .flat_map(|(_, test)| test)
+                .chain(&always_trained_on)
                 .copied()
                 .collect();
             let mut test = tests[fold].clone();
@@ -43,9 +52,23 @@ pub fn folds(pool: &DomainPool, k: usize, seed: u64) -> Vec<(Vec<ExampleId>, Vec
         .collect()
 }
 
+impl DomainPool {
+    /// How many of its examples [`folds`] tests on.
+    pub fn num_tested_by_folds(&self) -> usize {
+        let labels = self.examples_by_label.iter();
+        labels.filter(|examples| self.is_tested_by_folds(examples)).map(Vec::len).sum()
+    }
+
+    /// Whether the examples of a label are tested on.
+    fn is_tested_by_folds(&self, examples: &[ExampleId]) -> bool {
+        !self.has_own_labels || examples.len() > 1
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::labels::LabelSet;
 
     #[test]
     fn every_example_is_tested_on_once_and_folds_are_level() {
@@ -58,7 +81,8 @@ mod tests {
         ] {
             let labels: Vec<u32> =
                 (0..).zip(&sizes).flat_map(|(label, &size)| vec![label; size]).collect();
-            let pool = DomainPool::new(0, "d", (0..).zip(labels.iter().copied()));
+            let labelled = (0..).zip(labels.iter().copied());
+            let pool = DomainPool::new(0, "d", sizes.len(), labelled);
             let folds = folds(&pool, k, 1);
             let mut tested: Vec<u32> = folds.iter().flat_map(|(_, test)| test.clone()).collect();
             tested.sort_unstable();
@@ -83,9 +107,31 @@ mod tests {
 
     #[test]
     fn folds_depend_on_the_seed_and_the_name_only() {
-        let pool = |name| DomainPool::new(0, name, (0..40).map(|id| (id, id % 2)));
+        let pool = |name| DomainPool::new(0, name, 2, (0..40).map(|id| (id, id % 2)));
         assert_eq!(folds(&pool("a"), 4, 1), folds(&DomainPool { domain: 9, ..pool("a") }, 4, 1));
         assert_ne!(folds(&pool("a"), 4, 1), folds(&pool("a"), 4, 2));
         assert_ne!(folds(&pool("a"), 4, 1), folds(&pool("b"), 4, 1));
+    }
+
+    #[test]
+    fn every_label_of_a_domains_own_is_trained_on_in_each_fold() {
+        for (sizes, k) in [(vec![1, 1, 9], 3), (vec![2, 3, 0, 4], 2), (vec![1, 2, 2, 2], 5)] {
+            let labels: Vec<u32> =
+                (0..).zip(&sizes).flat_map(|(label, &size)| vec![label; size]).collect();
+            let labelled = (0..).zip(labels.iter().copied());
+            let pool = DomainPool::new(0, "d", sizes.len(), labelled).with_own_labels();
+            let mut tested = Vec::new();
+            for (train, test) in folds(&pool, k, 1) {
+                assert_eq!(train.len() + test.len(), labels.len());
+                let trained: LabelSet = train.iter().map(|&id| labels[id as usize]).collect();
+                assert_eq!(trained, pool.labels, "{sizes:?} {k}");
+                tested.extend(test);
+            }
+            assert_eq!(tested.len(), pool.num_tested_by_folds());
+            tested.sort_unstable();
+            let has_others = |&id: &u32| sizes[labels[id as usize] as usize] > 1;
+            let expected: Vec<u32> = (0..labels.len() as u32).filter(has_others).collect();
+            assert_eq!(tested, expected, "{sizes:?} {k}");
+        }
     }
 }

@@ -1,13 +1,16 @@
 //! Draws episodes: a domain, a support set and a query set, as a pure function of (seed, purpose, index).
 //!
-//! Knows ids only: no text, no token, no state that a resumed run would have to restore.
+//! Knows ids only: no text, no token, no state that a resumed run would have to restore. What is drawn depends on the
+//! seed, the purpose, the names of domains and the order of their examples and labels; not on the names of labels.
 
 use rand_chacha::ChaCha8Rng;
 
-use super::config::{EpisodeConfig, ExampleLaw};
+use super::config::EpisodeConfig;
+use super::draw::{sets, sets_of_every_label};
 use super::pool::DomainPool;
-use super::stratify::take;
+use super::sizes::QuerySize;
 use crate::data::ids::{DomainId, ExampleId};
+use crate::data::labels::LabelSet;
 use crate::seed;
 
 /// One task: adapt on the support set, score on the query set.
@@ -17,18 +20,20 @@ pub struct Episode {
     pub index: u64,
     /// The domain of all its examples.
     pub domain: DomainId,
+    /// Its labels: those of the domain, or those drawn out of them. Where label sets differ by domain, each
+    /// of them has an example in the support set.
+    pub labels: LabelSet,
     /// Examples to adapt on, in random order.
     pub support: Vec<ExampleId>,
-    /// Examples to score on, in random order; none of them is in the support set.
+    /// Examples to score on, in random order, or ascending where they are all others; none of them is in the support set.
     pub query: Vec<ExampleId>,
 }
 
 /// Draws episodes out of the domains of one side of a split.
 #[derive(Clone, Debug)]
 pub struct EpisodeSampler {
-    support: usize,
-    query: usize,
-    example_law: ExampleLaw,
+    config: EpisodeConfig,
+    query: QuerySize,
     pools: Vec<DomainPool>,
     /// The sums of the domains' weights up to and including each one.
     cumulative_weights: Vec<f64>,
@@ -40,7 +45,7 @@ impl EpisodeSampler {
     /// A sampler over `pools`, in whatever order they come; `purpose` keeps the streams of two samplers apart.
     ///
     /// # Panics
-    /// If there is no pool, or one has fewer than `support + query` examples: [`crate::data::check_sizes`] reports it to the user.
+    /// If there is no pool, or one has too few examples: [`crate::data::check_sizes`] reports it to the user.
     pub fn new(
         config: &EpisodeConfig,
         mut pools: Vec<DomainPool>,
@@ -49,7 +54,8 @@ impl EpisodeSampler {
     ) -> Self {
         assert!(!pools.is_empty(), "episodes need at least one domain");
         for pool in &pools {
-            let (num_needed, name) = (config.support + config.query, &pool.name);
+            let support = config.num_support(config.support_sizes().max(), config.num_labels(pool));
+            let (num_needed, name) = (support + config.query, &pool.name);
             assert!(
                 pool.len() >= num_needed,
                 "domain {name:?} has {} examples of {num_needed}",
@@ -65,9 +71,8 @@ impl EpisodeSampler {
             })
             .collect();
         Self {
-            support: config.support,
-            query: config.query,
-            example_law: config.example_law,
+            config: config.clone(),
+            query: QuerySize::Count(config.query),
             pools,
             cumulative_weights,
             seed,
@@ -75,7 +80,12 @@ impl EpisodeSampler {
         }
     }
 
-    /// The episode of an index: a domain by the domain law, then its examples.
+    /// The same with all other examples of an episode's labels, ascending, as its query set.
+    pub fn with_query_all(self) -> Self {
+        Self { query: QuerySize::All, ..self }
+    }
+
+    /// The episode of an index: a domain by the domain law, its labels, then its examples.
     pub fn episode(&self, index: u64) -> Episode {
         let mut rng = seed::rng(self.seed, &self.purpose, index);
         let total = self.cumulative_weights.last().expect("there is at least one domain");
@@ -83,29 +93,43 @@ impl EpisodeSampler {
         let chosen = self.cumulative_weights.partition_point(|&sum| sum <= point);
         // Rounding can put the point on the very end of the last interval.
         let pool = &self.pools[chosen.min(self.pools.len() - 1)];
-        self.draw_from(pool, index, &mut rng)
+        let labels = match self.config.ways {
+            0 => pool.labels.clone(),
+            ways => {
+                let mut labels = pool.labels.ids().to_vec();
+                seed::shuffle_front(&mut rng, &mut labels, ways);
+                labels[..ways].iter().copied().collect()
+            }
+        };
+        self.draw_from(pool, labels, index, &mut rng)
     }
 
-    /// The `draw`-th support and query sets of one given domain.
+    /// The `draw`-th support and query sets of one given domain, with all of its labels.
     ///
     /// They depend on the domain's name and examples, not on the other domains; and the support set does not depend
-    /// on the size of the query set.
+    /// on the size of a query set of at least one example.
     ///
     /// # Panics
     /// If the sampler has no pool of that domain.
     pub fn draw(&self, domain: DomainId, draw: u64) -> Episode {
-        let pool = self
-            .pools
-            .iter()
-            .find(|pool| pool.domain == domain)
-            .expect("the domain is one of the sampler's");
+        let pool = self.pool(domain);
         let mut rng = seed::rng(self.seed, &format!("{}/{}", self.purpose, pool.name), draw);
-        self.draw_from(pool, draw, &mut rng)
+        self.draw_from(pool, pool.labels.clone(), draw, &mut rng)
     }
 
-    /// Examples in a support set.
+    /// The labels of a domain, which all of its draws have.
+    ///
+    /// # Panics
+    /// If the sampler has no pool of that domain.
+    pub fn labels_of(&self, domain: DomainId) -> LabelSet {
+        self.pool(domain).labels.clone()
+    }
+
+    /// Examples in the largest support set that an episode of any domain has.
     pub fn num_support(&self) -> usize {
-        self.support
+        let largest = self.config.support_sizes().max();
+        let num_labels = self.pools.iter().map(|pool| self.config.num_labels(pool)).max();
+        self.config.num_support(largest, num_labels.expect("there is at least one domain"))
     }
 
     /// The pools in the order of their names.
@@ -113,14 +137,29 @@ impl EpisodeSampler {
         &self.pools
     }
 
-    fn draw_from(&self, pool: &DomainPool, index: u64, rng: &mut ChaCha8Rng) -> Episode {
-        let mut groups = match self.example_law {
-            ExampleLaw::Stratified => pool.examples_by_label.clone(),
-            ExampleLaw::Uniform => vec![pool.examples_by_label.concat()],
+    fn pool(&self, domain: DomainId) -> &DomainPool {
+        let mut pools = self.pools.iter();
+        pools.find(|pool| pool.domain == domain).expect("the domain is one of the sampler's")
+    }
+
+    fn draw_from(
+        &self,
+        pool: &DomainPool,
+        labels: LabelSet,
+        index: u64,
+        rng: &mut ChaCha8Rng,
+    ) -> Episode {
+        let size = match self.config.support_sizes().all() {
+            // Without a random number: a list of one draws what a number does.
+            [size] => *size,
+            sizes => sizes[seed::below(rng, sizes.len())],
         };
-        let support = take(&mut groups, self.support, 2, rng);
-        let query = take(&mut groups, self.query, 1, rng);
-        Episode { index, domain: pool.domain, support, query }
+        let (domain, config) = (pool.domain, &self.config);
+        let (support, query) = match config.holds_every_label(pool) {
+            true => sets_of_every_label(pool, &labels, config, size, self.query, rng),
+            false => sets(pool, config.example_law, size, self.query, rng),
+        };
+        Episode { index, domain, labels, support, query }
     }
 }
 
@@ -128,13 +167,13 @@ impl EpisodeSampler {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::config::DomainLaw;
+    use super::super::config::{DomainLaw, ExampleLaw};
     use super::*;
 
     /// A pool whose labels have the given sizes; ids begin at `first`.
     fn pool(domain: DomainId, name: &str, first: ExampleId, sizes: &[usize]) -> DomainPool {
         let labels = (0..).zip(sizes).flat_map(|(label, &size)| std::iter::repeat_n(label, size));
-        DomainPool::new(domain, name, (first..).zip(labels))
+        DomainPool::new(domain, name, sizes.len(), (first..).zip(labels))
     }
 
     fn three_pools() -> Vec<DomainPool> {
@@ -146,7 +185,7 @@ mod tests {
     }
 
     fn config(support: usize, query: usize) -> EpisodeConfig {
-        EpisodeConfig { support, query, ..EpisodeConfig::default() }
+        EpisodeConfig { support: support.into(), query, ..EpisodeConfig::default() }
     }
 
     fn label_counts(pool: &DomainPool, ids: &[ExampleId]) -> Vec<usize> {

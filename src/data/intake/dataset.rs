@@ -30,6 +30,8 @@ pub struct Dataset {
     pub reviews: Vec<Review>,
     /// The label names; a [`LabelId`] is a position here.
     pub labels: Vec<String>,
+    /// Whether each domain has a label set of its own: otherwise all have all labels.
+    pub label_sets_differ: bool,
     /// The domain names in byte order; a [`DomainId`] is a position here.
     pub domains: Vec<String>,
     /// SHA-256 of the file as it is stored, in hexadecimal.

@@ -4,13 +4,17 @@
 //! again.
 
 mod dataset;
+mod domains;
 mod encoding;
 mod form;
+mod label_rules;
 pub(super) mod problem;
 mod reader;
 mod record;
 
 pub use dataset::{Dataset, Review};
+pub use domains::named_domain;
+pub use label_rules::LabelRules;
 pub use problem::{DataError, Place, Problem};
 pub use record::MAX_TEXT_BYTES;
 

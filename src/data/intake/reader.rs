@@ -1,6 +1,6 @@
 //! Reads a [`Dataset`]: every record checked, labels and domains numbered.
 //!
-//! Knows the label set that the user gave; how records are laid out and decoded, its neighbours know.
+//! Knows the label set that was given; where it comes from, and how records are laid out and decoded, its neighbours know.
 
 use std::collections::BTreeMap;
 use std::iter::Peekable;
@@ -26,12 +26,7 @@ impl Dataset {
     /// Everything that is wrong with the file, in one [`DataError`].
     pub fn read(path: impl AsRef<Path>, labels: &[String]) -> Result<Self, DataError> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|error| {
-            let message =
-                format!("expected a readable file, found: {}", error.to_string().to_lowercase());
-            DataError::single(path, Problem::new(Place::File, "", message))
-        })?;
-        Self::parse(path, &bytes, labels)
+        Self::parse(path, &content(path)?, labels)
     }
 
     /// Checks the content of a file that is already in memory; `path` only names it.
@@ -39,7 +34,17 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::read`].
     pub fn parse(path: &Path, bytes: &[u8], labels: &[String]) -> Result<Self, DataError> {
-        let mut reader = Reader::new(labels);
+        Self::parse_or_advise(path, bytes, labels, "")
+    }
+
+    /// The same; `advice` is what the user can do about a label outside the label set.
+    pub(super) fn parse_or_advise(
+        path: &Path,
+        bytes: &[u8],
+        labels: &[String],
+        advice: &str,
+    ) -> Result<Self, DataError> {
+        let mut reader = Reader::new(labels, advice);
         match decompressed(bytes) {
             Err(problem) => reader.problems.push(problem),
             Ok(content) => {
@@ -56,6 +61,15 @@ impl Dataset {
         }
         reader.finish(path, bytes)
     }
+}
+
+/// The bytes of a file.
+pub(super) fn content(path: &Path) -> Result<Vec<u8>, DataError> {
+    std::fs::read(path).map_err(|error| {
+        let message =
+            format!("expected a readable file, found: {}", error.to_string().to_lowercase());
+        DataError::single(path, Problem::new(Place::File, "", message))
+    })
 }
 
 /// Reports the bytes that are not UTF-8 in the text before `end`, all of them in `place`.
@@ -78,6 +92,8 @@ fn report_invalid(
 /// Checks records one by one, with label and domain ids in order of appearance.
 struct Reader<'l> {
     given_labels: &'l [String],
+    /// What the user can do about a label that is not one of them.
+    advice: &'l str,
     labels: Names,
     domains: Names,
     reviews: Vec<Review>,
@@ -87,7 +103,7 @@ struct Reader<'l> {
 
 impl<'l> Reader<'l> {
     /// A reader for the given label set, or for all labels where it is empty.
-    fn new(given_labels: &'l [String]) -> Self {
+    fn new(given_labels: &'l [String], advice: &'l str) -> Self {
         let mut labels = Names::default();
         let mut problems = Problems::default();
         let setting = "setting labels";
@@ -107,7 +123,7 @@ impl<'l> Reader<'l> {
             problems.push(Problem::expected(Place::File, setting, "at least two labels", found));
         }
         let (domains, reviews) = (Names::default(), Vec::new());
-        Self { given_labels, labels, domains, reviews, num_records: 0, problems }
+        Self { given_labels, advice, labels, domains, reviews, num_records: 0, problems }
     }
 
     /// Checks one record, and keeps it where it is right.
@@ -119,7 +135,8 @@ impl<'l> Reader<'l> {
             let known = self.given_labels.iter().map(String::as_str);
             let expected = format!("one of {}", quote_list(known));
             let found = quote(&record.label);
-            return self.problems.push(Problem::expected(place, subject("label"), expected, found));
+            let problem = Problem::expected(place, subject("label"), expected, found);
+            return self.problems.push(problem.with_fix(self.advice));
         }
         let (label, domain) = (self.labels.id(record.label), self.domains.id(record.domain));
         self.reviews.push(Review { text: record.text, label, domain, place, position });
@@ -144,7 +161,8 @@ impl<'l> Reader<'l> {
             review.domain = new_domain[review.domain as usize];
         }
         let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Dataset { reviews, labels, domains, sha256, path: path.to_owned() })
+        let (label_sets_differ, path) = (false, path.to_owned());
+        Ok(Dataset { reviews, labels, label_sets_differ, domains, sha256, path })
     }
 
     /// Checks what the records are together.

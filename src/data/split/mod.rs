@@ -2,7 +2,6 @@
 //!
 //! Knows no token and no episode. [`settle()`] does all of it to a dataset as it was read.
 
-mod domains;
 mod duplicates;
 mod leaks;
 mod settle;
@@ -10,7 +9,6 @@ mod side_files;
 mod sides;
 mod single_label;
 
-pub use domains::{check_sizes, named_domain};
 pub use leaks::keep_sides_apart;
 pub use settle::{Settled, settle, settle_domains};
 pub use side_files::write_sides;

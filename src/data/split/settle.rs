@@ -6,7 +6,7 @@ use super::duplicates::without_repeats;
 use super::leaks::keep_sides_apart;
 use super::sides::{Side, Split};
 use super::single_label::settle_single_label_domains;
-use crate::data::config::{CrossSideDuplicates, DataConfig};
+use crate::data::config::{CrossSideDuplicates, DataConfig, LabelSets};
 use crate::data::intake::{DataError, Dataset};
 
 /// A dataset in which no text is twice in a domain or on two sides, and its split.
@@ -52,6 +52,10 @@ pub fn settle_domains(
 impl Settled {
     /// Writes what was chosen into the configuration, which then gives the same dataset and split under any seed.
     pub fn pin(&self, config: &mut DataConfig) {
+        config.label_sets = match self.dataset.label_sets_differ {
+            true => LabelSets::Domain,
+            false => LabelSets::Shared,
+        };
         let names = |side| self.dataset.names_of(self.split.domains(side));
         config.low_resource = names(Side::LowResource);
         config.meta_dev = names(Side::MetaDev);
@@ -117,5 +121,17 @@ mod tests {
             error.contains(r#"the text "shared" ("a", meta-dev) occurs at line 26"#),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_run_stores_whether_label_sets_differ() {
+        let config = DataConfig { low_resource_max: 2, ..DataConfig::default() };
+        for (label_sets_differ, expected) in [(false, LabelSets::Shared), (true, LabelSets::Domain)]
+        {
+            let dataset = Dataset { label_sets_differ, ..with_shared_text() };
+            let mut pinned = config.clone();
+            settle(dataset, &config, 0).unwrap().pin(&mut pinned);
+            assert_eq!(pinned.label_sets, expected);
+        }
     }
 }

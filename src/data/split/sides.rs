@@ -7,11 +7,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::domains::named_domain;
 use crate::data::config::DataConfig;
 use crate::data::ids::DomainId;
-use crate::data::intake::Dataset;
 use crate::data::intake::problem::{DataError, Place, Problem, Problems, quote};
+use crate::data::intake::{Dataset, named_domain};
 use crate::seed;
 
 /// The three sides of a split; every domain of the dataset is on exactly one.

@@ -18,6 +18,7 @@ pub struct Corpus {
     domains: Vec<DomainId>,
     examples_by_domain: Vec<Vec<ExampleId>>,
     num_truncated: usize,
+    label_names: Vec<Vec<u32>>,
 }
 
 impl Corpus {
@@ -32,6 +33,9 @@ impl Corpus {
     ) -> Result<Self, TokenizerError> {
         let texts: Vec<&str> = dataset.reviews.iter().map(|review| review.text.as_str()).collect();
         let encodings = tokenizer.encode_batch(&texts, max_length)?;
+        let spelled = |name: &String| name.replace(['_', '-'], " ");
+        let names: Vec<String> = dataset.labels.iter().map(spelled).collect();
+        let names = tokenizer.encode_batch(&names, max_length)?;
 
         let mut token_ids =
             Vec::with_capacity(encodings.iter().map(|encoding| encoding.ids.len()).sum());
@@ -52,6 +56,7 @@ impl Corpus {
                 .iter()
                 .filter(|encoding| encoding.full_length > encoding.ids.len())
                 .count(),
+            label_names: names.into_iter().map(|encoding| encoding.ids).collect(),
         })
     }
 
@@ -59,6 +64,11 @@ impl Corpus {
     pub fn tokens_of(&self, example: ExampleId) -> &[u32] {
         let position = example as usize;
         &self.token_ids[self.offsets[position]..self.offsets[position + 1]]
+    }
+
+    /// The token ids of a label's name, read as words: an underscore or a hyphen is a space.
+    pub fn name_of(&self, label: LabelId) -> &[u32] {
+        &self.label_names[label as usize]
     }
 
     /// The label of an example.

@@ -4,7 +4,7 @@ use std::fs;
 
 use metabert::eval::predict::logits;
 use metabert::machine::Workers;
-use metabert::model::{BertConfig, Classifier, ModelDirectory, Precision};
+use metabert::model::{BertConfig, Classifier, ModelDirectory, Pooling, Precision};
 use metabert::params::init;
 use proptest::prelude::*;
 use tch::Device;
@@ -29,7 +29,7 @@ fn assert_can_be_made(directory: &ModelDirectory) {
     if config.num_hidden_layers > 50 {
         return;
     }
-    let classifier = Classifier::new(config, num_labels, Precision::Fp32);
+    let classifier = Classifier::new(config, Pooling::Cls, num_labels, Precision::Fp32);
     let num_parameters = classifier.layout().num_parameters();
     assert!(num_parameters > 0 && num_parameters < 20_000_000_000, "{num_parameters}");
     if num_parameters as usize > SMALL {

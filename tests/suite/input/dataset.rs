@@ -6,7 +6,8 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use metabert::data::{
-    CrossSideDuplicates, DataConfig, Dataset, check_sizes, render_table, settle, stats,
+    CrossSideDuplicates, DataConfig, Dataset, EpisodeConfig, check_sizes, render_table, settle,
+    stats,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -121,8 +122,8 @@ fn assert_can_be_split(dataset: &Dataset) {
                 continue;
             }
         };
-        if let Err(error) = check_sizes(&settled.dataset, &settled.split.meta_train, usize::MAX, 1)
-        {
+        let episode = EpisodeConfig { support: usize::MAX.into(), ..EpisodeConfig::default() };
+        if let Err(error) = check_sizes(&settled.dataset, &settled.split.meta_train, &episode) {
             assert_tells(error, &about);
         }
         let table = render_table(&stats(&settled.dataset, None, Some(&settled.split)));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use metabert::model::{Classifier, ModelDirectory, Precision};
+use metabert::model::{Classifier, ModelDirectory, Pooling, Precision};
 use metabert::params::file::{ModelFileError, read_safetensors};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -146,7 +146,8 @@ fn read(dir: &Path) -> Result<(), ModelFileError> {
     let directory = ModelDirectory::open(dir)?;
     let weights = directory.read_weights()?;
     let num_labels = directory.num_labels().or(weights.num_head_labels()).unwrap_or(2);
-    let classifier = Classifier::new(directory.config(), num_labels, Precision::Fp32);
+    let classifier =
+        Classifier::new(directory.config(), directory.pooling(), num_labels, Precision::Fp32);
     let (params, _) = weights.load(&classifier, 0)?;
     assert!(num_labels > 0, "a head without labels");
     assert_eq!(directory.labels_or_placeholders(num_labels).len(), num_labels);
@@ -166,7 +167,7 @@ fn weights_are_taken_whole_or_refused() {
     drop(config.as_object_mut().unwrap().remove("id2label"));
     fs::write(unnamed.join("config.json"), config.to_string()).unwrap();
     let config = ModelDirectory::open(&named).unwrap().config().clone();
-    let layout = Classifier::new(&config, 3, Precision::Fp32).layout().clone();
+    let layout = Classifier::new(&config, Pooling::Cls, 3, Precision::Fp32).layout().clone();
     let files = prop_oneof![
         2 => lying_files().prop_map(Bytes),
         1 => edited(lying_files(), 2),

@@ -2,7 +2,7 @@
 
 use metabert::data::batch::{AttentionLayout, Batch};
 use metabert::model::attention::Rows;
-use metabert::model::{Classifier, Mode, ModelDirectory, Precision};
+use metabert::model::{Classifier, ModelDirectory, Pass, Pooling, Precision};
 use metabert::params::ParamSet;
 use tch::{Device, Kind, Tensor};
 
@@ -14,7 +14,7 @@ const LAYOUTS: [AttentionLayout; 2] = [AttentionLayout::PerText, AttentionLayout
 
 fn open(name: &str) -> (Classifier, ParamSet, Vec<String>, Vec<String>) {
     let directory = ModelDirectory::open(path(name)).unwrap();
-    let classifier = Classifier::new(directory.config(), 3, Precision::Fp32);
+    let classifier = Classifier::new(directory.config(), Pooling::Cls, 3, Precision::Fp32);
     let (params, report) = directory.read_weights().unwrap().load(&classifier, 0).unwrap();
     (classifier, params, report.initialised, report.unexpected)
 }
@@ -37,8 +37,8 @@ fn logits_loss_and_every_gradient_equal_those_of_transformers() {
                 let case = format!("{variant}, {name}, {layout:?}");
                 let batch = batch(name, layout);
                 let weights = params.as_leaves().unwrap();
-                let logits = classifier.logits(&weights, &batch, Mode::Eval).unwrap();
-                let loss = classifier.loss(&logits, &batch).unwrap();
+                let logits = classifier.logits(&weights, &batch, Pass::eval()).unwrap();
+                let loss = classifier.loss(&logits, &batch.labels).unwrap();
                 let gradient = weights.gradient_of(&loss).unwrap();
                 let found = distance(&logits, &expected[&format!("{name}.logits")]);
                 assert!(found < 1e-5, "{case}: logits differ by {found}");
@@ -64,14 +64,14 @@ fn encoders_without_a_head_have_the_hidden_states_of_transformers() {
         for name in ["unpadded", "padded"] {
             let batch = batch(name, AttentionLayout::PerText);
             let hidden =
-                classifier.bert().hidden_states(&params, &batch, Rows::All, Mode::Eval).unwrap();
+                classifier.bert().hidden_states(&params, &batch, Rows::All, Pass::eval()).unwrap();
             let wanted = &expected[&format!("{name}.last_hidden_state")];
             let mask = expected[&format!("{name}.attention_mask")].reshape([-1]);
             let wanted = wanted.reshape([-1, 16]).index_select(0, &mask.nonzero().squeeze_dim(1));
             let found = distance(&hidden, &wanted);
             assert!(found < 1e-5, "{variant}, {name}: hidden states differ by {found}");
             if variant != "no_pooler" {
-                let pooled = classifier.bert().forward(&params, &batch, Mode::Eval).unwrap();
+                let pooled = classifier.embed(&params, &batch, Pass::eval()).unwrap();
                 let found = distance(&pooled, &expected[&format!("{name}.pooler_output")]);
                 assert!(found < 1e-5, "{variant}, {name}: pooled outputs differ by {found}");
             }
@@ -97,7 +97,7 @@ fn first_rows_equal_those_of_the_whole() {
     for layout in LAYOUTS {
         let batch = batch("padded", layout);
         let states =
-            |rows| classifier.bert().hidden_states(&params, &batch, rows, Mode::Eval).unwrap();
+            |rows| classifier.bert().hidden_states(&params, &batch, rows, Pass::eval()).unwrap();
         let whole = states(Rows::All).index_select(0, &batch.first_rows);
         let found = distance(&states(Rows::First), &whole);
         assert!(found < 1e-6, "{layout:?}: differ by {found}");
@@ -109,10 +109,10 @@ fn bf16_products_stay_near_fp32() {
     let directory = ModelDirectory::open(path("bert/plain")).unwrap();
     let weights = directory.read_weights().unwrap();
     let logits = |precision| {
-        let classifier = Classifier::new(directory.config(), 3, precision);
+        let classifier = Classifier::new(directory.config(), Pooling::Cls, 3, precision);
         let (params, _) = weights.load(&classifier, 0).unwrap();
         let batch = batch("padded", AttentionLayout::PerText);
-        classifier.logits(&params, &batch, Mode::Eval).unwrap()
+        classifier.logits(&params, &batch, Pass::eval()).unwrap()
     };
     let (single, half) = (logits(Precision::Fp32), logits(Precision::Bf16));
     let found = distance(&single, &half);
@@ -127,7 +127,7 @@ fn minilm_equals_transformers() {
     let reference = json("bert/minilm.json");
     let expected = tensors("bert/minilm.safetensors");
     let directory = ModelDirectory::open(fixtures::minilm()).unwrap();
-    let classifier = Classifier::new(directory.config(), 2, Precision::Fp32);
+    let classifier = Classifier::new(directory.config(), Pooling::Cls, 2, Precision::Fp32);
     let (params, _) = directory.read_weights().unwrap().load(&classifier, 0).unwrap();
     let with_head = params.iter().map(|(name, tensor)| match expected.get(name) {
         Some(given) => given.shallow_clone(),
@@ -146,8 +146,8 @@ fn minilm_equals_transformers() {
     for layout in LAYOUTS {
         let batch = Batch::pack(&texts, &labels, layout, Device::Cpu).unwrap();
         let weights = params.as_leaves().unwrap();
-        let logits = classifier.logits(&weights, &batch, Mode::Eval).unwrap();
-        let loss = classifier.loss(&logits, &batch).unwrap();
+        let logits = classifier.logits(&weights, &batch, Pass::eval()).unwrap();
+        let loss = classifier.loss(&logits, &batch.labels).unwrap();
         let found = distance(&logits, &expected["logits"]);
         assert!(found < 1e-5, "{layout:?}: logits differ by {found}");
         let found = distance(&loss, &expected["loss"]);

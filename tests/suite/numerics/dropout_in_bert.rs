@@ -1,7 +1,7 @@
 //! Dropout happens at every site of BERT, on attention weights too, and depends on its seed alone.
 
 use metabert::data::batch::{AttentionLayout, Batch};
-use metabert::model::{BertConfig, Classifier, Mode, Precision};
+use metabert::model::{BertConfig, Classifier, Order, Pass, Pooling, Precision};
 use metabert::params::init;
 use tch::{Device, Tensor};
 
@@ -22,12 +22,16 @@ fn config() -> BertConfig {
     }
 }
 
-fn logits(config: &BertConfig, mode: Mode, layout: AttentionLayout) -> Tensor {
-    let classifier = Classifier::new(config, 2, Precision::Fp32);
+fn dropping(seed: u64) -> Pass {
+    Pass { dropout: Some(seed), order: Order::First }
+}
+
+fn logits(config: &BertConfig, pass: Pass, layout: AttentionLayout) -> Tensor {
+    let classifier = Classifier::new(config, Pooling::Cls, 2, Precision::Fp32);
     let params = init::draw(classifier.layout(), 1).unwrap();
     let texts: [&[u32]; 2] = [&[2, 7, 8, 9, 3], &[2, 11, 3]];
     let batch = Batch::pack(&texts, &[0, 1], layout, Device::Cpu).unwrap();
-    classifier.logits(&params, &batch, mode).unwrap()
+    classifier.logits(&params, &batch, pass).unwrap()
 }
 
 #[test]
@@ -37,19 +41,19 @@ fn each_rate_drops_by_itself() {
     let attention = BertConfig { attention_probs_dropout_prob: 0.3, ..config() };
     let head = BertConfig { classifier_dropout: Some(0.3), ..config() };
     let layout = AttentionLayout::PerText;
-    let still = logits(&none, Mode::Eval, layout);
+    let still = logits(&none, Pass::eval(), layout);
     for (name, config) in [("hidden", hidden), ("attention", attention), ("classifier", head)] {
-        assert!(logits(&config, Mode::Eval, layout).equal(&still), "{name}: scoring drops");
+        assert!(logits(&config, Pass::eval(), layout).equal(&still), "{name}: scoring drops");
         let moved = (0..4)
             .filter(|&seed| {
-                let found = logits(&config, Mode::Train { dropout_seed: seed }, layout);
+                let found = logits(&config, dropping(seed), layout);
                 distance(&found, &still) > 1e-4
             })
             .count();
         // A mask over so few elements may by chance change nothing, but not for four seeds.
         assert!(moved >= 2, "{name}: training changed the logits for {moved} of 4 seeds");
     }
-    let unchanged = logits(&none, Mode::Train { dropout_seed: 1 }, layout);
+    let unchanged = logits(&none, dropping(1), layout);
     assert!(unchanged.equal(&still), "rates of zero drop nothing");
 }
 
@@ -58,7 +62,7 @@ fn a_seed_gives_the_same_masks_again() {
     let config =
         BertConfig { hidden_dropout_prob: 0.1, attention_probs_dropout_prob: 0.1, ..config() };
     for layout in [AttentionLayout::PerText, AttentionLayout::Padded] {
-        let run = |seed| logits(&config, Mode::Train { dropout_seed: seed }, layout);
+        let run = |seed| logits(&config, dropping(seed), layout);
         assert!(run(5).equal(&run(5)), "{layout:?}");
         assert!(!run(5).equal(&run(6)), "{layout:?}");
     }
@@ -68,11 +72,11 @@ fn a_seed_gives_the_same_masks_again() {
 #[test]
 fn dropout_before_the_head_keeps_the_mean() {
     let config = BertConfig { classifier_dropout: Some(0.3), ..config() };
-    let still = logits(&config, Mode::Eval, AttentionLayout::PerText);
+    let still = logits(&config, Pass::eval(), AttentionLayout::PerText);
     let count = 1_000;
     let mut sum = still.zeros_like();
     for seed in 0..count {
-        sum += logits(&config, Mode::Train { dropout_seed: seed }, AttentionLayout::PerText);
+        sum += logits(&config, dropping(seed), AttentionLayout::PerText);
     }
     let found = distance(&(sum / count as f64), &still);
     // 16 terms of about 0.2, each with relative spread 0.65: a standard error of about 0.01.

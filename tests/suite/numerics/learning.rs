@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::support::evaluation::{number, of_domains, scored};
 use crate::support::run::{ARCHITECTURE, SMALL, events, json_lines, run, tiny_records, work_dir};
 
 #[test]
@@ -45,9 +46,8 @@ fn evaluate_as_json(dir: &Path, more: &str) -> Value {
     serde_json::from_str(&evaluate(dir, &format!("--json {more}"))).expect("one JSON object")
 }
 
-/// The names of the domains of an evaluation, in its order.
-fn names(evaluation: &Value) -> Vec<&str> {
-    let domains = evaluation["domains"].as_array().expect("results by domain");
+/// The names of the domains of some results, in their order.
+fn names(domains: &[Value]) -> Vec<&str> {
     domains.iter().map(|domain| domain["domain"].as_str().expect("a name")).collect()
 }
 
@@ -55,28 +55,27 @@ fn names(evaluation: &Value) -> Vec<&str> {
 fn evaluation_reports_each_domain_and_repeats_to_the_digit() {
     let dir = work_dir();
     let report = evaluate_as_json(dir.path(), "");
-    assert_eq!(names(&report), ["board_games_&_puzzles", "gardening"]);
-    let domains = report["domains"].as_array().unwrap();
-    for result in domains.iter().chain([&report["overall"]]) {
+    let first = &scored(&report)[0];
+    assert_eq!(names(first.domains), ["board_games_&_puzzles", "gardening"]);
+    for result in first.domains.iter().chain([first.overall]) {
         for score in ["accuracy", "macro_f1", "zero_step_accuracy", "zero_step_macro_f1"] {
-            let (mean, half_width) = (&result[score]["mean"], &result[score]["half_width"]);
-            assert!((0.0..=1.0).contains(&mean.as_f64().unwrap()), "{score}: {result}");
-            assert!(half_width.as_f64().unwrap() >= 0.0, "{score}: {result}");
+            let [mean, low, high] = ["mean", "low", "high"].map(|end| number(&result[score], end));
+            assert!(0.0 <= low && low <= mean && mean <= high && high <= 1.0, "{score}: {result}");
         }
     }
-    for domain in domains {
+    for domain in first.domains {
         let draws = domain["draws"].as_array().unwrap();
-        let values = draws.iter().map(|draw| draw["adapted"]["macro_f1"].as_f64().unwrap());
-        let mean = values.sum::<f64>() / 4.0;
-        let shown = domain["macro_f1"]["mean"].as_f64().unwrap();
-        assert!((mean - shown).abs() < 1e-12, "mean of the draws {mean}, shown {shown}");
         assert_eq!((draws.len(), &domain["num_scored"]), (4, &json!(4)));
+        // Every draw scores 4 texts: the accuracy of all together is the mean of the draws'.
+        let mean = draws.iter().map(|draw| number(draw, "accuracy")).sum::<f64>() / 4.0;
+        let shown = number(domain, "accuracy/mean");
+        assert!((mean - shown).abs() < 1e-12, "mean of the draws {mean}, shown {shown}");
     }
     assert_eq!(report, evaluate_as_json(dir.path(), ""));
 
     let table = evaluate(dir.path(), "");
     let row = table.lines().find(|line| line.trim_start().starts_with("gardening")).unwrap();
-    let shown = format!("{:.3} \u{b1}", domains[1]["accuracy"]["mean"].as_f64().unwrap());
+    let shown = format!(" {:.3} [", number(&first.domains[1], "accuracy/mean"));
     assert!(row.contains(&shown), "expected {shown} in {row}");
     assert!(table.contains("all domains"), "{table}");
 }
@@ -95,20 +94,20 @@ fn chosen_domains_and_baselines_are_evaluated_in_their_order() {
     let dir = work_dir();
     let chosen = "--domain gardening --domain boots --baselines @tiny,@adapted";
     let report = evaluate_as_json(dir.path(), chosen);
-    assert_eq!(names(&report), ["gardening", "boots"]);
-    let baselines = report["baselines"].as_array().unwrap();
-    assert_eq!(baselines.len(), 2);
-    assert_eq!(names(&baselines[0]), ["gardening", "boots"]);
-    // The checkpoint as its own baseline: the draws are the same, so the lead is exactly 0.
-    assert_eq!(baselines[1]["overall"], report["overall"]);
-    assert_eq!(baselines[1]["macro_f1_lead_of_first"], json!({"mean": 0.0, "half_width": 0.0}));
-    let [lead, first, other] = [
-        &baselines[0]["macro_f1_lead_of_first"],
-        &report["overall"]["macro_f1"],
-        &baselines[0]["overall"]["macro_f1"],
-    ]
-    .map(|estimate| estimate["mean"].as_f64().unwrap());
-    assert!((lead - (first - other)).abs() < 1e-12, "{lead} is not {first} - {other}");
+    let results = scored(&report);
+    // The checkpoint, its two baselines, and the majority answer.
+    assert_eq!(results.len(), 4);
+    for result in &results {
+        assert_eq!(names(result.domains), ["gardening", "boots"]);
+    }
+    assert_eq!(results[0].overall["differences"], Value::Null);
+    // The checkpoint as its own baseline: the draws are the same, so the difference is exactly 0.
+    assert_eq!(results[2].overall["macro_f1"], results[0].overall["macro_f1"]);
+    let nothing = json!({"mean": 0.0, "low": 0.0, "high": 0.0});
+    assert_eq!(results[2].overall["differences"]["macro_f1"], nothing);
+    let [first, other] = [0, 1].map(|position| number(results[position].overall, "macro_f1/mean"));
+    let difference = number(results[1].overall, "differences/macro_f1/mean");
+    assert!((difference - (other - first)).abs() < 1e-12, "{difference} is not {other} - {first}");
 }
 
 /// Records of data/tiny.json of one domain, each text with a word that makes it another one: a
@@ -128,11 +127,11 @@ fn test_data_replaces_the_query_sets() {
     let gardening = new_texts("gardening");
     fs::write(dir.path().join("same.json"), json!(gardening).to_string()).unwrap();
     let report = evaluate_as_json(dir.path(), "--domain gardening --test-data same.json");
-    assert_eq!(report["domains"][0]["num_scored"], 15);
+    assert_eq!(of_domains(&report)[0]["num_scored"], 15);
     // Texts of none of the evaluated domains are for all of them.
     fs::write(dir.path().join("other.json"), json!(new_texts("kettles")).to_string()).unwrap();
     let report = evaluate_as_json(dir.path(), "--test-data other.json");
-    for domain in report["domains"].as_array().unwrap() {
+    for domain in of_domains(&report) {
         assert_eq!(domain["num_scored"], 24, "{domain}");
     }
     // With no query to draw, all 14 texts of the smallest domain may be adapted to.
@@ -178,12 +177,12 @@ fn zero_step_scores_are_those_of_the_predictions() {
     assert!(accuracy < 1.0 && macro_f1 != accuracy, "{accuracy}, {macro_f1}: too easy a test");
 
     let report = evaluate_as_json(path, "--domain gardening --test-data test.json");
-    let result = &report["domains"][0];
+    let result = &of_domains(&report)[0];
     for (score, expected) in [("zero_step_accuracy", accuracy), ("zero_step_macro_f1", macro_f1)] {
-        let found = result[score]["mean"].as_f64().unwrap();
+        let [found, low, high] = ["mean", "low", "high"].map(|end| number(&result[score], end));
         assert!((found - expected).abs() < 1e-12, "{score}: found {found}, expected {expected}");
         // The texts are the same in every draw, and so is the model.
-        assert_eq!(result[score]["half_width"], 0.0, "{score}: {result}");
+        assert_eq!((low, high), (found, found), "{score}: {result}");
     }
 }
 
@@ -193,8 +192,8 @@ fn the_draws_of_a_domain_do_not_depend_on_its_company() {
     let alone = evaluate_as_json(dir.path(), "--domain gardening");
     let chosen = "--domain boots --domain gardening --domain kettles";
     let accompanied = evaluate_as_json(dir.path(), chosen);
-    assert_eq!(alone["domains"][0], accompanied["domains"][1]);
-    let [boots, gardening] = [0, 1].map(|place| &accompanied["domains"][place]["draws"]);
+    assert_eq!(of_domains(&alone)[0], of_domains(&accompanied)[1]);
+    let [boots, gardening] = [0, 1].map(|place| &of_domains(&accompanied)[place]["draws"]);
     assert_ne!(boots, gardening, "every domain scores alike: the test proves nothing");
 }
 
@@ -203,6 +202,6 @@ fn draws_depend_on_the_seed() {
     let dir = work_dir();
     let [first, again, other] =
         ["--seed 1", "--seed 1", "--seed 2"].map(|seed| evaluate_as_json(dir.path(), seed));
-    assert_eq!(first["domains"], again["domains"]);
-    assert_ne!(first["domains"], other["domains"]);
+    assert_eq!(of_domains(&first), of_domains(&again));
+    assert_ne!(of_domains(&first), of_domains(&other));
 }

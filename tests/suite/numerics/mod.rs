@@ -4,6 +4,7 @@
 mod bert_parity;
 
 mod dropout_in_bert;
+mod family;
 mod golden_curves;
 mod learning;
 mod optimizers;

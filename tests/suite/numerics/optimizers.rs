@@ -49,7 +49,7 @@ fn every_rule_follows_torch() {
             let mut optimizer = Optimizer::new(config, &params).unwrap();
             for step in 0..5 {
                 let gradient = set(&layout, &trace["gradients"][step], kind);
-                optimizer.step(&mut params, &gradient, 0.01).unwrap();
+                optimizer.step(&mut params, &gradient, |_| 0.01).unwrap();
                 let wanted = set(&layout, &trace["optimizers"][name][precision][step], kind);
                 for ((slot, found), wanted) in params.iter().zip(wanted.tensors()) {
                     let scale = wanted.abs().max().double_value(&[]).max(1.0);

@@ -7,8 +7,8 @@
 //! amplification, and is compared in float32.
 
 use metabert::data::batch::{AttentionLayout, Batch};
-use metabert::meta::{Algorithm, InnerConfig, Recipe, Task};
-use metabert::model::{Classifier, ModelDirectory, Precision};
+use metabert::meta::{Algorithm, InnerConfig, MetaConfig, Rate, Recipe, Support, Task};
+use metabert::model::{Classifier, ModelDirectory, Pooling, Precision};
 use metabert::optim::{Optimizer, OptimizerConfig, Rule};
 use metabert::params::{ParamSet, TaskView};
 use serde_json::Value;
@@ -48,17 +48,19 @@ fn batches(set: &Value, batch: usize, epochs: usize) -> Vec<Batch> {
 fn replay(algorithm: Algorithm, variant: &Value, kind: Kind) -> Replay {
     let trace = json("reference_trace/trace.json");
     let directory = ModelDirectory::open(path("reference_trace/initial")).unwrap();
-    let classifier = Classifier::new(directory.config(), 3, Precision::Fp32);
+    let classifier = Classifier::new(directory.config(), Pooling::Cls, 3, Precision::Fp32);
     let (params, report) = directory.read_weights().unwrap().load(&classifier, 0).unwrap();
     assert!(report.initialised.is_empty());
     let rule = if variant["rule"] == "sgd" { Rule::Sgd } else { Rule::Adam };
+    let lr = |key: &str| Rate(variant[key].as_f64().unwrap());
     let inner = InnerConfig {
-        optimizer: rule,
-        lr: variant["inner_lr"].as_f64().unwrap(),
+        optimizer: rule.into(),
+        lr: lr("inner_lr").into(),
+        head_lr: lr("inner_lr").into(),
         query_dropout: true,
         ..InnerConfig::default()
     };
-    let recipe = Recipe::new(algorithm, &inner);
+    let recipe = Recipe::new(algorithm, &inner, &MetaConfig::default());
     let mut meta = params.to_kind(kind).unwrap();
     let mut outer = Optimizer::new(OptimizerConfig::new(rule), &meta).unwrap();
     let mut out = Replay {
@@ -72,17 +74,17 @@ fn replay(algorithm: Algorithm, variant: &Value, kind: Kind) -> Replay {
         let episodes = step["episodes"].as_array().unwrap();
         let mut gradient = meta.zeros_like().unwrap();
         for episode in episodes {
-            let support = batches(&episode["support"], batch, epochs);
+            let support = Support::of_steps(batches(&episode["support"], batch, epochs));
             let query = batches(&episode["query"], usize::MAX / 2, 1).remove(0);
             let view = TaskView::whole(meta.layout());
             let task = Task { index: 0, domain: None, view, support, query, dropout_seed: 0 };
-            let outcome = recipe.meta_gradient(&classifier, &meta, task).unwrap();
+            let outcome = recipe.meta_gradient(&classifier, &meta, task, 0).unwrap();
             gradient.add_scaled(&outcome.gradient, 1.0 / episodes.len() as f64).unwrap();
             let losses = outcome.support_losses.to_kind(Kind::Double);
             out.losses.extend(Vec::<f64>::try_from(losses).unwrap());
             out.losses.push(outcome.query_loss.double_value(&[]));
         }
-        outer.step(&mut meta, &gradient, variant["outer_lr"].as_f64().unwrap()).unwrap();
+        outer.step(&mut meta, &gradient, |_| lr("outer_lr").0).unwrap();
         out.params.push(meta.deep_copy().unwrap());
         if index == 0 {
             out.first_gradient = gradient;

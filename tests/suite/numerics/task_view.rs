@@ -6,16 +6,18 @@
 //! are other ones in a compact table: then to rounding.
 
 use metabert::data::batch::Batch;
-use metabert::data::{Corpus, Dataset, EpisodeConfig, EpisodeSampler, ExampleId, TextTokenizer};
-use metabert::eval::Evaluator;
-use metabert::machine::Workers;
-use metabert::meta::{Algorithm, InnerConfig, Recipe, Task, Tasks};
-use metabert::model::{BertConfig, Classifier, Precision};
+use metabert::data::{
+    Corpus, Dataset, EpisodeConfig, EpisodeSampler, ExampleId, LabelSet, TextTokenizer,
+};
+use metabert::meta::{
+    Algorithm, InnerConfig, MetaConfig, Rate, Recipe, Steps, Support, Task, Tasks,
+};
+use metabert::model::{BertConfig, Classifier, Pooling, Precision};
 use metabert::optim::Rule;
-use metabert::params::{ParamSet, TaskView, init};
+use metabert::params::{ParamSet, Rows, TaskView, init};
 use metabert::seed;
 use metabert::tasks::builder::Touched;
-use metabert::tasks::{Source, TaskBuilder, TextTasks};
+use metabert::tasks::{HeadRows, Source, TaskBuilder, TextTasks};
 use tch::{Device, Kind, Tensor};
 
 use crate::support::fixtures::{self, max_abs_difference};
@@ -37,6 +39,7 @@ struct Setting {
     params: ParamSet,
     corpus: Corpus,
     domain_names: Vec<String>,
+    head_rows: HeadRows,
     sampler: EpisodeSampler,
 }
 
@@ -54,15 +57,16 @@ impl Setting {
             attention_probs_dropout_prob: 0.1,
             ..BertConfig::default()
         };
-        let classifier = Classifier::new(&config, 2, Precision::Fp32);
+        let classifier = Classifier::new(&config, Pooling::Cls, 2, Precision::Fp32);
         let params = init::draw(classifier.layout(), 1).unwrap().to_kind(kind).unwrap();
         let tokenizer = TextTokenizer::open(fixtures::path("bert/plain")).unwrap();
         let dataset = Dataset::read(repository("data/tiny.json"), &[]).unwrap();
         let corpus = Corpus::new(&dataset, &tokenizer, 32).unwrap();
         let domains: Vec<u32> = (0..dataset.domains.len() as u32).collect();
-        let episode = EpisodeConfig { support: 8, query: 4, ..EpisodeConfig::default() };
+        let episode = EpisodeConfig { support: 8.into(), query: 4, ..EpisodeConfig::default() };
         let sampler = EpisodeSampler::new(&episode, dataset.pools(&domains), RUN_SEED, "episodes");
-        Self { classifier, params, corpus, domain_names: dataset.domains, sampler }
+        let head_rows = HeadRows::by_name(&dataset.labels, &dataset.labels);
+        Self { classifier, params, corpus, domain_names: dataset.domains, head_rows, sampler }
     }
 
     fn builder<'a>(&'a self, recipe: &'a Recipe) -> TaskBuilder<'a> {
@@ -75,11 +79,12 @@ impl Setting {
             true => Source::Episodes(self.sampler.clone()),
             false => {
                 let examples = (0..self.corpus.len() as ExampleId).collect();
-                Source::pooled(examples, recipe.visit.batch, RUN_SEED)
+                Source::pooled(examples, LabelSet::all(2), recipe.visit.batch, RUN_SEED)
             }
         };
         let builder = self.builder(recipe);
-        TextTasks { builder, source, domain_names: &self.domain_names, run_seed: RUN_SEED }
+        let (head_rows, domain_names) = (self.head_rows.clone(), &self.domain_names);
+        TextTasks { builder, source, head_rows, domain_names, run_seed: RUN_SEED }
     }
 
     /// The embedding table of `params`.
@@ -96,27 +101,40 @@ impl Setting {
     }
 }
 
+/// Both labels of the texts.
+fn labels() -> LabelSet {
+    LabelSet::all(2)
+}
+
 fn recipe(algorithm: Algorithm, rule: Rule, weight_decay: f64) -> Recipe {
     let inner = InnerConfig {
-        optimizer: rule,
-        lr: 1e-2,
+        optimizer: rule.into(),
+        lr: Rate(1e-2).into(),
         weight_decay,
         epochs: 2,
         batch: 3,
         ..InnerConfig::default()
     };
-    Recipe::new(algorithm, &inner)
+    Recipe::new(algorithm, &inner, &MetaConfig::default())
 }
 
-/// The rows of the table that a view has.
+/// The rows of the table that a view has, int64.
+fn table_rows<'a>(setting: &Setting, view: &'a TaskView) -> &'a Tensor {
+    match view.rows(setting.classifier.bert().word_embeddings()) {
+        Some(Rows::Distinct(rows)) => rows,
+        other => panic!("expected a compact table, found {other:?}"),
+    }
+}
+
+/// The same as numbers.
 fn used(setting: &Setting, view: &TaskView) -> Vec<u32> {
-    let rows = view.rows(setting.classifier.bert().word_embeddings()).expect("a compact table");
+    let rows = table_rows(setting, view);
     Vec::<i64>::try_from(rows).unwrap().into_iter().map(|row| row as u32).collect()
 }
 
 /// The task with token ids in the place of their numbers among the task's own.
 fn on_the_whole_table(setting: &Setting, task: &Task<Batch>) -> Task<Batch> {
-    let ids = task.view.rows(setting.classifier.bert().word_embeddings()).unwrap();
+    let ids = table_rows(setting, &task.view);
     let renamed = |batch: &Batch| Batch {
         token_ids: ids.index_select(0, &batch.token_ids),
         position_ids: batch.position_ids.shallow_clone(),
@@ -129,9 +147,16 @@ fn on_the_whole_table(setting: &Setting, task: &Task<Batch>) -> Task<Batch> {
         index: task.index,
         domain: task.domain.clone(),
         view: TaskView::whole(setting.classifier.layout()),
-        support: task.support.iter().map(renamed).collect(),
+        support: Support::of_steps(steps_of(&task.support).iter().map(renamed).collect()),
         query: renamed(&task.query),
         dropout_seed: task.dropout_seed,
+    }
+}
+
+fn steps_of(support: &Support<Batch>) -> &[Batch] {
+    match &support.steps {
+        Steps::Texts(batches) => batches,
+        Steps::Rows(_) => panic!("the encoder moves"),
     }
 }
 
@@ -175,13 +200,15 @@ fn a_compact_meta_gradient_scattered_is_that_of_the_whole_table() {
         let name = &case.name;
         let tasks = setting.tasks(recipe);
         for index in 0..3 {
-            let task = tasks.task(index).unwrap();
+            let task = tasks.task(&setting.params, index).unwrap();
             let used = used(setting, &task.view);
             assert!(used.len() < 120, "{name}: the texts hold every wordpiece");
             let whole = on_the_whole_table(setting, &task);
 
-            let whole = recipe.meta_gradient(&setting.classifier, &setting.params, whole).unwrap();
-            let compact = recipe.meta_gradient(&setting.classifier, &setting.params, task).unwrap();
+            let whole =
+                recipe.meta_gradient(&setting.classifier, &setting.params, whole, 0).unwrap();
+            let compact =
+                recipe.meta_gradient(&setting.classifier, &setting.params, task, 0).unwrap();
             let rows = setting.table(&compact.gradient).size()[0];
             assert_eq!(rows as usize, used.len(), "{name}: rows of the compact table");
             let mut scattered = setting.params.zeros_like().unwrap();
@@ -205,33 +232,36 @@ fn a_compact_meta_gradient_scattered_is_that_of_the_whole_table() {
 fn a_batch_of_row_numbers_names_the_same_wordpieces() {
     let setting = Setting::new(16, Kind::Float);
     let recipe = recipe(Algorithm::Fomaml, Rule::Adam, 0.0);
-    let task = setting.tasks(&recipe).task(1).unwrap();
+    let task = setting.tasks(&recipe).task(&setting.params, 1).unwrap();
     let whole = on_the_whole_table(&setting, &task);
     let query = setting.sampler.episode(1).query;
-    let expected = setting.builder(&recipe).batch(&query, None).unwrap();
+    let expected = setting.builder(&recipe).batch(&query, &labels(), None).unwrap();
     assert!(whole.query.token_ids.equal(&expected.token_ids));
     assert!(!task.query.token_ids.equal(&expected.token_ids));
 }
 
-/// Adapts every row of the table by the recipe alone, from what `Evaluator::adapt` documents of its seeds.
+/// Adapts every row of the table by the recipe alone, from what [`TaskBuilder::adapt`] documents of its seed.
 fn adapt_the_whole_table(setting: &Setting, recipe: &Recipe, support: &[ExampleId]) -> ParamSet {
     let seed = seed::derive(RUN_SEED, "test", 5);
-    let batches = setting.builder(recipe).support(support, None, seed).unwrap();
+    let batches = setting.builder(recipe).support(support, &labels(), None, None, seed).unwrap();
     recipe.adapt(&setting.classifier, &setting.params, &batches, seed).unwrap().weights
 }
 
 /// The same by the way that evaluation and fine-tuning go.
 fn adapt_as_evaluated(setting: &Setting, recipe: &Recipe, support: &[ExampleId]) -> ParamSet {
+    let seed = seed::derive(RUN_SEED, "test", 5);
     let builder = setting.builder(recipe);
-    let evaluator = Evaluator { builder, run_seed: RUN_SEED, workers: Workers::one() };
-    evaluator.adapt(&setting.params, support, "test", 5).unwrap()
+    builder.adapt(&setting.params, support, &labels(), None, seed).unwrap().weights
 }
 
 #[test]
 fn expanded_weights_are_those_of_the_whole_table() {
     for_each_case(&[Algorithm::Fomaml], |setting, recipe, case| {
         let support = setting.sampler.episode(0).support;
-        let used = used(setting, &setting.builder(recipe).touched(&support).unwrap().view);
+        let used = used(
+            setting,
+            &setting.builder(recipe).touched(&setting.params, &support, &labels()).unwrap().view,
+        );
         let found = adapt_as_evaluated(setting, recipe, &support);
         let expected = adapt_the_whole_table(setting, recipe, &support);
         case.compare(&found, &expected);
@@ -252,9 +282,10 @@ fn weight_decay_rules_a_compact_table_out() {
     for rule in RULES {
         let (plain, decayed) =
             (recipe(Algorithm::Fomaml, rule, 0.0), recipe(Algorithm::Fomaml, rule, 0.1));
-        let Touched { view, wordpieces } = setting.builder(&plain).touched(&support).unwrap();
+        let Touched { view, wordpieces } =
+            setting.builder(&plain).touched(&setting.params, &support, &labels()).unwrap();
         let builder = setting.builder(&decayed);
-        let whole = builder.touched(&support).unwrap();
+        let whole = builder.touched(&setting.params, &support, &labels()).unwrap();
         assert!(whole.wordpieces.is_none(), "{rule:?}: a compact table under weight decay");
         let used = used(&setting, &view);
 
@@ -269,10 +300,11 @@ fn weight_decay_rules_a_compact_table_out() {
 
         // What a compact table would have made of it.
         let seed = seed::derive(RUN_SEED, "test", 5);
-        let batches = builder.support(&support, wordpieces.as_ref(), seed).unwrap();
+        let wordpieces = wordpieces.as_ref();
+        let batches = builder.support(&support, &labels(), wordpieces, None, seed).unwrap();
         let start = view.gather(&setting.params).unwrap();
         let wrong = decayed.adapt(&setting.classifier, &start, &batches, seed).unwrap();
-        let wrong = view.expand(&setting.params, &wrong.weights).unwrap();
+        let wrong = view.expand(&setting.params, &wrong.weights, |_| true).unwrap();
         let (_, unused) =
             setting.largest_of_table(&wrong.difference(&setting.params).unwrap(), &used);
         assert_eq!(unused, 0.0, "{rule:?}: a compact table has moved rows that it has not");

@@ -4,13 +4,16 @@ use std::fs;
 use std::path::Path;
 
 use metabert::data::batch::{AttentionLayout, Batch};
-use metabert::meta::{Algorithm, EpisodeOutcome, InnerConfig, Recipe, Task};
-use metabert::model::{BertConfig, Classifier, Precision};
+use metabert::meta::{
+    Algorithm, EpisodeOutcome, InnerConfig, MetaConfig, Rate, Recipe, Support, Task,
+};
+use metabert::model::{BertConfig, Classifier, Pooling, Precision};
 use metabert::params::{ParamSet, TaskView, init};
 use metabert::seed;
 use serde_json::Value;
 use tch::Device;
 
+use crate::support::evaluation::of_domains;
 use crate::support::fixtures::max_abs_difference;
 use crate::support::run::{
     SMALL, assert_same_bytes, command, events, finish, json_lines, tiny_records, work_dir,
@@ -113,7 +116,7 @@ fn evaluation_does_not_depend_on_the_number_of_workers() {
         format!("eval --checkpoint @adapted --episodes 5 --baselines @tiny --json {}", settings());
     let one = run_with(1, dir.path(), &eval);
     let report: Value = serde_json::from_str(&one).expect("one JSON object");
-    let draws = report["domains"][0]["draws"].as_array().expect("draws").clone();
+    let draws = of_domains(&report)[0]["draws"].as_array().expect("draws").clone();
     assert!(draws.iter().any(|draw| draw != &draws[0]), "every draw scores alike: {report}");
     assert_eq!(run_with(3, dir.path(), &eval), one);
 }
@@ -190,15 +193,16 @@ fn texts(config: &BertConfig, count: usize, purpose: &str) -> Batch {
 
 /// FOMAML's outcome behind one adaptation step, with each of these numbers of threads.
 fn outcomes(config: &BertConfig, threads: &[i32]) -> Vec<EpisodeOutcome> {
-    let classifier = Classifier::new(config, 2, Precision::Fp32);
+    let classifier = Classifier::new(config, Pooling::Cls, 2, Precision::Fp32);
     let meta = init::draw(classifier.layout(), 1).unwrap();
-    let inner = InnerConfig { lr: 1e-3, query_dropout: true, ..InnerConfig::default() };
-    let fomaml = Recipe::new(Algorithm::Fomaml, &inner);
+    let lr = Rate(1e-3).into();
+    let inner = InnerConfig { lr, query_dropout: true, ..InnerConfig::default() };
+    let fomaml = Recipe::new(Algorithm::Fomaml, &inner, &MetaConfig::default());
     let task = || Task {
         index: 0,
         domain: None,
         view: TaskView::whole(classifier.layout()),
-        support: vec![texts(config, 4, "support")],
+        support: Support::of_steps(vec![texts(config, 4, "support")]),
         query: texts(config, 12, "query"),
         dropout_seed: 5,
     };
@@ -206,7 +210,7 @@ fn outcomes(config: &BertConfig, threads: &[i32]) -> Vec<EpisodeOutcome> {
     let run = |&threads: &i32| {
         tch::set_num_threads(threads);
         assert_eq!(tch::get_num_threads(), threads);
-        fomaml.meta_gradient(&classifier, &meta, task()).unwrap()
+        fomaml.meta_gradient(&classifier, &meta, task(), 0).unwrap()
     };
     let outcomes = threads.iter().map(run).collect();
     tch::set_num_threads(before);

@@ -190,6 +190,44 @@ fn training_reads_the_listed_records_and_no_others() {
     }
 }
 
+/// The accuracy before any step is that of `predict` on the listed query texts.
+#[test]
+fn the_listed_draws_are_those_that_evaluations_take() {
+    let dir = work_dir();
+    let path = dir.path();
+    let records = tiny_records();
+    let texts: Vec<&str> = records.iter().map(|record| record["text"].as_str().unwrap()).collect();
+    fs::write(path.join("texts.txt"), texts.join("\n")).unwrap();
+    let predict = "predict --checkpoint @adapted --input texts.txt --max-length 32 --device cpu";
+    let answers = json_lines(&run(path, &format!("{predict} --precision fp32")).success());
+    let is_right = |&position: &usize| answers[position]["label"] == records[position]["label"];
+
+    for query in [4, 5] {
+        let settings = SMALL.replace("--query 4", &format!("--query {query}"));
+        let eval = format!("eval --checkpoint @adapted --episodes 6 --seed 3 --json {settings}");
+        let report: Value = serde_json::from_str(&run(path, &eval).success()).unwrap();
+        let list = format!("data episodes --evaluation --episodes 6 --seed 3 {DRAWN}");
+        let list = list.replace("--query 4", &format!("--query {query} --set evaluate.query=9"));
+        let draws = json_lines(&run(path, &list).success());
+        let results = report["results"].as_array().unwrap().iter();
+        let is_of_domain = |it: &&Value| it["checkpoint"] != "majority" && it["domain"] != "all";
+        let domains: Vec<&Value> = results.filter(is_of_domain).collect();
+        assert_eq!(draws.len(), 6 * domains.len());
+        for (domain, draws) in domains.iter().zip(draws.chunks(6)) {
+            let mut accuracy = 0.0;
+            for draw in draws {
+                assert_eq!(draw["domain"], domain["domain"]);
+                let (support, drawn) = (positions(draw, "support"), positions(draw, "query"));
+                assert_eq!((support.len(), drawn.len()), (8, query), "{draw}");
+                let num_right = drawn.iter().filter(|position| is_right(position)).count();
+                accuracy += num_right as f64 / query as f64 / 6.0;
+            }
+            let found = domain["zero_step_accuracy"]["mean"].as_f64().unwrap();
+            assert!((found - accuracy).abs() < 1e-9, "{found} for {accuracy} in {domain}");
+        }
+    }
+}
+
 #[test]
 fn a_reader_of_one_episode_is_no_error() {
     let dir = work_dir();

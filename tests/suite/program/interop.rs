@@ -10,11 +10,11 @@ use crate::support::run::{SMALL, json_lines, run, tiny_records, work_dir};
 
 /// How far two scores of the same text may lie apart (fp32 on both sides, each with its own order
 /// of summation).
-const TOLERANCE: f64 = 1e-4;
+pub const TOLERANCE: f64 = 1e-4;
 
 /// Writes texts of many lengths to texts.jsonl, labelled: some truncated, some with letters that
 /// no vocabulary holds.
-fn write_texts(dir: &Path) {
+pub fn write_texts(dir: &Path) {
     let mut records: Vec<Value> = tiny_records().into_iter().step_by(9).collect();
     let odd =
         ["Na\u{ef}ve caf\u{e9}s!", "\u{4e2d}\u{6587} \u{1f600}", "[SEP] x", "a \u{2028} b", "?"];
@@ -25,8 +25,8 @@ fn write_texts(dir: &Path) {
     fs::write(dir.join("texts.jsonl"), lines.join("\n")).expect("the texts can be written");
 }
 
-/// transformers opens `model` and comes to the scores of metabert.
-fn transformers_agrees(dir: &Path, model: &str, max_length: &str) {
+/// Writes metabert's answers to these texts to answers.jsonl.
+pub fn answers_of(dir: &Path, model: &str, max_length: &str) {
     run(
         dir,
         &format!(
@@ -35,6 +35,11 @@ fn transformers_agrees(dir: &Path, model: &str, max_length: &str) {
         ),
     )
     .success();
+}
+
+/// transformers opens `model` and comes to the scores of metabert.
+fn transformers_agrees(dir: &Path, model: &str, max_length: &str) {
+    answers_of(dir, model, max_length);
     // check_interop.py wants the directory itself, where metabert takes a run as well.
     let arguments = ["export", model, "texts.jsonl", "answers.jsonl", "--max-length", max_length];
     python(dir, "check_interop.py", &arguments);

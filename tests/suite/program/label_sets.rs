@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::support::evaluation::{number, of_domains};
 use crate::support::run::{ARCHITECTURE, SMALL, json as read_json, json_lines, run, work_dir};
 
 const LABELS: [&str; 3] = ["bad", "fine", "good"];
@@ -87,10 +88,10 @@ fn evaluate(dir: &Path, run_name: &str) -> Vec<Value> {
         small()
     );
     let report: Value = serde_json::from_str(&run(dir, &eval).success()).unwrap();
-    let domains = report["domains"].as_array().unwrap().clone();
+    let domains = of_domains(&report).to_vec();
     for domain in &domains {
         for score in ["accuracy", "macro_f1", "zero_step_accuracy", "zero_step_macro_f1"] {
-            let mean = domain[score]["mean"].as_f64().unwrap();
+            let mean = number(&domain[score], "mean");
             assert!((0.0..=1.0).contains(&mean), "{score}: {domain}");
         }
     }

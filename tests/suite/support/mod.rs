@@ -1,5 +1,6 @@
-//! What the tests share: fixtures, Python, and runs of the program.
+//! What the tests share: fixtures, Python, runs of the program and what they print.
 
+pub mod evaluation;
 pub mod fixtures;
 pub mod python;
 pub mod run;

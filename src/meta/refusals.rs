@@ -1,0 +1,171 @@
+//! Combinations of settings that mean nothing, or that no machine can compute, with the reason.
+
+use super::algorithm::{Algorithm, OrderOf, StepWeights};
+use super::head_start::HeadStart;
+use super::recipe::Recipe;
+use super::scope::Scope;
+use super::step_rule::StepSizes;
+use super::table::{Estimate, Tasks};
+use crate::checks::{Invalid, require};
+use crate::optim::Rule;
+
+/// The most inner steps through which a meta-gradient reaches: the activations of all of them are kept.
+const MAX_TRACED_STEPS: usize = 32;
+
+impl Recipe {
+    /// Checks that the settings fit each other.
+    ///
+    /// # Errors
+    /// The first combination that does not, by one of its keys, with the reason.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        let takes_steps = self.visit.steps + self.visit.epochs > 0;
+        let (rule, step_sizes) = (self.steps.optimizer.rule, self.steps.step_sizes);
+        let is_learned = step_sizes != StepSizes::Fixed;
+        let is_displacement =
+            self.training.is_some_and(|training| training.estimate == Estimate::Displacement);
+        let is_protonet = self.algorithm == Algorithm::Protonet;
+        let adapts = takes_steps || is_protonet || self.head.is_made_of_support();
+        let expected =
+            "at least 1 where inner.steps is 0 and the head is not made of the support set";
+        require(adapts, "inner.epochs", expected, 0)?;
+        if takes_steps && self.order != OrderOf::First && !self.trains_on(Tasks::Pooled) {
+            let expected = format!(
+                "first for {rule}: the second derivative of its step is not finite where a gradient is 0; set inner.optimizer \
+                 = \"sgd\""
+            );
+            require(rule == Rule::Sgd, "meta.order", expected, self.order)?;
+        }
+        if is_learned {
+            let expected = "sgd: learned step sizes are those of gradient descent";
+            require(rule == Rule::Sgd, "inner.optimizer", expected, rule)?;
+            let decay = self.steps.optimizer.weight_decay;
+            let expected = "0 where step sizes are learned";
+            require(decay == 0.0, "inner.weight_decay", expected, decay)?;
+            let expected = "fixed for reptile: a displacement says nothing about step sizes";
+            require(!is_displacement, "meta.step_sizes", expected, step_sizes)?;
+            let expected = "fixed for low-rank changes, which belong to no meta-parameter";
+            let is_low_rank = matches!(self.steps.scope, Scope::Lora(_));
+            require(!is_low_rank, "meta.step_sizes", expected, step_sizes)?;
+        }
+        if step_sizes == StepSizes::TensorAndStep {
+            let expected = "the number of steps that get step sizes of their own";
+            require(self.visit.steps > 0, "inner.steps", expected, 0)?;
+        }
+        if is_displacement {
+            let weight = self.zero_step_weight;
+            let expected = "0 for reptile, which has no query loss";
+            require(weight == 0.0, "meta.zero_step_weight", expected, weight)?;
+            let expected = "last for reptile, which has no query loss";
+            let is_last = self.step_weights == StepWeights::Last;
+            require(is_last, "meta.step_weights", expected, self.step_weights)?;
+            let is_first = self.order == OrderOf::First;
+            require(is_first, "meta.order", "first for reptile", self.order)?;
+        }
+        if is_protonet {
+            let expected = "prototypes or label-names, which protonet is trained with";
+            require(self.head.is_made_of_support(), "meta.head", expected, self.head)?;
+            let weight = self.zero_step_weight;
+            let expected = "0 for protonet, which takes no steps";
+            require(weight == 0.0 || takes_steps, "meta.zero_step_weight", expected, weight)?;
+        }
+        let starts_with_steps = self.steps.scope != Scope::Head || self.head != HeadStart::Zeros;
+        require(
+            starts_with_steps || self.zero_step_weight == 0.0,
+            "meta.zero_step_weight",
+            "0 for a head of zeros, whose loss before adapting is constant",
+            self.zero_step_weight,
+        )
+    }
+
+    /// Checks that an adaptation of `num_steps` can be differentiated where the meta-gradient reaches through it.
+    ///
+    /// # Errors
+    /// Too many steps for the memory.
+    pub fn check_num_steps(&self, num_steps: usize) -> Result<(), Invalid> {
+        let keeps_activations = self.order != OrderOf::First && self.steps.scope.moves_encoder();
+        let expected = format!(
+            "at most {MAX_TRACED_STEPS} where meta.order is {}: the activations of every step are kept",
+            self.order
+        );
+        let fits = !keeps_activations || num_steps <= MAX_TRACED_STEPS;
+        require(fits, "inner.steps", expected, num_steps)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::{InnerConfig, MetaConfig};
+    use super::*;
+
+    #[test]
+    fn settings_that_contradict_each_other_are_refused_with_the_reason() {
+        type Change = fn(&mut InnerConfig, &mut MetaConfig);
+        let cases: [(Algorithm, Change, &str); 9] = [
+            (
+                Algorithm::Maml,
+                |inner, _| inner.optimizer = Rule::Adam.into(),
+                "meta.order: expected first for adam",
+            ),
+            (
+                Algorithm::Fomaml,
+                |_, meta| meta.order = OrderOf::Second.into(),
+                "meta.order: expected first for adam",
+            ),
+            (
+                Algorithm::MetaSgd,
+                |inner, _| inner.optimizer = Rule::AdamW.into(),
+                "inner.optimizer: expected sgd",
+            ),
+            (Algorithm::MamlPlusPlus, |_, _| (), "inner.steps: expected the number of steps"),
+            (
+                Algorithm::Reptile,
+                |_, meta| meta.zero_step_weight = 0.3,
+                "meta.zero_step_weight: expected 0 for reptile",
+            ),
+            (
+                Algorithm::Reptile,
+                |inner, meta| {
+                    inner.optimizer = Rule::Sgd.into();
+                    meta.step_sizes = StepSizes::Element.into();
+                },
+                "meta.step_sizes: expected fixed for reptile",
+            ),
+            (
+                Algorithm::Protonet,
+                |_, meta| meta.head = HeadStart::Zeros.into(),
+                "meta.head: expected prototypes",
+            ),
+            (
+                Algorithm::MetaSgd,
+                |_, meta| meta.scope = Scope::Lora(4).into(),
+                "meta.step_sizes: expected fixed for low-rank",
+            ),
+            (Algorithm::Fomaml, |inner, _| inner.epochs = 0, "inner.epochs: expected at least 1"),
+        ];
+        for (algorithm, change, expected) in cases {
+            let (mut inner, mut meta) = (InnerConfig::default(), MetaConfig::default());
+            change(&mut inner, &mut meta);
+            let error = Recipe::new(algorithm, &inner, &meta).validate().unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{algorithm}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_algorithm_takes_the_defaults_or_says_what_it_needs() {
+        for algorithm in Algorithm::ALL {
+            let inner = InnerConfig { steps: 5, ..InnerConfig::default() };
+            Recipe::new(algorithm, &inner, &MetaConfig::default()).validate().unwrap();
+        }
+    }
+
+    #[test]
+    fn second_order_keeps_activations_of_few_steps_only() {
+        let recipe =
+            |algorithm| Recipe::new(algorithm, &InnerConfig::default(), &MetaConfig::default());
+        let error = recipe(Algorithm::Maml).check_num_steps(70).unwrap_err().to_string();
+        assert!(error.starts_with("inner.steps: expected at most 32"), "{error}");
+        assert!(error.ends_with("found 70"), "{error}");
+        recipe(Algorithm::Anil).check_num_steps(70).unwrap();
+        recipe(Algorithm::Fomaml).check_num_steps(70).unwrap();
+    }
+}
