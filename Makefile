@@ -8,15 +8,20 @@ RUN      := runs/quickstart
 DOMAIN   := phone
 ADAPTED  := $(RUN)-$(DOMAIN)
 ENCODER  := data/models/minilm-l6
-# The dataset of `make bench-reference`, and further options for benches/reference/compare.py.
+# The dataset of `make bench-reference` and `make bench-setfit`, and further options for their compare.py.
 DATA     := data/sample.json
 COMPARE  :=
+# What `make bench-setfit` adapts to which domains: each from so many texts of every label, so many times.
+CHECKPOINT := $(RUN)
+DOMAINS    := $(DOMAIN)
+PER_LABEL  := 1,2,5
+DRAWS      := 10
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 # Training, evaluating and building each use every core.
 .NOTPARALLEL:
-.PHONY: help setup demo test soak fuzz sanitize lint audit bench bench-reference clean libtorch encoder sample python build
+.PHONY: help setup demo test soak fuzz sanitize lint audit bench bench-reference bench-setfit clean libtorch encoder sample python setfit build
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
@@ -66,11 +71,17 @@ bench-reference: $(DATA) build encoder python ## time metabert against Python (h
 	PYTHONPATH="$$(.ci/setup python --path)" $(or $(PYTHON),python3) benches/reference/compare.py \
 		--metabert $(METABERT) --data $(DATA) --model $(ENCODER) $(COMPARE)
 
+# Only the default checkpoint is trained first, where it is missing.
+bench-setfit: $(DATA) build encoder setfit $(if $(filter $(RUN),$(CHECKPOINT)),$(RUN)/.trained) ## compare metabert with SetFit on few texts (DATA=FILE CHECKPOINT=RUN DOMAINS=A,B PER_LABEL=1,2,5 DRAWS=10)
+	PYTHONPATH="$$(.ci/setup setfit --path)" $(or $(PYTHON),python3) benches/setfit/compare.py --metabert $(METABERT) \
+		--checkpoint "$(CHECKPOINT)" --data $(DATA) --model $(ENCODER) --domains "$(DOMAINS)" --per-label $(PER_LABEL) \
+		--episodes $(DRAWS) $(COMPARE)
+
 clean: ## remove the build outputs and the demo's runs; keep the cache and other runs
 	cargo clean
 	rm -rf $(RUN) $(RUN)-*
 
-libtorch encoder python:
+libtorch encoder python setfit:
 	@.ci/setup $@
 
 sample: data/sample.json

@@ -15,55 +15,20 @@ Exit codes: 0 done; 1 a program failed, or the two do not do the same; 2 usage.
 import argparse
 import importlib.metadata
 import json
-import os
-import platform
 import shlex
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from programs import Child, Failure, cores, describe_machine, parse_lines, read_records, say
+
 REFERENCE = "reference"
 # Scores computed in another order differ in their last digits: a text that stands on the edge may fall either way.
 LEAST_AGREEMENT = 0.999
-STDERR_LINES = 20
-
-
-class Failure(Exception):
-    """A program that failed, or two that do not do the same."""
-
-
-class Child:
-    """A program that has run to its end: what it printed, how long it took as a whole, and its largest size."""
-
-    def __init__(self, *command):
-        command = [str(part) for part in command]
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            started = time.perf_counter()
-            try:
-                process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
-            except OSError as error:
-                raise Failure(f"{command[0]}: {error.strerror}") from error
-            try:
-                # Says of this child alone how large it became; resource.getrusage knows the largest of all only.
-                _, status, usage = os.wait4(process.pid, 0)
-            except BaseException:
-                process.kill()
-                process.wait()
-                raise
-            self.seconds = time.perf_counter() - started
-            process.returncode = os.waitstatus_to_exitcode(status)
-            out.seek(0)
-            err.seek(0)
-            self.stdout = out.read().decode(errors="replace")
-            if process.returncode != 0:
-                tail = "\n".join(err.read().decode(errors="replace").splitlines()[-STDERR_LINES:])
-                raise Failure(f"exit code {process.returncode} from: {shlex.join(command)}\n{tail}")
-        # Linux counts in KiB, macOS in bytes.
-        self.peak_mib = usage.ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
 
 
 # --- training -------------------------------------------------------------------------------------------------------
@@ -179,11 +144,6 @@ def agree(ours: list[dict], theirs: list[dict]) -> tuple[float, float]:
     return same / len(theirs), max(distances)
 
 
-def parse_lines(text: str) -> list[dict]:
-    # Only "\n" ends a line of JSONL; splitlines would also cut at U+2028 inside a text.
-    return [json.loads(line) for line in text.split("\n") if line]
-
-
 # --- both -----------------------------------------------------------------------------------------------------------
 
 
@@ -238,10 +198,6 @@ def row(first, program: str, others: list[str]) -> None:
     print(f"| {first:<6} | {program:<13} | {' | '.join(f'{cell:>14}' for cell in others)} |", flush=True)
 
 
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def print_header(args) -> dict:
     try:
         python = {name: importlib.metadata.version(name) for name in ("torch", "transformers")}
@@ -255,37 +211,6 @@ def print_header(args) -> dict:
     print(f"- texts: {args.data}, cut to {args.max_length} wordpieces; model: {args.model}")
     print(f"- command: {shlex.join(sys.argv)}", flush=True)
     return {"machine": machine, "versions": versions}
-
-
-def describe_machine(device: str) -> str:
-    name, flags = platform.processor() or platform.machine(), set()
-    try:
-        lines = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
-        found = {key.strip(): value.strip() for key, _, value in lines}
-        name, flags = found.get("model name", name), set(found.get("flags", "").split())
-    except OSError:
-        pass  # not Linux
-    # Which of them a processor has decides what bf16 is worth.
-    known = [flag if flag in flags else f"no {flag}" for flag in ("avx2", "avx512_bf16", "amx_bf16")]
-    parts = [name, f"{cores()} cores", *known, f"load {os.getloadavg()[0]:.1f} before"]
-    if device == "cuda":
-        parts.append(Child("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").stdout.strip())
-    return ", ".join(parts)
-
-
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
-def read_records(path: Path) -> list[dict]:
-    try:
-        records = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise Failure(f"{path}: {error}") from error
-    if not isinstance(records, list):
-        raise Failure(f"{path}: expected an array of records")
-    return records
 
 
 def parse_arguments() -> argparse.Namespace:
