@@ -19,6 +19,10 @@ impl Recipe {
     /// The first combination that does not, by one of its keys, with the reason.
     pub fn validate(&self) -> Result<(), Invalid> {
         let takes_steps = self.visit.steps + self.visit.epochs > 0;
+        let is_pooled = self.trains_on(Tasks::Pooled);
+        let expected =
+            "at least 1 for transfer, whose outer steps are minibatches of so many texts";
+        require(!is_pooled || self.visit.batch > 0, "inner.batch", expected, 0)?;
         let (rule, step_sizes) = (self.steps.optimizer.rule, self.steps.step_sizes);
         let is_learned = step_sizes != StepSizes::Fixed;
         let is_displacement =
@@ -100,7 +104,7 @@ mod tests {
     #[test]
     fn settings_that_contradict_each_other_are_refused_with_the_reason() {
         type Change = fn(&mut InnerConfig, &mut MetaConfig);
-        let cases: [(Algorithm, Change, &str); 9] = [
+        let cases: [(Algorithm, Change, &str); 10] = [
             (
                 Algorithm::Maml,
                 |inner, _| inner.optimizer = Rule::Adam.into(),
@@ -141,6 +145,7 @@ mod tests {
                 "meta.step_sizes: expected fixed for low-rank",
             ),
             (Algorithm::Fomaml, |inner, _| inner.epochs = 0, "inner.epochs: expected at least 1"),
+            (Algorithm::Transfer, |inner, _| inner.batch = 0, "inner.batch: expected at least 1"),
         ];
         for (algorithm, change, expected) in cases {
             let (mut inner, mut meta) = (InnerConfig::default(), MetaConfig::default());

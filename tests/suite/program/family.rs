@@ -14,7 +14,7 @@ use crate::survival::resume::{checkpoint, send, spawn};
 
 /// Each algorithm with what it needs beside the settings of all.
 const ALGORITHMS: [(&str, &str); 9] = [
-    ("fomaml", ""),
+    ("fomaml", "--inner-batch 0"),
     ("maml", "--set outer.average=0.9"),
     ("anil", "--set meta.head=zeros"),
     ("meta-sgd", "--set outer.step_size_lr=1e-3"),
@@ -22,7 +22,7 @@ const ALGORITHMS: [(&str, &str); 9] = [
     ("proto-maml", "--set model.pooling=mean --set meta.zero_step_weight=0.3"),
     ("protonet", "--set model.pooling=mean --set meta.head=label-names"),
     ("reptile", "--set meta.head=shared"),
-    ("transfer", "--set inner.batch=12"),
+    ("transfer", ""),
 ];
 
 /// The labels of each domain; those of `desk` are nowhere else.
@@ -54,7 +54,7 @@ const SETTINGS: &str = "--low-resource work --set data.meta_dev=[\"shop\"] --sup
 fn train(algo: &str, more: &str, steps: u64) -> String {
     format!(
         "train --algo {algo} --data data.json --model encoder --steps {steps} --meta-batch 3 --outer-lr 1e-2 --eval-every 2 \
-         --checkpoint-every 1 --set evaluate.dev_episodes=1 --set train.keep_last=9 --inner-steps 3 --inner-batch 0 \
+         --checkpoint-every 1 --set evaluate.dev_episodes=1 --set train.keep_last=9 --inner-steps 3 \
          --inner-lr 1e-2 {SETTINGS} {more}"
     )
 }
@@ -212,7 +212,10 @@ fn combinations_that_mean_nothing_are_refused() {
             "expected a support set of at least 3 texts, one for each label, found 2",
         ),
     ] {
-        let settings = SETTINGS.replace("--support-per-label 2 ", "");
+        let settings = match arguments.contains("--support") {
+            true => SETTINGS.replace("--support-per-label 2 ", ""),
+            false => SETTINGS.to_owned(),
+        };
         let train =
             format!("train --data data.json --model encoder --run-dir r {settings} {arguments}");
         let answer = run(path, &train);
