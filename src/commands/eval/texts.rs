@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::super::texts;
 use crate::checks;
 use crate::config::RunConfig;
-use crate::data::{Corpus, Dataset, DomainId, ExampleId, Split};
+use crate::data::{Corpus, Dataset, DomainId, ExampleId, Review, Split};
 
 /// The texts of an evaluation.
 pub struct EvaluationTexts<'a> {
@@ -85,6 +85,19 @@ pub fn read_test(path: &Path, dataset: &Dataset, domains: &[DomainId]) -> Result
         names.partition(|name| test.domain_id(name).is_some());
     let found = format!("none of {untested:?}; choose domains with --domain");
     let is_complete = tested.is_empty() || untested.is_empty();
-    checks::require(is_complete, path, "texts of every evaluated domain", found)?;
+    checks::require(is_complete, &path, "texts of every evaluated domain", found)?;
+    for &domain in domains {
+        let (name, labels) = (dataset.domain_name(domain), dataset.labels_of(domain));
+        let is_scored =
+            |review: &&Review| tested.is_empty() || test.domain_name(review.domain) == name;
+        let mut scored = test.reviews.iter().filter(is_scored);
+        let Some(other) = scored.find(|review| !labels.ids().contains(&review.label)) else {
+            continue;
+        };
+        let place = format!("{path}: {}, field \"label\"", other.place);
+        let expected =
+            format!("a label of the domain {name:?}: {:?}", labels.names(&dataset.labels));
+        checks::require(false, place, expected, format!("{:?}", test.label_name(other.label)))?;
+    }
     Ok(test)
 }

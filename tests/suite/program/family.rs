@@ -224,3 +224,22 @@ fn combinations_that_mean_nothing_are_refused() {
         assert!(!path.join("r").exists(), "{arguments}");
     }
 }
+
+#[test]
+fn test_texts_have_labels_of_their_domain() {
+    let dir = prepared();
+    let path = dir.path();
+    let record =
+        |label: &str| json!({"text": format!("new {label}"), "label": label, "domain": "work"});
+    let eval = "eval --checkpoint encoder --data data.json --domain work --support-per-label 2 --episodes 1 --inner-epochs 1 \
+                --max-length 32 --threads 1 --device cpu --json --test-data test.json";
+    fs::write(path.join("test.json"), json!([record("pay"), record("meeting")]).to_string())
+        .unwrap();
+    run(path, eval).success();
+    fs::write(path.join("test.json"), json!([record("pay"), record("rates")]).to_string()).unwrap();
+    let answer = run(path, eval);
+    assert_eq!(answer.code, Some(2), "{}", answer.stderr);
+    let expected = "test.json: record 2, field \"label\": expected a label of the domain \"work\": [\"meeting\", \"pay\", \
+                    \"time_off\"], found \"rates\"";
+    assert!(answer.stderr.contains(expected), "{}", answer.stderr);
+}
