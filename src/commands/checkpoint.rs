@@ -54,6 +54,8 @@ pub fn stored_settings(checkpoint: &Path) -> Result<Option<Layer>> {
     }
     if let Some(data) = layer.table.get_mut("data").and_then(toml::Value::as_table_mut) {
         data.remove("path");
+        // The names are those of the head, in config.json.
+        data.remove("labels");
     }
     Ok(Some(layer))
 }

@@ -16,6 +16,7 @@ use crate::eval::Evaluator;
 use crate::eval::cross_validation::{CrossValidation, adapt, cross_validate};
 use crate::eval::model_card::ModelCard;
 use crate::files::atomic::write_directory;
+use crate::meta::{Choice, HeadStart};
 use crate::model::Pooling;
 use crate::params::ParamSet;
 use crate::run::checkpoint::ModelFiles;
@@ -96,6 +97,8 @@ fn chosen_pool(
         true => pool,
         false => pool.only(&sampler.draw(domain, 0).support),
     };
+    // A label that is needed in every support set is in that of every fold.
+    let pool = if episode.every_label { pool.with_own_labels() } else { pool };
     let (folds, most) = (args.folds, pool.num_tested_by_folds());
     let most = match pool.has_own_labels {
         false => format!("0, or 2 to {most}, the texts adapted to"),
@@ -154,7 +157,7 @@ fn write(
         config_json: model.directory.config_json().clone(),
         labels,
         tokenizer: model.tokenizer,
-        settings: config.to_toml(),
+        settings: settings_of_adapted(config).to_toml(),
         provenance: None,
     };
     write_directory(out, |dir| -> Result<()> {
@@ -164,4 +167,12 @@ fn write(
         Ok(std::fs::write(dir.join("README.md"), &card)?)
     })
     .with_context(|| format!("{}: cannot be written", out.display()))
+}
+
+/// The settings of an adapted model: it has a head of its own, which whatever reads it starts from.
+fn settings_of_adapted(config: &RunConfig) -> RunConfig {
+    let mut config = config.clone();
+    config.meta.head = HeadStart::Meta.into();
+    config.evaluate.head = Choice::Auto;
+    config
 }

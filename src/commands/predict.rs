@@ -17,6 +17,7 @@ use crate::files::atomic::AtomicFile;
 use crate::machine::Workers;
 use crate::params::ModelFileError;
 use crate::run::OutputExists;
+use crate::run::checkpoint::provenance;
 
 /// Runs the command.
 pub fn run(args: &PredictArgs) -> Result<()> {
@@ -33,6 +34,13 @@ pub fn run(args: &PredictArgs) -> Result<()> {
             "the model has no classification head; adapt it with `metabert finetune` first";
         ModelFileError::new(&checkpoint.join("model.safetensors"), reason)
     })?;
+    let makes_head = session.config.evaluation_recipe().makes_head();
+    if makes_head && provenance(&checkpoint).is_some() {
+        let head = session.config.evaluation_recipe().head;
+        let problem =
+            format!("its head starts from {head}; adapt it with `metabert finetune` first");
+        return Err(Invalid::at(&checkpoint, problem).into());
+    }
     let source = Source::open(&args.input)?;
     let file = (args.output != Path::new("-")).then(|| output_file(args)).transpose()?;
     let device = session.select_device()?;

@@ -1,6 +1,7 @@
 //! What every command with settings begins with: its configuration, a console, and the machine.
 
 use std::path::{Path, PathBuf};
+use std::slice;
 
 use anyhow::Result;
 use tch::Device;
@@ -14,7 +15,7 @@ use crate::data::{Corpus, Dataset};
 use crate::eval::Evaluator;
 use crate::machine::device::{self, DeviceError};
 use crate::machine::{Workers, observe};
-use crate::meta::Recipe;
+use crate::meta::{Algorithm, Recipe};
 use crate::run::console::Console;
 use crate::tasks::{HeadRows, TaskBuilder};
 use crate::torch_ext::NoCuda;
@@ -32,6 +33,11 @@ impl Session {
     /// `--print-config` asked for nothing but that.
     pub fn begin(shared: &SharedArgs, stored: Option<Layer>) -> Result<Option<Self>> {
         let config = settings(stored, &shared.layers()?)?;
+        config.validate()?;
+        Self::with(config, shared)
+    }
+
+    fn with(config: RunConfig, shared: &SharedArgs) -> Result<Option<Self>> {
         if shared.print_config {
             print_result(&config.to_toml())?;
             return Ok(None);
@@ -42,7 +48,7 @@ impl Session {
     /// The same over the settings of a checkpoint, with the path of the checkpoint.
     pub fn of_checkpoint(shared: &SharedArgs, argument: &Path) -> Result<Option<(Self, PathBuf)>> {
         let path = checkpoint::intact_model(argument)?;
-        let session = Self::begin(shared, checkpoint::stored_settings(&path)?)?;
+        let session = Self::with(settings_of_checkpoint(&path, &shared.layers()?)?, shared)?;
         Ok(session.map(|session| (session, path)))
     }
 
@@ -116,10 +122,20 @@ impl Session {
     }
 }
 
-/// The validated sum of stored settings and `given` ones, which win.
-pub fn settings(stored: Option<Layer>, given: &[Layer]) -> Result<RunConfig> {
-    let layers: Vec<Layer> = stored.into_iter().chain(given.iter().cloned()).collect();
-    let config = RunConfig::from_layers(&layers)?;
-    config.validate()?;
+/// The settings of a checkpoint under those `given`, valid for adapting it. What is given says how to adapt, and nothing about
+/// the algorithm that the checkpoint was trained with.
+pub fn settings_of_checkpoint(path: &Path, given: &[Layer]) -> Result<RunConfig> {
+    let stored = checkpoint::stored_settings(path)?;
+    let trained = stored.as_ref().map(|stored| RunConfig::from_layers(slice::from_ref(stored)));
+    let algo = trained.transpose()?.map_or(Algorithm::None, |trained| trained.train.algo);
+    let mut config = settings(stored, given)?;
+    config.train.algo = algo;
+    config.validate_adaptation()?;
     Ok(config)
+}
+
+/// The sum of stored settings and `given` ones, which win.
+fn settings(stored: Option<Layer>, given: &[Layer]) -> Result<RunConfig> {
+    let layers: Vec<Layer> = stored.into_iter().chain(given.iter().cloned()).collect();
+    Ok(RunConfig::from_layers(&layers)?)
 }

@@ -157,6 +157,15 @@ impl RunConfig {
     /// # Errors
     /// The first impossible value, by its key.
     pub fn validate(&self) -> Result<(), Invalid> {
+        self.validate_adaptation()?;
+        self.recipe().validate_training()
+    }
+
+    /// The same for what adapts and trains nothing.
+    ///
+    /// # Errors
+    /// The first impossible value, by its key.
+    pub fn validate_adaptation(&self) -> Result<(), Invalid> {
         checks::within("workers", self.workers as u64, 0..=1_024)?;
         self.data.validate()?;
         validate_label_lists(&self.labels, self.data.label_sets)?;
@@ -169,8 +178,7 @@ impl RunConfig {
         let warmup = self.outer.warmup_steps;
         let fits = warmup <= self.train.steps;
         checks::require(fits, "outer.warmup_steps", "at most train.steps", warmup)?;
-        self.recipe().validate()?;
-        self.evaluation_recipe().validate()
+        self.evaluation_recipe().validate_adaptation()
     }
 
     /// The algorithm with its settings, for training.

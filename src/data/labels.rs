@@ -47,11 +47,6 @@ impl LabelSet {
     pub fn names(&self, all: &[String]) -> Vec<String> {
         self.0.iter().map(|&label| all[label as usize].clone()).collect()
     }
-
-    /// Whether these are all of `num_labels` labels.
-    pub fn is_all(&self, num_labels: usize) -> bool {
-        self.len() == num_labels
-    }
 }
 
 impl FromIterator<LabelId> for LabelSet {
@@ -86,7 +81,7 @@ mod tests {
         assert_eq!([2, 5, 7].map(|label| labels.number_of(label)), [0, 1, 2]);
         let all: Vec<String> = (0..8).map(|label| format!("l{label}")).collect();
         assert_eq!(labels.names(&all), ["l2", "l5", "l7"]);
-        assert!(!labels.is_all(8) && LabelSet::all(8).is_all(8) && !labels.is_empty());
+        assert_eq!((labels.is_empty(), LabelSet::all(8).len()), (false, 8));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use tch::TchError;
 
 use super::query_loss::{Descent, QueryLoss};
 use super::table::{Estimate, Training};
-use super::{Adapted, EpisodeOutcome, Forward, Learner, Recipe, Task};
+use super::{Adapted, EpisodeOutcome, Forward, HeadStart, Learner, Recipe, Task};
 use crate::model::Pass;
 use crate::params::ParamSet;
 
@@ -60,6 +60,14 @@ impl Recipe {
         let Adapted { start, weights, losses } = adapted;
         let scored = tch::no_grad(|| learner.forward(&weights, &task.query, Pass::eval()))?;
         let mut gradient = start.difference(&weights)?;
+        if self.head == HeadStart::Shared {
+            // Every label moved the one row: it takes the mean of where they went.
+            let head = learner.head();
+            for slot in [head.weight, head.bias] {
+                let share = gradient.get(slot).f_div_scalar(gradient.get(slot).size()[0])?;
+                gradient = gradient.with(slot, share);
+            }
+        }
         if self.makes_head() {
             let head = learner.head();
             for slot in [head.weight, head.bias] {

@@ -154,7 +154,7 @@ impl Recipe {
     }
 
     /// Whether the head that it starts from is no part of the meta-parameters.
-    pub(super) fn makes_head(&self) -> bool {
+    pub fn makes_head(&self) -> bool {
         self.head.is_made_of_support() || self.head == HeadStart::Zeros
     }
 

@@ -13,50 +13,58 @@ use crate::optim::Rule;
 const MAX_TRACED_STEPS: usize = 32;
 
 impl Recipe {
-    /// Checks that the settings fit each other.
+    /// Checks that the settings of an adaptation fit each other.
     ///
     /// # Errors
     /// The first combination that does not, by one of its keys, with the reason.
-    pub fn validate(&self) -> Result<(), Invalid> {
-        let takes_steps = self.visit.steps + self.visit.epochs > 0;
-        let is_pooled = self.trains_on(Tasks::Pooled);
-        let expected =
-            "at least 1 for transfer, whose outer steps are minibatches of so many texts";
-        require(!is_pooled || self.visit.batch > 0, "inner.batch", expected, 0)?;
+    pub fn validate_adaptation(&self) -> Result<(), Invalid> {
         let (rule, step_sizes) = (self.steps.optimizer.rule, self.steps.step_sizes);
-        let is_learned = step_sizes != StepSizes::Fixed;
-        let is_displacement =
-            self.training.is_some_and(|training| training.estimate == Estimate::Displacement);
-        let is_protonet = self.algorithm == Algorithm::Protonet;
-        let adapts = takes_steps || is_protonet || self.head.is_made_of_support();
+        if step_sizes == StepSizes::Fixed {
+            return Ok(());
+        }
+        let expected = "sgd: learned step sizes are those of gradient descent";
+        require(rule == Rule::Sgd, "inner.optimizer", expected, rule)?;
+        let decay = self.steps.optimizer.weight_decay;
+        let expected = "0 where step sizes are learned";
+        require(decay == 0.0, "inner.weight_decay", expected, decay)?;
+        let expected = "fixed for low-rank changes, which belong to no meta-parameter";
+        let is_low_rank = matches!(self.steps.scope, Scope::Lora(_));
+        require(!is_low_rank, "meta.step_sizes", expected, step_sizes)
+    }
+
+    /// Checks that the settings of training fit each other.
+    ///
+    /// # Errors
+    /// As [`validate_adaptation`](Self::validate_adaptation).
+    pub fn validate_training(&self) -> Result<(), Invalid> {
+        self.validate_adaptation()?;
+        if self.trains_on(Tasks::Pooled) {
+            let expected =
+                "at least 1 for transfer, whose outer steps are minibatches of so many texts";
+            return require(self.visit.batch > 0, "inner.batch", expected, self.visit.batch);
+        }
+        let takes_steps = self.visit.steps + self.visit.epochs > 0;
+        let adapts = takes_steps || self.head.is_made_of_support();
         let expected =
             "at least 1 where inner.steps is 0 and the head is not made of the support set";
         require(adapts, "inner.epochs", expected, 0)?;
-        if takes_steps && self.order != OrderOf::First && !self.trains_on(Tasks::Pooled) {
+        let rule = self.steps.optimizer.rule;
+        if takes_steps && self.order != OrderOf::First {
             let expected = format!(
                 "first for {rule}: the second derivative of its step is not finite where a gradient is 0; set inner.optimizer \
                  = \"sgd\""
             );
             require(rule == Rule::Sgd, "meta.order", expected, self.order)?;
         }
-        if is_learned {
-            let expected = "sgd: learned step sizes are those of gradient descent";
-            require(rule == Rule::Sgd, "inner.optimizer", expected, rule)?;
-            let decay = self.steps.optimizer.weight_decay;
-            let expected = "0 where step sizes are learned";
-            require(decay == 0.0, "inner.weight_decay", expected, decay)?;
-            let expected = "fixed for reptile: a displacement says nothing about step sizes";
-            require(!is_displacement, "meta.step_sizes", expected, step_sizes)?;
-            let expected = "fixed for low-rank changes, which belong to no meta-parameter";
-            let is_low_rank = matches!(self.steps.scope, Scope::Lora(_));
-            require(!is_low_rank, "meta.step_sizes", expected, step_sizes)?;
-        }
+        let step_sizes = self.steps.step_sizes;
         if step_sizes == StepSizes::TensorAndStep {
             let expected = "the number of steps that get step sizes of their own";
             require(self.visit.steps > 0, "inner.steps", expected, 0)?;
         }
-        if is_displacement {
-            let weight = self.zero_step_weight;
+        let weight = self.zero_step_weight;
+        if self.training.is_some_and(|training| training.estimate == Estimate::Displacement) {
+            let expected = "fixed for reptile: a displacement says nothing about step sizes";
+            require(step_sizes == StepSizes::Fixed, "meta.step_sizes", expected, step_sizes)?;
             let expected = "0 for reptile, which has no query loss";
             require(weight == 0.0, "meta.zero_step_weight", expected, weight)?;
             let expected = "last for reptile, which has no query loss";
@@ -65,20 +73,15 @@ impl Recipe {
             let is_first = self.order == OrderOf::First;
             require(is_first, "meta.order", "first for reptile", self.order)?;
         }
-        if is_protonet {
+        if self.algorithm == Algorithm::Protonet {
             let expected = "prototypes or label-names, which protonet is trained with";
             require(self.head.is_made_of_support(), "meta.head", expected, self.head)?;
-            let weight = self.zero_step_weight;
-            let expected = "0 for protonet, which takes no steps";
-            require(weight == 0.0 || takes_steps, "meta.zero_step_weight", expected, weight)?;
         }
-        let starts_with_steps = self.steps.scope != Scope::Head || self.head != HeadStart::Zeros;
-        require(
-            starts_with_steps || self.zero_step_weight == 0.0,
-            "meta.zero_step_weight",
-            "0 for a head of zeros, whose loss before adapting is constant",
-            self.zero_step_weight,
-        )
+        let expected = "0 where no step is taken";
+        require(weight == 0.0 || takes_steps, "meta.zero_step_weight", expected, weight)?;
+        let is_constant = self.head == HeadStart::Zeros;
+        let expected = "0 for a head of zeros, whose loss before adapting is constant";
+        require(weight == 0.0 || !is_constant, "meta.zero_step_weight", expected, weight)
     }
 
     /// Checks that an adaptation of `num_steps` can be differentiated where the meta-gradient reaches through it.
@@ -150,7 +153,8 @@ mod tests {
         for (algorithm, change, expected) in cases {
             let (mut inner, mut meta) = (InnerConfig::default(), MetaConfig::default());
             change(&mut inner, &mut meta);
-            let error = Recipe::new(algorithm, &inner, &meta).validate().unwrap_err().to_string();
+            let recipe = Recipe::new(algorithm, &inner, &meta);
+            let error = recipe.validate_training().unwrap_err().to_string();
             assert!(error.starts_with(expected), "{algorithm}: {error}");
         }
     }
@@ -159,7 +163,8 @@ mod tests {
     fn every_algorithm_takes_the_defaults_or_says_what_it_needs() {
         for algorithm in Algorithm::ALL {
             let inner = InnerConfig { steps: 5, ..InnerConfig::default() };
-            Recipe::new(algorithm, &inner, &MetaConfig::default()).validate().unwrap();
+            let recipe = Recipe::new(algorithm, &inner, &MetaConfig::default());
+            recipe.validate_training().unwrap();
         }
     }
 

@@ -80,7 +80,7 @@ impl Scope {
         match (slot.region, self) {
             (Region::StepSizes, _) => false,
             (Region::Head, _) | (_, Self::All) => true,
-            (Region::Layer(layer), Self::Last(count)) => layer + count >= num_layers,
+            (Region::Layer(layer), Self::Last(count)) => layer.saturating_add(count) >= num_layers,
             (Region::Pooler, Self::Last(_)) => true,
             (_, Self::Bias) => slot.name.ends_with(".bias"),
             (_, Self::Head | Self::Last(_) | Self::Lora(_)) => false,

@@ -85,13 +85,17 @@ impl Environment {
             return Some("the split into domains".to_owned());
         }
         let (was, is) = (&self.model_sha256, &now.model_sha256);
-        let mut names = was.keys().chain(is.keys()).filter(|_| !was.is_empty());
+        // A run of an older version has no hashes, or those of the first of today's files alone.
+        let names = was.keys().map(String::as_str).chain(MODEL_FILES[..NUM_OLD_FILES].to_vec());
+        let mut names = names.filter(|_| !was.is_empty());
         names
             .find(|name| was.get(*name) != is.get(*name))
             .map(|name| format!("{name} of the model"))
     }
 }
 
+/// How many of these every version of the program hashed.
+const NUM_OLD_FILES: usize = 5;
 /// The files of a model directory that training reads.
 const MODEL_FILES: [&str; 9] = [
     "config.json",

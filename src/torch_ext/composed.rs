@@ -5,7 +5,7 @@ use tch::{TchError, Tensor};
 
 use super::{DropoutMask, NormWeights, dropout};
 
-/// [`dropout_add_layer_norm`](super::dropout_add_layer_norm) as three operations.
+/// [`dropout_add_layer_norm`](super::dropout_add_layer_norm) as operations of libtorch.
 ///
 /// # Errors
 /// Any error of libtorch.
@@ -20,7 +20,12 @@ pub fn dropout_add_layer_norm(
         Some(residual) => dropped.f_add(residual)?,
         None => dropped,
     };
-    sum.f_layer_norm(norm.gain.size(), Some(norm.gain), Some(norm.bias), norm.eps, true)
+    // Not libtorch's own layer norm, whose gradients of gain and bias depend on the number of threads on a CPU.
+    let mean = |of: &Tensor| of.f_mean_dim([-1].as_slice(), true, of.kind());
+    let centred = sum.f_sub(&mean(&sum)?)?;
+    let variance = mean(&centred.f_square()?)?;
+    let normed = centred.f_mul(&variance.f_add_scalar(norm.eps)?.f_rsqrt()?)?;
+    normed.f_mul(norm.gain)?.f_add(norm.bias)
 }
 
 /// [`packed_attention`](super::packed_attention) as products of each text.

@@ -3,12 +3,11 @@
 pub(super) mod texts;
 
 use std::path::{Path, PathBuf};
-use std::slice;
 
 use anyhow::Result;
 
 use self::texts::EvaluationTexts;
-use super::checkpoint::{intact_model, stored_settings};
+use super::checkpoint::intact_model;
 use super::loading::{LoadedModel, OpenedModel};
 use super::output::{print_json, print_result};
 use super::session::{self, Session};
@@ -22,7 +21,7 @@ use crate::eval::evaluation::DomainResult;
 use crate::eval::evaluator::TestTexts;
 use crate::eval::metrics::Scores;
 use crate::eval::report::{Adaptation, Candidate, Draws, Report, SupportSize};
-use crate::meta::{Algorithm, Recipe};
+use crate::meta::Recipe;
 use crate::run::checkpoint;
 use crate::run::console::Console;
 
@@ -54,7 +53,13 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let domains = texts::chosen_domains(&args.domain, &dataset, config)?;
     let split = texts::held_out(&dataset, &domains);
     let dataset = settle_leaks(dataset, &split, config, console)?;
-    let episodes = episodes_of_each_size(config, args.test_data.is_some());
+    // Test texts take the place of query sets of any size.
+    let mut drawing = config.clone();
+    if args.test_data.is_some() {
+        drawing.evaluate.query = QuerySize::Count(0);
+    }
+    let every_label = adaptations.iter().any(|it| it.recipe().head.is_made_of_support());
+    let episodes = episodes_of_each_size(&drawing, args.test_data.is_some(), every_label);
     for (_, episode) in &episodes {
         check_sizes(&dataset, &domains, episode)?;
     }
@@ -62,7 +67,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let test = args.test_data.as_ref().map(read_test).transpose()?;
     let texts = EvaluationTexts { dataset: &dataset, domains: &domains, test: test.as_ref() };
     let sampler = |(_, episode): &(SupportSize, EpisodeConfig)| {
-        evaluation_episodes(&dataset, &domains, episode, config, EVALUATION_DRAWS)
+        evaluation_episodes(&dataset, &domains, episode, &drawing, EVALUATION_DRAWS)
     };
     let samplers: Vec<EpisodeSampler> = episodes.iter().map(sampler).collect();
 
@@ -101,9 +106,15 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     }
 }
 
-/// How draws are made, for each size of the support set that is asked for.
-fn episodes_of_each_size(config: &RunConfig, has_test: bool) -> Vec<(SupportSize, EpisodeConfig)> {
+/// How draws are made, for each size of the support set that is asked for. All checkpoints adapt to the same: where the head
+/// of one is made of the support set, every label is in it.
+fn episodes_of_each_size(
+    config: &RunConfig,
+    has_test: bool,
+    every_label: bool,
+) -> Vec<(SupportSize, EpisodeConfig)> {
     let mut episode = config.evaluation_episode();
+    episode.every_label |= every_label;
     if has_test {
         // A domain may be too small for the query set that nobody needs.
         episode.query = 0;
@@ -129,15 +140,11 @@ fn query_size(config: &RunConfig, has_test: bool) -> Option<QuerySize> {
 
 /// How a checkpoint adapts: by its own settings under those given.
 fn adaptation(path: &Path, given: &[Layer]) -> Result<Adaptation> {
-    let stored = stored_settings(path)?;
-    // The command line says how to adapt, and nothing about how the checkpoint was trained.
-    let trained = stored.as_ref().map(|stored| RunConfig::from_layers(slice::from_ref(stored)));
-    let algo = trained.transpose()?.map_or(Algorithm::None, |trained| trained.train.algo);
-    let config = session::settings(stored, given)?;
-    let (inner, meta) = (config.evaluation_inner(), config.evaluation_meta());
-    let recipe = Recipe::new(algo, &inner, &meta);
-    recipe.validate()?;
-    Ok(Adaptation { algo, inner: recipe.resolve(&inner), meta })
+    let config = session::settings_of_checkpoint(path, given)?;
+    let (algo, inner, meta) =
+        (config.train.algo, config.evaluation_inner(), config.evaluation_meta());
+    let inner = Recipe::new(algo, &inner, &meta).resolve(&inner);
+    Ok(Adaptation { algo, inner, meta })
 }
 
 /// The scores of a checkpoint on domains that it was trained on say little about new ones.

@@ -37,7 +37,14 @@ pub fn chosen_domains(
     dataset: &Dataset,
     config: &RunConfig,
 ) -> Result<Vec<DomainId>> {
-    let named = if named.is_empty() { &config.data.low_resource } else { named };
+    let stored = &config.data.low_resource;
+    let is_known = |name: &String| dataset.domain_id(name).is_some();
+    if named.is_empty() && !stored.is_empty() && !stored.iter().any(is_known) {
+        let expected = format!("a low-resource domain of the checkpoint, one of {stored:?}");
+        let found = "none of them; choose domains with --domain";
+        checks::require(false, dataset.path.display(), expected, found)?;
+    }
+    let named = if named.is_empty() { stored } else { named };
     if !named.is_empty() {
         let mut domains = Vec::new();
         for name in named {

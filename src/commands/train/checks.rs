@@ -51,6 +51,9 @@ pub fn check_domain_sizes(
         check_sizes(dataset, drawn_from, &episode)?;
         check_sizes(dataset, meta_dev, &evaluation)?;
     }
+    let num_texts: usize = dataset.pools(meta_train).iter().map(|pool| pool.len()).sum();
+    let path = dataset.path.display();
+    require(num_texts > 0, path, "texts of meta-train domains that no other side has", "none")?;
     if config.recipe().trains_on(Tasks::Episodes) {
         let largest = meta_train_episodes(dataset, split, config).num_support();
         config.recipe().check_num_steps(config.recipe().visit.num_steps(largest))?;

@@ -52,7 +52,14 @@ pub fn ensure_resumable(run: &RunDirectory) -> Result<(), Invalid> {
 /// The layer of a run's `config.toml`.
 pub fn stored_config(run: &RunDirectory) -> Result<Layer> {
     ensure_resumable(run)?;
-    Ok(Layer::from_file(&run.config_file())?)
+    let mut layer = Layer::from_file(&run.config_file())?;
+    // A run of an older version knew nothing else.
+    for (section, key, value) in [("data", "label_sets", "shared"), ("model", "pooling", "cls")] {
+        if let Some(section) = layer.table.get_mut(section).and_then(toml::Value::as_table_mut) {
+            section.entry(key).or_insert(value.into());
+        }
+    }
+    Ok(layer)
 }
 
 /// The checkpoint that a run resumes from.
@@ -105,9 +112,7 @@ pub fn ensure_same_settings(
     let (mut accepted, mut refused) = (Vec::new(), Vec::new());
     // Every configuration has the same keys.
     for ((key, was), is) in before.entries().into_iter().zip(now.entries().into_values()) {
-        // A run of an older version did not store how label sets were resolved; its data has not changed.
-        let is_resolved = key == "data.label_sets" && was.as_str() == Some("auto");
-        if was != is && !is_resolved {
+        if was != is {
             let changes = if may_change(&key) { &mut accepted } else { &mut refused };
             changes.push(format!("{key} (was {was}, is {is})"));
         }

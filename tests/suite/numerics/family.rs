@@ -58,7 +58,7 @@ impl Setting {
             (inner(), MetaConfig { temperature: 0.7, ..MetaConfig::default() });
         change(&mut inner, &mut meta);
         let recipe = Recipe::new(algorithm, &inner, &meta);
-        recipe.validate().unwrap();
+        recipe.validate_training().unwrap();
         let classifier =
             Classifier::new(&config, Pooling::Cls, NUM_LABELS as usize, Precision::Fp32);
         let layout = recipe.steps.extend(classifier.layout(), recipe.visit.steps);
