@@ -49,7 +49,7 @@ fn write_data(dir: &Path, file: &str, domains: &[(&str, [&str; 3])], size: usize
 }
 
 const SETTINGS: &str = "--low-resource work --set data.meta_dev=[\"shop\"] --support-per-label 2 --query 6 --max-length 32 \
-                        --threads 1 --device cpu --precision fp32";
+                        --threads 2 --device cpu --precision fp32";
 
 fn train(algo: &str, more: &str, steps: u64) -> String {
     format!(
@@ -147,12 +147,19 @@ fn every_algorithm_adapts_to_labels_that_no_training_domain_had() {
         let new = evaluate(path, algo, "--data desk.json --domain desk");
         assert_eq!(new[0]["domain"], "desk", "{algo}");
 
+        // Where the head is made of a support set, a run by itself answers nothing.
+        let predict = format!("predict --checkpoint {algo} --input texts.jsonl --device cpu");
+        let makes_head = ["anil", "proto-maml", "protonet"].contains(&algo);
+        assert_eq!(run(path, &predict).code, Some(if makes_head { 2 } else { 0 }), "{algo}");
+
         let out = format!("{algo}-desk");
         let finetune = format!(
-            "finetune --checkpoint {algo} --data desk.json --domain desk --out {out} --folds 2 --max-length 32 --threads 1 \
-             --device cpu --precision fp32"
+            "finetune --checkpoint {algo} --data desk.json --domain desk --out {out} --folds 2 --set train.algo=none \
+             --max-length 32 --threads 1 --device cpu --precision fp32"
         );
         run(path, &finetune).success();
+        let settings = fs::read_to_string(path.join(&out).join("metabert.toml")).unwrap();
+        assert!(settings.contains(&format!("algo = \"{algo}\"\n")), "{algo}: {settings}");
         let config = read_json(&path.join(&out).join("config.json"));
         assert_eq!(config["id2label"], json!({"0": "broken", "1": "how_to", "2": "thanks"}));
         opened_elsewhere(path, &out, more.contains("pooling=mean"));
@@ -236,6 +243,9 @@ fn test_texts_have_labels_of_their_domain() {
     fs::write(path.join("test.json"), json!([record("pay"), record("meeting")]).to_string())
         .unwrap();
     run(path, eval).success();
+    // Test texts take the place of whatever query set is asked for.
+    let all = eval.replace("--support-per-label 2", "--support-per-label 8 --query all");
+    run(path, &all).success();
     fs::write(path.join("test.json"), json!([record("pay"), record("rates")]).to_string()).unwrap();
     let answer = run(path, eval);
     assert_eq!(answer.code, Some(2), "{}", answer.stderr);
