@@ -43,6 +43,10 @@ impl Recipe {
                 "at least 1 for transfer, whose outer steps are minibatches of so many texts";
             return require(self.visit.batch > 0, "inner.batch", expected, self.visit.batch);
         }
+        if self.algorithm == Algorithm::Protonet {
+            let expected = "prototypes or label-names, which protonet is trained with";
+            require(self.head.is_made_of_support(), "meta.head", expected, self.head)?;
+        }
         let takes_steps = self.visit.steps + self.visit.epochs > 0;
         let adapts = takes_steps || self.head.is_made_of_support();
         let expected =
@@ -72,10 +76,6 @@ impl Recipe {
             require(is_last, "meta.step_weights", expected, self.step_weights)?;
             let is_first = self.order == OrderOf::First;
             require(is_first, "meta.order", "first for reptile", self.order)?;
-        }
-        if self.algorithm == Algorithm::Protonet {
-            let expected = "prototypes or label-names, which protonet is trained with";
-            require(self.head.is_made_of_support(), "meta.head", expected, self.head)?;
         }
         let expected = "0 where no step is taken";
         require(weight == 0.0 || takes_steps, "meta.zero_step_weight", expected, weight)?;
