@@ -24,6 +24,8 @@ use crate::train::Alignment;
 
 /// One text in so many is held out.
 const HELD_OUT: usize = 20;
+/// The first pooler is fitted to at most so many texts.
+const FITTED_TEXTS: usize = 4_000;
 
 /// Runs the command.
 pub fn run(args: &AlignArgs) -> Result<()> {
@@ -62,6 +64,14 @@ pub fn run(args: &AlignArgs) -> Result<()> {
     let order = seed::derive(config.seed, "alignment order", 0);
     let minibatches = Minibatches::new(learnt_from, args.batch, order);
     let before = alignment.mean_cosine(&start, &held_out)?;
+    let sample = (0..FITTED_TEXTS.div_ceil(args.batch).min(minibatches.num_in_epoch()))
+        .map(|step| batch(&corpus, &minibatches.minibatch(step), device))
+        .collect::<Result<Vec<_>, _>>()?;
+    let start = alignment.fitted(&start, &sample)?;
+    let fitted = alignment.mean_cosine(&start, &held_out)?;
+    console.line(&format!(
+        "mean cosine {fitted:.4} with a pooler fitted to {FITTED_TEXTS} texts at most"
+    ));
     let num_held_out = count / HELD_OUT;
     let texts = format!("{} texts, {num_held_out} held out", count - num_held_out);
     console.line(&format!("aligning in {} steps on {texts}", args.steps));

@@ -6,6 +6,7 @@
 use tch::{Kind, TchError, Tensor};
 
 use crate::data::batch::Batch;
+use crate::model::attention::Rows;
 use crate::model::{Classifier, Pass};
 use crate::optim::{Optimizer, OptimizerConfig, Rule, Schedule, ScheduleConfig};
 use crate::params::{ParamSet, Region};
@@ -21,7 +22,45 @@ pub struct Alignment<'a> {
     pub student: &'a Classifier,
 }
 
+/// Weight of the penalty on the squares of the first pooler, in texts: it keeps the fit to few texts finite.
+const RIDGE: f64 = 1.0;
+
 impl Alignment<'_> {
+    /// `start` with the pooler that predicts the wanted vectors of `batches` best, by least squares with a small penalty: below
+    /// length 1 the tanh after it is close to the identity. From any other pooler steps would take thousands of texts to get
+    /// there.
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    pub fn fitted(&self, start: &ParamSet, batches: &[Batch]) -> Result<ParamSet, TchError> {
+        let (mut read, mut wanted) = (Vec::new(), Vec::new());
+        for batch in batches {
+            let bert = self.student.bert();
+            let first =
+                tch::no_grad(|| bert.hidden_states(start, batch, Rows::First, Pass::eval()))?;
+            let ones = Tensor::f_ones([first.size()[0], 1], (first.kind(), first.device()))?;
+            read.push(Tensor::f_cat(&[first, ones], 1)?.f_to_kind(Kind::Double)?);
+            wanted.push(self.wanted(batch)?.f_to_kind(Kind::Double)?);
+        }
+        let (read, wanted) = (Tensor::f_cat(&read, 0)?, Tensor::f_cat(&wanted, 0)?);
+        let size = read.size()[1];
+        let penalty = Tensor::f_eye(size, (Kind::Double, read.device()))?.f_mul_scalar(RIDGE)?;
+        let squares = read.f_transpose(0, 1)?.f_matmul(&read)?.f_add(&penalty)?;
+        let products = read.f_transpose(0, 1)?.f_matmul(&wanted)?;
+        let map = Tensor::f_linalg_solve(&squares, &products, true)?;
+        let hidden = size - 1;
+        let kind = start.get(self.student.head().weight).kind();
+        let weight = map.f_narrow(0, 0, hidden)?.f_transpose(0, 1)?.f_contiguous()?;
+        let bias = map.f_narrow(0, hidden, 1)?.f_reshape([hidden])?;
+        let slots = start.layout().ids().zip(start.layout().slots());
+        let mut fitted = start.shallow_clone();
+        for (id, slot) in slots.filter(|(_, slot)| slot.region == Region::Pooler) {
+            let of_slot = if slot.name.ends_with(".weight") { &weight } else { &bias };
+            fitted = fitted.with(id, of_slot.f_to_kind(kind)?);
+        }
+        Ok(fitted)
+    }
+
     /// The weights `start` of the student after `num_steps` steps of AdamW on the squared distance of the vectors, with a
     /// learning rate that falls from `lr` to zero in a straight line. `batch` makes the batch of a step. Dropout is off, and
     /// the head stays as it is.

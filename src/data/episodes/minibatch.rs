@@ -31,9 +31,14 @@ impl Minibatches {
         Self { examples, batch_size, seed, current: Mutex::new(first) }
     }
 
+    /// The number of minibatches in an epoch.
+    pub fn num_in_epoch(&self) -> usize {
+        num_minibatches(self.examples.len(), self.batch_size)
+    }
+
     /// The examples of minibatch number `step`, counted through all epochs.
     pub fn minibatch(&self, step: usize) -> Vec<ExampleId> {
-        let per_epoch = num_minibatches(self.examples.len(), self.batch_size);
+        let per_epoch = self.num_in_epoch();
         let (number, within) = (step / per_epoch, step % per_epoch);
         let mut epoch = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if epoch.number != number {
