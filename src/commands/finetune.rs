@@ -38,6 +38,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     let pool = chosen_pool(args, config, &dataset, domain)?;
     let device = session.select_device()?;
     let recipe = config.evaluation_recipe();
+    recipe.ensure_adapts()?;
     let head = opened.own_labels(&dataset, config)?;
     let model = opened.load(&head, config, Some(&recipe), device, console)?;
     let corpus = session.tokenise(&dataset, &model)?;

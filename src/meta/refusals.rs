@@ -47,11 +47,8 @@ impl Recipe {
             let expected = "prototypes or label-names, which protonet is trained with";
             require(self.head.is_made_of_support(), "meta.head", expected, self.head)?;
         }
-        let takes_steps = self.visit.steps + self.visit.epochs > 0;
-        let adapts = takes_steps || self.head.is_made_of_support();
-        let expected =
-            "at least 1 where inner.steps is 0 and the head is not made of the support set";
-        require(adapts, "inner.epochs", expected, 0)?;
+        self.ensure_adapts()?;
+        let takes_steps = self.takes_steps();
         let rule = self.steps.optimizer.rule;
         if takes_steps && self.order != OrderOf::First {
             let expected = format!(
@@ -82,6 +79,21 @@ impl Recipe {
         let is_constant = self.head == HeadStart::Zeros;
         let expected = "0 for a head of zeros, whose loss before adapting is constant";
         require(weight == 0.0 || !is_constant, "meta.zero_step_weight", expected, weight)
+    }
+
+    /// Requires an adaptation that changes something: a step, or a head made of the support set.
+    ///
+    /// # Errors
+    /// Neither.
+    pub fn ensure_adapts(&self) -> Result<(), Invalid> {
+        let expected =
+            "at least 1 where inner.steps is 0 and the head is not made of the support set";
+        let adapts = self.takes_steps() || self.head.is_made_of_support();
+        require(adapts, "inner.epochs", expected, 0)
+    }
+
+    fn takes_steps(&self) -> bool {
+        self.visit.steps + self.visit.epochs > 0
     }
 
     /// Checks that an adaptation of `num_steps` can be differentiated where the meta-gradient reaches through it.

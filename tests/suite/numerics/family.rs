@@ -278,7 +278,7 @@ fn the_hybrid_loss_is_a_mixture_of_both_gradients() {
         Setting::new(Algorithm::Fomaml, |_, meta| meta.zero_step_weight = share).gradient(0)
     };
     let (adapted, half) = (gradient(0.0), gradient(0.5));
-    let transfer = Setting::new(Algorithm::Transfer, |_, _| ());
+    let transfer = Setting::new(Algorithm::Transfer, |inner, _| inner.batch = 12);
     let at_start = {
         let leaves = transfer.theta.as_leaves().unwrap();
         let query = transfer.batch(&QUERY);
