@@ -49,7 +49,7 @@ fn write_data(dir: &Path, file: &str, domains: &[(&str, [&str; 3])], size: usize
 }
 
 const SETTINGS: &str = "--low-resource work --set data.meta_dev=[\"shop\"] --support-per-label 2 --query 6 --max-length 32 \
-                        --threads 2 --device cpu --precision fp32";
+                        --threads 1 --device cpu --precision fp32";
 
 fn train(algo: &str, more: &str, steps: u64) -> String {
     format!(
