@@ -1,11 +1,13 @@
 //! `metabert eval`.
 
+mod sizes;
 pub(super) mod texts;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use self::sizes::{episodes_of_each_size, query_size};
 use self::texts::EvaluationTexts;
 use super::checkpoint::intact_model;
 use super::loading::{LoadedModel, OpenedModel};
@@ -103,38 +105,6 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     match args.json {
         true => print_json(&report),
         false => print_result(&report.to_string()),
-    }
-}
-
-/// How draws are made, for each size of the support set that is asked for. All checkpoints adapt to the same: where the head
-/// of one is made of the support set, every label is in it.
-fn episodes_of_each_size(
-    config: &RunConfig,
-    has_test: bool,
-    every_label: bool,
-) -> Vec<(SupportSize, EpisodeConfig)> {
-    let mut episode = config.evaluation_episode();
-    episode.every_label |= every_label;
-    if has_test {
-        // A domain may be too small for the query set that nobody needs.
-        episode.query = 0;
-    }
-    let named = |episode: EpisodeConfig| {
-        let size = match episode.counts_by_label() {
-            true => SupportSize::PerLabel(episode.support_per_label.max()),
-            false => SupportSize::Total(episode.support.max()),
-        };
-        (size, episode)
-    };
-    episode.each_size().into_iter().map(named).collect()
-}
-
-/// The texts that each draw is scored on, where no file has them.
-fn query_size(config: &RunConfig, has_test: bool) -> Option<QuerySize> {
-    match config.evaluate.query {
-        _ if has_test => None,
-        QuerySize::All => Some(QuerySize::All),
-        QuerySize::Count(_) => Some(QuerySize::Count(config.evaluation_episode().query)),
     }
 }
 
