@@ -45,7 +45,7 @@ pub struct Slot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotId(pub(super) usize);
 
-/// The ordered list of slots that every [`ParamSet`] of one model shares.
+/// The ordered list of slots that every [`ParamSet`](super::ParamSet) of one model shares.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Layout {
     pub(super) slots: Vec<Slot>,

@@ -63,7 +63,7 @@ pub fn packed_attention(
     Tensor::f_cat(&contexts, 0)
 }
 
-/// [`fused_attention`](super::fused_attention) as two products. The dropout mask is another function of its seed.
+/// [`fused_attention`](super::fused_attention()) as two products. The dropout mask is another function of its seed.
 ///
 /// # Errors
 /// Any error of libtorch.
