@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::flags::DatasetFlags;
+use super::flags::{DatasetFlags, SupportFlags};
 use super::shared::SharedArgs;
 
 /// What to do with a dataset.
@@ -51,17 +51,9 @@ pub struct StatsArgs {
 /// Arguments of `data validate`.
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
-    /// Require domains to hold this many texts to adapt to; of a list with commas, all of its numbers [default: 80].
-    #[arg(id = "episode.support", long = "support", value_name = "N,N")]
-    pub support: (),
-    /// Require domains to hold this many texts of every label instead.
-    #[arg(
-        id = "episode.support_per_label",
-        long = "support-per-label",
-        value_name = "N,N",
-        conflicts_with = "episode.support"
-    )]
-    pub support_per_label: (),
+    /// How many texts to adapt to each domain has to hold.
+    #[command(flatten)]
+    pub support: SupportFlags,
     /// Require domains to hold this many more to score on [default: 20].
     #[arg(id = "episode.query", long = "query", value_name = "N")]
     pub query: (),
@@ -112,17 +104,9 @@ pub struct EpisodesArgs {
     /// Print this many draws for each domain [default: 10].
     #[arg(id = "evaluate.episodes", long = "episodes", value_name = "N", requires = "evaluation")]
     pub episodes: (),
-    /// Draw this many texts to adapt to; of a list with commas, one of its numbers for each episode [default: 80].
-    #[arg(id = "episode.support", long = "support", value_name = "N,N")]
-    pub support: (),
-    /// Draw this many texts of every label to adapt to instead.
-    #[arg(
-        id = "episode.support_per_label",
-        long = "support-per-label",
-        value_name = "N,N",
-        conflicts_with = "episode.support"
-    )]
-    pub support_per_label: (),
+    /// How many texts to adapt to are drawn.
+    #[command(flatten)]
+    pub support: SupportFlags,
     /// Draw this many of a domain's labels for each episode; 0 for all [default: 0].
     #[arg(id = "episode.ways", long = "ways", value_name = "N")]
     pub ways: (),

@@ -109,10 +109,10 @@ pub struct DatasetFlags {
     pub low_resource_max: (),
 }
 
-/// How an episode is drawn and adapted to.
+/// How large support sets are.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Adaptation")]
-pub struct AdaptationFlags {
+pub struct SupportFlags {
     /// Adapt to this many texts; of a list with commas, `train` draws one for each episode and `eval`
     /// scores each [default: 80].
     #[arg(id = "episode.support", long = "support", value_name = "N,N")]
@@ -125,7 +125,16 @@ pub struct AdaptationFlags {
         conflicts_with = "episode.support"
     )]
     pub support_per_label: (),
-    /// Adapt for this many epochs over the support set [default: 10].
+}
+
+/// How an episode is drawn and adapted to.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Adaptation")]
+pub struct AdaptationFlags {
+    /// How large support sets are.
+    #[command(flatten)]
+    pub support: SupportFlags,
+    /// Adapt for this many epochs over the support set; protonet counts by steps only [default: 10].
     #[arg(
         id = "inner.epochs",
         long = "inner-epochs",

@@ -1,4 +1,4 @@
-//! Adaptation to one domain for keeps, and an estimate of how good it is.
+//! The adaptation to one domain that is kept, and an estimate of how good it is.
 
 use anyhow::{Context, Result};
 

@@ -41,7 +41,8 @@ impl Recipe {
         if self.trains_on(Tasks::Pooled) {
             let expected =
                 "at least 1 for transfer, whose outer steps are minibatches of so many texts";
-            return require(self.visit.batch > 0, "inner.batch", expected, self.visit.batch);
+            require(self.visit.batch > 0, "inner.batch", expected, self.visit.batch)?;
+            return self.ensure_no_inner_loop();
         }
         if self.algorithm == Algorithm::Protonet {
             let expected = "prototypes or label-names, which protonet is trained with";
@@ -79,6 +80,22 @@ impl Recipe {
         let is_constant = self.head == HeadStart::Zeros;
         let expected = "0 for a head of zeros, whose loss before adapting is constant";
         require(weight == 0.0 || !is_constant, "meta.zero_step_weight", expected, weight)
+    }
+
+    /// Refuses settings of an inner loop in training for an algorithm that has none there.
+    fn ensure_no_inner_loop(&self) -> Result<(), Invalid> {
+        let of = |default: &str| {
+            format!("{default} for {}, which trains without inner steps", self.algorithm)
+        };
+        let is_first = self.order == OrderOf::First;
+        require(is_first, "meta.order", of("first"), self.order)?;
+        let is_last = self.step_weights == StepWeights::Last;
+        require(is_last, "meta.step_weights", of("last"), self.step_weights)?;
+        let step_sizes = self.steps.step_sizes;
+        let is_fixed = step_sizes == StepSizes::Fixed;
+        require(is_fixed, "meta.step_sizes", of("fixed"), step_sizes)?;
+        let weight = self.zero_step_weight;
+        require(weight == 0.0, "meta.zero_step_weight", of("0"), weight)
     }
 
     /// Requires an adaptation that changes something: a step, or a head made of the support set.
@@ -119,7 +136,7 @@ mod tests {
     #[test]
     fn settings_that_contradict_each_other_are_refused_with_the_reason() {
         type Change = fn(&mut InnerConfig, &mut MetaConfig);
-        let cases: [(Algorithm, Change, &str); 10] = [
+        let cases: [(Algorithm, Change, &str); 11] = [
             (
                 Algorithm::Maml,
                 |inner, _| inner.optimizer = Rule::Adam.into(),
@@ -161,6 +178,11 @@ mod tests {
             ),
             (Algorithm::Fomaml, |inner, _| inner.epochs = 0, "inner.epochs: expected at least 1"),
             (Algorithm::Transfer, |inner, _| inner.batch = 0, "inner.batch: expected at least 1"),
+            (
+                Algorithm::Transfer,
+                |_, meta| meta.zero_step_weight = 0.5,
+                "meta.zero_step_weight: expected 0 for transfer, which trains without inner steps",
+            ),
         ];
         for (algorithm, change, expected) in cases {
             let (mut inner, mut meta) = (InnerConfig::default(), MetaConfig::default());

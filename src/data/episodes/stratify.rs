@@ -43,6 +43,11 @@ pub(super) fn apportion_to_all(sizes: &[usize], count: usize, spare: usize) -> V
         while shares[giver] + spare > sizes[giver] {
             let room = |&group: &usize| sizes[group].saturating_sub(shares[group] + spare);
             let taker = (0..sizes.len()).rev().max_by_key(room).expect("there is a group");
+            // Checked where the user's numbers come in; without room this would never end.
+            assert!(
+                room(&taker) > 0,
+                "{count} examples of groups of {sizes:?} leave no {spare} in each"
+            );
             shares[giver] -= 1;
             shares[taker] += 1;
         }
