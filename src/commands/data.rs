@@ -7,7 +7,7 @@ use super::session::Session;
 use super::texts;
 use crate::cli::{SplitArgs, StatsArgs, ValidateArgs};
 use crate::data::{
-    Corpus, Dataset, Side, Split, TextTokenizer, check_sizes, render_table, write_sides,
+    Corpus, Dataset, LabelSet, Side, Split, TextTokenizer, check_sizes, render_table, write_sides,
 };
 use crate::run::output::ensure_free;
 
@@ -66,9 +66,10 @@ pub fn validate(args: &ValidateArgs) -> Result<()> {
 /// How many labels there are, in all and in a domain.
 fn describe_labels(dataset: &Dataset) -> String {
     let labels = format!("{} labels", dataset.labels.len());
-    let in_a_domain =
-        (0..).zip(&dataset.domains).map(|(domain, _)| dataset.labels_of(domain).len());
-    let (least, most) = in_a_domain
+    let sets = dataset.label_sets();
+    let (least, most) = sets
+        .iter()
+        .map(LabelSet::len)
         .fold((usize::MAX, 0), |(least, most), found| (least.min(found), most.max(found)));
     match dataset.label_sets_differ {
         false => labels,

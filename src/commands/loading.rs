@@ -120,7 +120,12 @@ impl OpenedModel {
         let params = match recipe {
             Some(recipe) => {
                 let layout = recipe.steps.extend(classifier.layout(), recipe.visit.steps);
-                with_meta_parameters(directory.path(), params, &layout)?
+                with_meta_parameters(
+                    directory.path(),
+                    params,
+                    &layout,
+                    recipe.steps.counts_steps(),
+                )?
             }
             None => params,
         };

@@ -45,7 +45,11 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let file = (args.output != Path::new("-")).then(|| output_file(args)).transpose()?;
     let device = session.select_device()?;
     let model = opened.load(&labels, &session.config, None, device, &session.console)?;
-    let labeller = Labeller { workers: session.workers(&model), max_length, model };
+    let labeller = Labeller {
+        workers: session.workers(&model.classifier, model.params.device(), 0),
+        max_length,
+        model,
+    };
     let truncated = match file {
         None => labeller.label_all(source, io::stdout().lock())?,
         Some(mut file) => {

@@ -16,6 +16,7 @@ use crate::eval::Evaluator;
 use crate::machine::device::{self, DeviceError};
 use crate::machine::{Workers, observe};
 use crate::meta::{Algorithm, Recipe};
+use crate::model::Classifier;
 use crate::run::console::Console;
 use crate::tasks::{HeadRows, TaskBuilder};
 use crate::torch_ext::NoCuda;
@@ -93,11 +94,17 @@ impl Session {
         Ok(corpus)
     }
 
-    /// How many adaptations of a model run at once: as many as asked for, or the fastest.
-    pub fn workers(&self, model: &LoadedModel) -> Workers {
-        let device = model.params.device();
+    /// How many adaptations of a model run at once, whose meta-gradients reach through `num_traced_steps`: as many as asked for,
+    /// or the fastest.
+    pub fn workers(
+        &self,
+        classifier: &Classifier,
+        device: Device,
+        num_traced_steps: usize,
+    ) -> Workers {
+        let num_parameters = classifier.layout().num_parameters();
         match self.config.workers {
-            0 => Workers::fastest(device, model.classifier.layout().num_parameters()),
+            0 => Workers::fastest(device, num_parameters, num_traced_steps),
             count => Workers::new(count, device),
         }
     }
@@ -117,7 +124,7 @@ impl Session {
             builder: TaskBuilder { classifier, recipe, corpus, device },
             head_rows,
             run_seed: self.config.seed,
-            workers: self.workers(model),
+            workers: self.workers(classifier, device, 0),
         }
     }
 }

@@ -67,6 +67,18 @@ impl Dataset {
         let own = self.reviews.iter().filter(|review| review.domain == domain);
         own.map(|review| review.label).collect()
     }
+
+    /// [`labels_of`](Self::labels_of) every domain, by id, from one pass over the reviews.
+    pub fn label_sets(&self) -> Vec<LabelSet> {
+        if !self.label_sets_differ {
+            return vec![LabelSet::all(self.labels.len()); self.domains.len()];
+        }
+        let mut sets = vec![BTreeSet::new(); self.domains.len()];
+        for review in &self.reviews {
+            sets[review.domain as usize].insert(review.label);
+        }
+        sets.into_iter().map(LabelSet::from_iter).collect()
+    }
 }
 
 #[cfg(test)]
@@ -89,8 +101,10 @@ mod tests {
         let records = [["a", "x", "1"], ["b", "y", "2"], ["b", "z", "3"], ["a", "y", "4"]];
         let shared = dataset(&records);
         assert_eq!(shared.labels_of(0).ids(), [0, 1, 2]);
+        assert_eq!(shared.label_sets(), [0, 1].map(|domain| shared.labels_of(domain)));
         let own = Dataset { label_sets_differ: true, ..shared };
         assert_eq!([own.labels_of(0).ids(), own.labels_of(1).ids()], [[0, 1], [1, 2]]);
+        assert_eq!(own.label_sets(), [0, 1].map(|domain| own.labels_of(domain)));
         // "y" of "a" goes with its only review.
         assert_eq!(own.without(&[3].into()).labels_of(0).ids(), [0]);
     }

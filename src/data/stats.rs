@@ -61,10 +61,11 @@ pub struct LengthStats {
 /// Counts and measures every domain; lengths need the corpus, sides the split.
 pub fn stats(dataset: &Dataset, corpus: Option<&Corpus>, split: Option<&Split>) -> DataStats {
     let examples_by_domain = dataset.examples_by_domain();
-    let rows = (0..).zip(&dataset.domains).zip(&examples_by_domain);
-    let rows = rows.map(|((domain, name), examples)| {
+    let label_sets = dataset.label_sets();
+    let rows = (0..).zip(&dataset.domains).zip(&label_sets).zip(&examples_by_domain);
+    let rows = rows.map(|(((domain, name), labels), examples)| {
         let side = split.map(|split| split.side_of(domain));
-        measure(name, side, examples, &dataset.labels_of(domain), dataset, corpus)
+        measure(name, side, examples, labels, dataset, corpus)
     });
     let all: Vec<ExampleId> = (0..dataset.reviews.len() as ExampleId).collect();
     let all_labels = LabelSet::all(dataset.labels.len());

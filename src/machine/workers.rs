@@ -41,16 +41,19 @@ impl Workers {
         Self { count: count.max(1), device }
     }
 
-    /// As many as are fastest for adaptations of a model of `num_parameters` on `device`.
+    /// As many as are fastest for adaptations of a model of `num_parameters` on `device`, whose backward passes reach through
+    /// `num_traced_steps` gradient steps.
     ///
     /// On a CPU small products on one thread each beat large ones on all of them, as far as memory goes; a GPU is filled by one.
-    pub fn fastest(device: Device, num_parameters: i64) -> Self {
+    pub fn fastest(device: Device, num_parameters: i64, num_traced_steps: usize) -> Self {
         if device != Device::Cpu {
             return Self::new(1, device);
         }
         let num_threads = tch::get_num_threads().max(1) as u64;
-        // Weights, gradients and two moments, with as much again for what a backward pass keeps.
-        let needed_mib = (8 * 4 * num_parameters as u64) >> 20;
+        // Weights, gradients and two moments, with as much again for what a backward pass keeps; a step that is traced keeps that
+        // and its own weights.
+        let num_copies = 8 + 5 * num_traced_steps as u64;
+        let needed_mib = (num_copies * 4 * num_parameters as u64) >> 20;
         let fitting = available_memory_mib().map_or(num_threads, |mib| mib / 2 / needed_mib.max(1));
         Self::new(num_threads.min(fitting) as usize, device)
     }

@@ -22,7 +22,7 @@ pub struct InnerConfig {
     pub head_lr: Choice<Rate>,
     /// Weight decay.
     pub weight_decay: f64,
-    /// Epochs over the support set; used where `steps` is 0.
+    /// Epochs over the support set, names of labels not counted; used where `steps` is 0.
     pub epochs: usize,
     /// Gradient steps; 0 counts by `epochs`.
     pub steps: usize,

@@ -143,6 +143,12 @@ impl Recipe {
         self.visit.steps + self.visit.epochs > 0 && self.steps.scope.moves_encoder()
     }
 
+    /// How many of `num_steps` inner steps leave the activations of the encoder behind, for a meta-gradient through them.
+    pub fn num_traced_steps(&self, num_steps: usize) -> usize {
+        let is_traced = self.order != OrderOf::First && self.steps.scope.moves_encoder();
+        if is_traced { num_steps } else { 0 }
+    }
+
     /// Whether its steps read texts as vectors that are embedded once.
     pub fn steps_on_vectors(&self) -> bool {
         !self.steps.scope.moves_encoder()

@@ -118,12 +118,11 @@ impl Recipe {
     /// # Errors
     /// Too many steps for the memory.
     pub fn check_num_steps(&self, num_steps: usize) -> Result<(), Invalid> {
-        let keeps_activations = self.order != OrderOf::First && self.steps.scope.moves_encoder();
         let expected = format!(
             "at most {MAX_TRACED_STEPS} where meta.order is {}: the activations of every step are kept",
             self.order
         );
-        let fits = !keeps_activations || num_steps <= MAX_TRACED_STEPS;
+        let fits = self.num_traced_steps(num_steps) <= MAX_TRACED_STEPS;
         require(fits, "inner.steps", expected, num_steps)
     }
 }

@@ -52,6 +52,11 @@ impl StepRule {
         self.step_sizes != StepSizes::Fixed
     }
 
+    /// Whether step sizes are those of numbered steps.
+    pub fn counts_steps(&self) -> bool {
+        self.step_sizes == StepSizes::TensorAndStep
+    }
+
     /// `model` with a slot of step sizes for each slot that moves, where they are learned; `num_steps` inner steps.
     pub fn extend(&self, model: &Layout, num_steps: usize) -> Layout {
         let mut layout = model.clone();

@@ -214,11 +214,17 @@ pub fn save(run: &RunDirectory, state: &TrainingState, files: &ModelFiles) -> Re
 }
 
 /// `model` with the meta-parameters of `layout` that belong to no model: from the checkpoint in `dir`, or with their first
-/// values where it has none. Step sizes by step may be there for another number of steps.
+/// values where it has none. Where `by_step` says that step sizes are counted by step, they may be there for another number of
+/// steps.
 ///
 /// # Errors
 /// A malformed file, and too little memory.
-pub fn with_meta_parameters(dir: &Path, model: ParamSet, layout: &Layout) -> Result<ParamSet> {
+pub fn with_meta_parameters(
+    dir: &Path,
+    model: ParamSet,
+    layout: &Layout,
+    by_step: bool,
+) -> Result<ParamSet> {
     let layout = Arc::new(layout.select(|slot| slot.region == Region::StepSizes));
     if layout.slots().is_empty() {
         return Ok(model);
@@ -232,8 +238,12 @@ pub fn with_meta_parameters(dir: &Path, model: ParamSet, layout: &Layout) -> Res
     for (id, slot) in layout.ids().zip(layout.slots()) {
         let Some(tensor) = stored.remove(&slot.name) else { continue };
         let (found, expected) = (tensor.size(), &slot.shape);
-        if found != *expected && [found.len(), expected.len()] != [1, 1] {
-            let problems = vec![format!("`{}`: expected {expected:?}, found {found:?}", slot.name)];
+        if found != *expected && !(by_step && found.len() == 1) {
+            let problem = format!(
+                "`{}`: expected {expected:?}, found {found:?}; meta.step_sizes is that of another training",
+                slot.name
+            );
+            let problems = vec![problem];
             return Err(ModelFileError::Tensors { path, problems }.into());
         }
         others = others.with(id, tensor);
@@ -276,6 +286,7 @@ pub fn load(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::params::Init;
 
     #[test]
     fn the_best_evaluations_are_ranked_by_score_and_then_by_step() {
@@ -294,6 +305,23 @@ mod tests {
         assert_eq!(progress.best_steps(9), [50, 20, 40, 30, 10]);
         assert_eq!(progress.evaluations, scores);
         assert_eq!((progress.best, progress.evaluations_since_best), (Some((50, 0.8)), 0));
+    }
+
+    #[test]
+    fn step_sizes_of_another_kind_are_refused_and_of_another_number_of_steps_are_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut layout = Layout::default();
+        layout.register("step_sizes.bias", Region::StepSizes, &[3], Init::Constant(0.5));
+        let stored = init::draw(&Arc::new(layout), 0).unwrap();
+        write_safetensors(&dir.path().join(META_FILE), &[("", &stored)]).unwrap();
+        let mut layout = Layout::default();
+        layout.register("step_sizes.bias", Region::StepSizes, &[4], Init::Constant(0.25));
+        let model = || init::draw(&Arc::new(Layout::default()), 0).unwrap();
+        let read = |by_step| with_meta_parameters(dir.path(), model(), &layout, by_step);
+        let sizes = read(true).unwrap();
+        assert_eq!(Vec::<f32>::try_from(&sizes.tensors()[0]).unwrap(), [0.5; 3]);
+        let error = read(false).unwrap_err().to_string();
+        assert!(error.contains("`step_sizes.bias`: expected [4], found [3]"), "{error}");
     }
 
     // Off by one bit, an equal score would count as a better one after resuming.

@@ -1,14 +1,15 @@
 //! `environment.json`: the data, the model and the machine of a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::directory::RunDirectory;
 use super::manifest::sha256_of;
 use crate::files::atomic::{naming, write_file};
+use crate::model::ModelDirectory;
 
 /// The origin of a checkpoint's knowledge. Every checkpoint has a copy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -86,7 +87,7 @@ impl Environment {
         }
         let (was, is) = (&self.model_sha256, &now.model_sha256);
         // A run of an older version has no hashes, or those of the first of today's files alone.
-        let names = was.keys().map(String::as_str).chain(MODEL_FILES[..NUM_OLD_FILES].to_vec());
+        let names = was.keys().map(String::as_str).chain(ENCODER_FILES);
         let mut names = names.filter(|_| !was.is_empty());
         names
             .find(|name| was.get(*name) != is.get(*name))
@@ -94,30 +95,62 @@ impl Environment {
     }
 }
 
-/// How many of these every version of the program hashed.
-const NUM_OLD_FILES: usize = 5;
-/// The files of a model directory that training reads.
-const MODEL_FILES: [&str; 9] = [
-    "config.json",
-    "model.safetensors",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.txt",
-    "modules.json",
-    "1_Pooling/config.json",
-    "3_Dense/config.json",
-    "3_Dense/model.safetensors",
-];
+/// The files of a folder with an encoder that training reads; every version of the program hashed those in the directory itself.
+const ENCODER_FILES: [&str; 5] =
+    ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"];
+/// Those that a directory of `sentence_transformers` has beside them.
+const MODULE_FILES: [&str; 4] =
+    ["modules.json", "1_Pooling/config.json", "3_Dense/config.json", "3_Dense/model.safetensors"];
 
 /// The SHA-256 of each file that training reads of a model directory.
 ///
 /// # Errors
 /// Any error of the file system, which names the file.
-pub fn model_sha256(model: &Path) -> io::Result<BTreeMap<String, String>> {
-    let paths = MODEL_FILES.map(|name| (name, model.join(name))).into_iter();
-    let hashes = paths.filter(|(_, path)| path.is_file()).map(|(name, path)| {
+pub fn model_sha256(model: &ModelDirectory) -> io::Result<BTreeMap<String, String>> {
+    let names = ENCODER_FILES.iter().chain(&MODULE_FILES).map(PathBuf::from);
+    // Old directories of `sentence_transformers` have their encoder in a folder.
+    let folder = model.encoder_path().strip_prefix(model.path()).unwrap_or(Path::new(""));
+    let in_folder = ENCODER_FILES.map(|name| folder.join(name));
+    let names: BTreeSet<PathBuf> = names.chain(in_folder).collect();
+    let paths = names.into_iter().map(|name| (model.path().join(&name), name));
+    let hashes = paths.filter(|(path, _)| path.is_file()).map(|(path, name)| {
         let hash = sha256_of(&path).map_err(|error| naming(&path, error))?;
-        Ok((name.to_owned(), hash))
+        Ok((name.display().to_string(), hash))
     });
     hashes.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn weights_in_the_folder_of_an_encoder_are_hashed() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let module =
+            |path: &str, class: &str| format!(r#"{{"path": "{path}", "type": "{class}"}}"#);
+        let modules = [module("0_Transformer", "Transformer"), module("1_Pooling", "Pooling")];
+        write("modules.json", &format!("[{}]", modules.join(",")));
+        write("1_Pooling/config.json", r#"{"pooling_mode_mean_tokens": true}"#);
+        let sizes = r#""hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 16"#;
+        let config = format!(
+            r#"{{"model_type": "bert", "vocab_size": 9, "max_position_embeddings": 16, {sizes}}}"#
+        );
+        write("0_Transformer/config.json", &config);
+        let hashes = || model_sha256(&ModelDirectory::open(dir.path()).unwrap()).unwrap();
+        write("0_Transformer/model.safetensors", "weights");
+        let before = hashes();
+        write("0_Transformer/model.safetensors", "others");
+        let after = hashes();
+        let names = before.keys().filter(|&name| before[name] != after[name]);
+        assert_eq!(names.collect::<Vec<_>>(), ["0_Transformer/model.safetensors"]);
+        assert_eq!(before.len(), 4);
+    }
 }

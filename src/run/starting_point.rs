@@ -54,7 +54,8 @@ impl StartingPoint {
         drop(first);
         let weights = ModelDirectory::open(&dir)?.read_weights()?;
         let (model, _) = weights.load(classifier, 0)?;
-        let result = checkpoint::with_meta_parameters(&dir, model.to_device(device)?, &layout)?;
+        let model = model.to_device(device)?;
+        let result = checkpoint::with_meta_parameters(&dir, model, &layout, false)?;
         let state = checkpoint::load(&dir, result, optimizer, average_decay)?;
         recovery::restore_pointers(run, &state.progress)?;
         warn_of_lost_best(run, &state.progress, console);

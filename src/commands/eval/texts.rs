@@ -93,8 +93,9 @@ pub fn read_test(path: &Path, dataset: &Dataset, domains: &[DomainId]) -> Result
     let found = format!("none of {untested:?}; choose domains with --domain");
     let is_complete = tested.is_empty() || untested.is_empty();
     checks::require(is_complete, &path, "texts of every evaluated domain", found)?;
+    let sets = dataset.label_sets();
     for &domain in domains {
-        let (name, labels) = (dataset.domain_name(domain), dataset.labels_of(domain));
+        let (name, labels) = (dataset.domain_name(domain), &sets[domain as usize]);
         let is_scored =
             |review: &&Review| tested.is_empty() || test.domain_name(review.domain) == name;
         let mut scored = test.reviews.iter().filter(is_scored);

@@ -42,7 +42,6 @@ pub fn train(
     let TrainingTexts { dataset, split, corpus } = texts;
     let stop = stop_on_signals()?;
     let files = files::model_files(&model, config, environment.provenance);
-    let workers = session.workers(&model);
     let head_rows = model.head_rows(dataset);
     let LoadedModel { classifier, params, .. } = model;
     let outer = (config.outer.optimizer(), config.outer.average);
@@ -56,7 +55,7 @@ pub fn train(
             builder: TaskBuilder { recipe: &evaluation_recipe, ..builder },
             head_rows: &head_rows,
             run_seed: config.seed,
-            workers,
+            workers: session.workers(&classifier, device, 0),
         },
         sampler: evaluation_episodes(
             dataset,
@@ -74,17 +73,19 @@ pub fn train(
         domain_names: &dataset.domains,
         run_seed: config.seed,
     };
+    let num_support_steps = tasks.num_support_steps();
+    let num_traced_steps = recipe.num_traced_steps(num_support_steps);
     let mut training = Training {
         outer_loop: OuterLoop {
             learner: &classifier,
             recipe: &recipe,
             tasks: |meta: &ParamSet, index| tasks.task(meta, index),
-            workers,
+            workers: session.workers(&classifier, device, num_traced_steps),
             train: &config.train,
             outer: &config.outer,
             non_finite: NonFiniteGuard::new(config.train.non_finite),
         },
-        num_support_steps: tasks.num_support_steps(),
+        num_support_steps,
         dev,
         recorder: Recorder::open(run, state.progress.step, &files, &config.train, console)?,
         stop: &stop,
@@ -105,6 +106,7 @@ fn source(config: &RunConfig, texts: TrainingTexts) -> Source {
 
 /// The labels that training learns a row of the head for: those of the meta-train domains.
 pub fn meta_train_labels(dataset: &Dataset, split: &Split) -> LabelSet {
+    let sets = dataset.label_sets();
     let domains = split.domains(Side::MetaTrain).iter();
-    domains.flat_map(|&domain| dataset.labels_of(domain).ids().to_vec()).collect()
+    domains.flat_map(|&domain| sets[domain as usize].ids().to_vec()).collect()
 }

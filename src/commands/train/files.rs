@@ -37,7 +37,7 @@ pub fn environment(
             precision: format!("{:?}", precision(config, device)).to_lowercase(),
             threads: tch::get_num_threads(),
         },
-        model_sha256: model_sha256(model.path())?,
+        model_sha256: model_sha256(model)?,
     })
 }
 
