@@ -40,10 +40,10 @@
 //! optim      params torch_ext
 //! meta       checks data model optim params seed
 //! tasks      data machine meta model params seed
-//! eval       data machine meta model params seed table tasks
+//! eval       checks data machine meta model params seed table tasks
 //! run        data files model optim params
 //! train      checks data eval machine meta model optim params run tasks
-//! config     checks data files meta names train
+//! config     checks data eval files meta names train
 //! cli        config meta
 //! commands   checks cli config data eval files machine meta model optim params run seed tasks torch_ext train
 //! ```

@@ -166,6 +166,7 @@ fn parser(key: &str, default: &Value) -> ValueParser {
         ("preset", _) => one_of(PRESET_NAMES),
         ("train.algo", _) => one_of(Algorithm::ALL),
         ("inner.lr", _) => ValueParser::new(number),
+        ("train.time_s", _) => ValueParser::new(duration),
         ("episode.support" | "episode.support_per_label", _) => ValueParser::new(sizes),
         ("evaluate.query", _) => ValueParser::new(number_or_all),
         (_, Value::Integer(_)) => ValueParser::new(whole_number),
@@ -201,6 +202,18 @@ fn number_or_all(word: &str) -> Result<Value, &'static str> {
 
 fn number(word: &str) -> Result<Value, &'static str> {
     word.parse::<f64>().map(Value::from).map_err(|_| "expected a number")
+}
+
+/// Seconds, from a number with a unit.
+fn duration(words: &str) -> Result<Value, &'static str> {
+    let expected = "expected a number with a unit, such as 90s, 30m or 2h";
+    let unit = words.chars().last().ok_or(expected)?;
+    let factor =
+        [('s', 1.0), ('m', 60.0), ('h', 3_600.0)].into_iter().find(|(name, _)| *name == unit);
+    let (unit, factor) = factor.ok_or(expected)?;
+    let count: f64 = words.trim_end_matches(unit).parse().map_err(|_| expected)?;
+    let is_length = count.is_finite() && count > 0.0;
+    if is_length { Ok(Value::Float(count * factor)) } else { Err(expected) }
 }
 
 fn list(words: &str) -> Result<Value, Infallible> {

@@ -61,8 +61,8 @@ pub struct TrainArgs {
     /// Meta-train with this algorithm [default: fomaml].
     #[arg(id = "train.algo", long = "algo", value_name = "NAME")]
     pub algo: (),
-    /// Start from this model directory.
-    #[arg(id = "model.path", long = "model", value_name = "DIR")]
+    /// Start from this model directory, or from the best checkpoint of this run.
+    #[arg(id = "model.path", long = "model", value_name = "DIR|RUN")]
     pub model: (),
     /// Write configuration, events and checkpoints into this directory.
     #[arg(long, value_name = "DIR", required_unless_present = "print_config")]
@@ -106,6 +106,9 @@ pub struct OuterLoopFlags {
     /// Take this many outer steps [default: 500].
     #[arg(id = "train.steps", long = "steps", value_name = "N")]
     pub steps: (),
+    /// Train for this long instead, such as 90s, 30m or 2h; learning rates decay over it [default: no budget].
+    #[arg(id = "train.time_s", long = "time", value_name = "TIME", conflicts_with = "train.steps")]
+    pub time: (),
     /// Average the meta-gradients of this many episodes in an outer step [default: 2].
     #[arg(id = "train.meta_batch", long = "meta-batch", value_name = "N")]
     pub meta_batch: (),
@@ -135,9 +138,10 @@ pub struct FinetuneArgs {
     /// Replace the output directory.
     #[arg(long)]
     pub force: bool,
-    /// Estimate the accuracy by cross-validation with this many folds; 0 for no estimate.
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    pub folds: usize,
+    /// Hold out each of this many parts of the texts once: to estimate the accuracy, to calibrate the answers, and to keep the
+    /// weights from before adapting where these are better; 0 for none of it [default: 5].
+    #[arg(id = "safeguard.folds", long = "folds", value_name = "N")]
+    pub folds: (),
     /// How the domain's texts are adapted to.
     #[command(flatten)]
     pub adaptation: AdaptationFlags,
@@ -164,6 +168,10 @@ pub struct EvalArgs {
     /// Score each draw on this many query texts, or on all that it does not adapt to [default: 20].
     #[arg(id = "evaluate.query", long = "query", value_name = "N|all")]
     pub query: (),
+    /// Hold out each of this many parts of a support set once: to calibrate the answers, and to keep the weights from before
+    /// adapting where these are better; 0 for none of it [default: 5].
+    #[arg(id = "safeguard.folds", long = "folds", value_name = "N")]
+    pub folds: (),
     /// Score each draw on the labelled texts of this file instead of a query set: on those of the
     /// draw's domain where the file has any of the evaluated domains, else on all.
     #[arg(long, value_name = "FILE")]
@@ -264,7 +272,7 @@ mod tests {
         check(&Cli::command(), &mut flags);
         let entries = RunConfig::default().entries();
         assert!(flags.iter().all(|flag| entries.contains_key(flag)), "{flags:?}");
-        assert_eq!(flags.len(), 29, "{flags:?}");
+        assert_eq!(flags.len(), 31, "{flags:?}");
     }
 
     /// The configuration that `metabert` with these arguments has on top of `stored` settings.

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::checkpoint::ensure_unaltered;
+use super::checkpoint::intact_model;
 use super::eval::EVALUATION_DRAWS;
 use super::eval::texts::{chosen_domains, held_out};
 use super::loading::OpenedModel;
@@ -92,8 +92,7 @@ fn labels_of_model(config: &RunConfig) -> Result<Option<Vec<String>>> {
     if path.is_empty() {
         return Ok(None);
     }
-    ensure_unaltered(Path::new(path))?;
-    Ok(OpenedModel::open(Path::new(path))?.labels(config)?)
+    Ok(OpenedModel::open(&intact_model(Path::new(path))?)?.labels(config)?)
 }
 
 fn write_lines(

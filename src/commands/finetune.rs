@@ -13,7 +13,8 @@ use crate::cli::FinetuneArgs;
 use crate::config::RunConfig;
 use crate::data::{Dataset, DomainId, DomainPool, EpisodeSampler, Sizes, check_sizes};
 use crate::eval::Evaluator;
-use crate::eval::cross_validation::{CrossValidation, adapt, cross_validate};
+use crate::eval::cross_validation::{Kept, adapt};
+use crate::eval::metrics::Scores;
 use crate::eval::model_card::ModelCard;
 use crate::files::atomic::write_directory;
 use crate::meta::{Choice, HeadStart};
@@ -43,26 +44,31 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     let model = opened.load(&head, config, Some(&recipe), device, console)?;
     let corpus = session.tokenise(&dataset, &model)?;
     let head_rows = model.head_rows(&dataset);
-    let evaluator = session.evaluator(&model, &head_rows, &corpus, &recipe);
-    let (adapted, estimate) = adapt_to(&evaluator, &model.params, &pool, args.folds, console)?;
+    let evaluator = session.evaluator(&model, &head_rows, &corpus, &recipe, config.safeguard);
+    let num_folds = config.safeguard.num_folds(&pool);
+    let kept = adapt_to(&evaluator, &model.params, &pool, num_folds, console)?;
     let labels = pool.labels.names(&dataset.labels);
-    let counts = pool.labels.ids().iter();
+    let safeguard = kept.verdict.describe(&labels);
+    if !safeguard.is_empty() {
+        console.line(&format!("{}: {safeguard}", args.domain));
+    }
     let card = ModelCard {
         domain: &args.domain,
         origin: &args.checkpoint,
         dataset: &dataset,
-        label_counts: counts.map(|&label| pool.examples_of(label).len()).collect(),
+        label_counts: pool.label_counts(),
         adaptation: recipe.describe(recipe.visit.num_steps(pool.len())),
         pooling: Pooling::of(model.classifier.layout()),
         max_length: config.data.max_length,
         seed: config.seed,
-        estimate: estimate.as_ref(),
+        safeguard,
+        estimate: kept.estimate.as_ref(),
     };
-    write(&args.out, model, labels, &adapted, config, &card)?;
-    let estimate = estimate.map_or_else(String::new, |found| {
+    write(&args.out, model, labels, &kept.weights, config, &card)?;
+    let estimate = kept.estimate.map_or_else(String::new, |found| {
         format!(
             "{}: accuracy {}, macro F1 {} ({}-fold cross-validation, 95 % intervals over the folds)\n",
-            args.domain, found.accuracy, found.macro_f1, args.folds
+            args.domain, found.accuracy, found.macro_f1, found.num_folds
         )
     });
     print_result(&format!("{estimate}{}\n", args.out.display()))
@@ -100,7 +106,10 @@ fn chosen_pool(
     };
     // A label that is needed in every support set is in that of every fold.
     let pool = if episode.every_label { pool.with_own_labels() } else { pool };
-    let (folds, most) = (args.folds, pool.num_tested_by_folds());
+    if !flags.set("safeguard.folds") {
+        return Ok(pool);
+    }
+    let (folds, most) = (config.safeguard.folds, pool.num_tested_by_folds());
     let most = match pool.has_own_labels {
         false => format!("0, or 2 to {most}, the texts adapted to"),
         true if most == 0 => "0, since no label has two texts".to_owned(),
@@ -116,32 +125,26 @@ fn one(flag: &str, sizes: &Sizes) -> Result<usize, Invalid> {
     sizes.one().ok_or_else(|| Invalid(format!("{flag}: expected one number, found {sizes}")))
 }
 
-/// The weights adapted to all texts of the pool, and with folds an estimate of their quality.
+/// The weights adapted to all texts of the pool, safeguarded by folds of it.
 fn adapt_to(
     evaluator: &Evaluator,
     params: &ParamSet,
     pool: &DomainPool,
     num_folds: usize,
     console: &Console,
-) -> Result<(ParamSet, Option<CrossValidation>)> {
-    let estimate = (num_folds > 0).then(|| {
-        console.begin_evaluation(num_folds as u64);
-        let found = cross_validate(evaluator, params, pool, num_folds, |scores| {
-            console.evaluated_draw(scores.accuracy, scores.macro_f1);
-        });
+) -> Result<Kept> {
+    console.begin_evaluation(num_folds as u64);
+    let on_fold = |scores: Scores| console.evaluated_draw(scores.accuracy, scores.macro_f1);
+    let kept = adapt(evaluator, params, pool, num_folds, on_fold, || {
         console.end_evaluation();
-        found
+        console.begin_episode(evaluator.builder.recipe.visit.num_steps(pool.len()));
     });
-    let estimate = estimate.transpose()?;
-    let mut examples: Vec<u32> = pool.examples_by_label.concat();
-    examples.sort_unstable();
-    console.begin_episode(evaluator.builder.recipe.visit.num_steps(examples.len()));
-    let adapted = adapt(evaluator, params, &examples, pool.labels.clone(), &pool.name)?;
-    if let Some(name) = adapted.first_non_finite()? {
+    let kept = kept?;
+    if let Some(name) = kept.weights.first_non_finite()? {
         let domain = &pool.name;
         bail!("adapting to {domain} gave a value that is not finite in `{name}`; lower inner.lr");
     }
-    Ok((adapted, estimate))
+    Ok(kept)
 }
 
 /// Writes the adapted model as a directory of its own.

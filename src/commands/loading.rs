@@ -13,7 +13,7 @@ use crate::meta::{HeadStart, Recipe};
 use crate::model::weights::Weights;
 use crate::model::{Classifier, ModelDirectory, Pooling, Precision};
 use crate::params::ParamSet;
-use crate::run::checkpoint::with_meta_parameters;
+use crate::run::checkpoint::{self, with_meta_parameters};
 use crate::run::console::Console;
 use crate::tasks::HeadRows;
 
@@ -57,6 +57,23 @@ impl OpenedModel {
     /// The directory.
     pub fn directory(&self) -> &ModelDirectory {
         &self.directory
+    }
+
+    /// Warns of those of `domains` that the model was trained on: its scores there say little about new ones.
+    pub fn warn_of_seen_domains<'a>(
+        &self,
+        domains: impl Iterator<Item = &'a str>,
+        console: &Console,
+    ) {
+        let path = self.directory.path();
+        let Some(provenance) = checkpoint::provenance(path) else { return };
+        for name in domains.filter(|&name| provenance.seen().any(|seen| seen == name)) {
+            console.line(&format!(
+                "warning: {name} was a training or meta-dev domain of {}: its scores there say \
+                 nothing about new domains",
+                path.display()
+            ));
+        }
     }
 
     /// The labels that the model commits to: those of its head, under the names of `data.labels`

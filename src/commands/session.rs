@@ -12,7 +12,7 @@ use super::output::print_result;
 use crate::cli::SharedArgs;
 use crate::config::{Layer, RunConfig};
 use crate::data::{Corpus, Dataset};
-use crate::eval::Evaluator;
+use crate::eval::{Evaluator, SafeguardConfig};
 use crate::machine::device::{self, DeviceError};
 use crate::machine::{Workers, observe};
 use crate::meta::{Algorithm, Recipe};
@@ -109,14 +109,15 @@ impl Session {
         }
     }
 
-    /// An evaluator that adapts `model`, whose head has the labels in `head_rows`, to texts of `corpus` as `recipe` says. Progress
-    /// bars follow its forward passes.
+    /// An evaluator that adapts `model`, whose head has the labels in `head_rows`, to texts of `corpus` as `recipe` and
+    /// `safeguard` say. Progress bars follow its forward passes.
     pub fn evaluator<'a>(
         &self,
         model: &'a LoadedModel,
         head_rows: &'a HeadRows,
         corpus: &'a Corpus,
         recipe: &'a Recipe,
+        safeguard: SafeguardConfig,
     ) -> Evaluator<'a> {
         observe(None, self.console.on_forward());
         let (classifier, device) = (&model.classifier, model.params.device());
@@ -124,6 +125,7 @@ impl Session {
             builder: TaskBuilder { classifier, recipe, corpus, device },
             head_rows,
             run_seed: self.config.seed,
+            safeguard,
             workers: self.workers(classifier, device, 0),
         }
     }

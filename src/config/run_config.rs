@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 use crate::checks::{self, Invalid};
 use crate::data::{DataConfig, EpisodeConfig, QuerySize, validate_label_lists};
+use crate::eval::SafeguardConfig;
 use crate::meta::{Choice, InnerConfig, MetaConfig, Recipe};
 use crate::train::{EvaluateConfig, OuterConfig, TrainConfig};
 
@@ -45,6 +46,8 @@ pub struct RunConfig {
     pub outer: OuterConfig,
     /// Section `[evaluate]`.
     pub evaluate: EvaluateConfig,
+    /// Section `[safeguard]`.
+    pub safeguard: SafeguardConfig,
 }
 
 impl Default for RunConfig {
@@ -65,6 +68,7 @@ impl Default for RunConfig {
             train: TrainConfig::default(),
             outer: OuterConfig::default(),
             evaluate: EvaluateConfig::default(),
+            safeguard: SafeguardConfig::default(),
         }
     }
 }
@@ -175,8 +179,9 @@ impl RunConfig {
         self.train.validate()?;
         self.outer.validate()?;
         self.evaluate.validate()?;
+        self.safeguard.validate()?;
         let warmup = self.outer.warmup_steps;
-        let fits = warmup <= self.train.steps;
+        let fits = warmup <= self.train.steps || self.train.has_time_budget();
         checks::require(fits, "outer.warmup_steps", "at most train.steps", warmup)?;
         self.evaluation_recipe().validate_adaptation()
     }

@@ -1,14 +1,26 @@
 //! The adaptation to one domain that is kept, and an estimate of how good it is.
 
 use anyhow::{Context, Result};
+use tch::TchError;
 
 use super::bootstrap::Estimate;
-use super::domain::{DomainStart, Scored};
 use super::evaluator::Evaluator;
+use super::held_out::FoldStreams;
 use super::metrics::Scores;
 use super::outcome::Outcome;
-use crate::data::{DomainPool, ExampleId, LabelSet, folds};
+use super::safeguard::{HeldOut, SafeguardConfig, Verdict};
+use crate::data::DomainPool;
 use crate::params::ParamSet;
+
+/// An adaptation to all texts of a domain, to be written out.
+pub struct Kept {
+    /// The weights that answer, calibrated: a model whose head has the rows of the domain's labels.
+    pub weights: ParamSet,
+    /// What the folds said.
+    pub verdict: Verdict,
+    /// How good it is; `None` without folds.
+    pub estimate: Option<CrossValidation>,
+}
 
 /// k-fold cross-validation of an adaptation: every text is scored once, by the adaptation that did not see it.
 #[derive(Clone, Debug)]
@@ -23,69 +35,74 @@ pub struct CrossValidation {
     pub macro_f1: Estimate,
 }
 
-/// Adapts `params` to all but one fold and scores on the one left out, for each of `num_folds`
-/// stratified folds of `pool`. `on_fold` is called after each with its scores.
+/// Adapts `params` to all texts of `pool`, safeguarded by `num_folds` stratified folds, 0 for none. `on_fold` is called after
+/// each fold with the scores of its adapted answers, and `before_last` before the adaptation to all texts.
 ///
 /// # Errors
-/// Any error of libtorch.
-pub fn cross_validate(
+/// [`Diverged`](super::evaluator::Diverged), and any error of libtorch.
+pub fn adapt(
     evaluator: &Evaluator,
     params: &ParamSet,
     pool: &DomainPool,
     num_folds: usize,
-    mut on_fold: impl FnMut(Scores),
-) -> Result<CrossValidation> {
-    let folds = folds(pool, num_folds, evaluator.run_seed);
-    let stream = format!("adaptation in cross-validation/{}", pool.name);
+    on_fold: impl FnMut(Scores),
+    before_last: impl FnOnce(),
+) -> Result<Kept> {
+    let Evaluator { safeguard, run_seed, .. } = *evaluator;
     let recipe = evaluator.builder.recipe;
+    let mut examples = pool.examples_by_label.concat();
+    examples.sort_unstable();
     // Vectors are read by the adaptation, or in the place of a second pass over texts of an encoder that has not moved.
-    let read = match recipe.reads_whole() || !recipe.moves_encoder() {
-        true => pool.examples_by_label.concat(),
-        false => Vec::new(),
+    let folds_read = num_folds > 0 && (safeguard.fall_back || !recipe.moves_encoder());
+    let read = if recipe.reads_whole() || folds_read { examples.as_slice() } else { &[] };
+    let start = evaluator.start(params, pool.labels.clone(), read)?;
+    let streams = FoldStreams {
+        deal: run_seed,
+        adaptations: format!("adaptation in cross-validation/{}", pool.name),
     };
-    let start = evaluator.start(params, pool.labels.clone(), &read)?;
-    let work = |evaluator: &Evaluator, start: &DomainStart, fold: usize| {
-        let (train, test) = &folds[fold];
-        let what = format!("domain {}, fold {fold}", pool.name);
-        let adapted = evaluator.adapt(start, train, &stream, fold as u64);
-        let weights = adapted.with_context(|| what.clone())?.weights;
-        let (corpus, vectors) = (evaluator.builder.corpus, &start.vectors);
-        let scored = Scored { corpus, examples: test, vectors };
-        evaluator.score(start, (&weights, recipe.moves_encoder()), &scored, &what)
+    let folds = match num_folds {
+        0 => Vec::new(),
+        _ => evaluator.hold_out(&start, pool, num_folds, &streams, on_fold)?,
     };
-    let mut outcomes: Vec<Outcome> = Vec::new();
-    evaluator.in_parallel(
-        folds.len(),
-        || Ok(start.share()?),
-        work,
-        |_, outcome| {
-            on_fold(outcome.scores());
-            outcomes.push(outcome);
-            Ok(())
-        },
-    )?;
-    let pooled = Outcome::pooled(&outcomes.iter().collect::<Vec<_>>());
-    let num_folds = outcomes.len();
-    let [accuracy, macro_f1] = Estimate::of_clusters(&[outcomes], evaluator.run_seed, |folds| {
-        let Scores { accuracy, macro_f1 } = Outcome::pooled(folds).scores();
-        [accuracy, macro_f1]
-    });
-    Ok(CrossValidation { num_folds, pooled, accuracy, macro_f1 })
+    let counts = pool.label_counts();
+    let verdict = safeguard.verdict(&folds.iter().collect::<Vec<_>>(), &counts)?;
+    let estimate = match num_folds {
+        0 => None,
+        _ => Some(CrossValidation::of(&folds, &safeguard, &counts, run_seed)?),
+    };
+    before_last();
+    let stream = format!("adaptation for keeps/{}", pool.name);
+    let adapted = evaluator.adapt(&start, &examples, &stream, 0);
+    let adapted = adapted.with_context(|| format!("adapting to {}", pool.name))?;
+    let weights = if verdict.falls_back { adapted.start } else { adapted.weights };
+    let head = evaluator.builder.classifier.head();
+    Ok(Kept { weights: verdict.calibration.fold_into(&weights, head)?, verdict, estimate })
 }
 
-/// Adapts `params` to `support` of a domain with these labels, to be written out: a model whose head has their rows.
-///
-/// # Errors
-/// Any error of libtorch.
-pub fn adapt(
-    evaluator: &Evaluator,
-    params: &ParamSet,
-    support: &[ExampleId],
-    labels: LabelSet,
-    domain: &str,
-) -> Result<ParamSet> {
-    let read = if evaluator.builder.recipe.reads_whole() { support } else { &[] };
-    let start = evaluator.start(params, labels, read)?;
-    let adapted = evaluator.adapt(&start, support, &format!("adaptation for keeps/{domain}"), 0);
-    Ok(adapted.with_context(|| format!("adapting to {domain}"))?.weights)
+impl CrossValidation {
+    /// The scores of the answers that a safeguard gives for each of `folds` after what the others say.
+    fn of(
+        folds: &[HeldOut],
+        safeguard: &SafeguardConfig,
+        counts: &[usize],
+        run_seed: u64,
+    ) -> Result<Self, TchError> {
+        let outcome = |(index, fold): (usize, &HeldOut)| {
+            let others = folds.iter().enumerate().filter(|(other, _)| *other != index);
+            let others: Vec<&HeldOut> = others.map(|(_, fold)| fold).collect();
+            let Verdict { falls_back, calibration, .. } = safeguard.verdict(&others, counts)?;
+            let rows = if falls_back { &fold.zero_step } else { &fold.adapted };
+            let answers: Vec<Vec<f32>> = rows.iter().map(|row| calibration.apply(row)).collect();
+            Ok(Outcome::of(&fold.truths, &answers))
+        };
+        let outcomes = folds.iter().enumerate().map(outcome);
+        let outcomes = outcomes.collect::<Result<Vec<Outcome>, TchError>>()?;
+        let pooled = Outcome::pooled(&outcomes.iter().collect::<Vec<_>>());
+        let num_folds = outcomes.len();
+        let [accuracy, macro_f1] = Estimate::of_clusters(&[outcomes], run_seed, |folds| {
+            let Scores { accuracy, macro_f1 } = Outcome::pooled(folds).scores();
+            [accuracy, macro_f1]
+        });
+        Ok(Self { num_folds, pooled, accuracy, macro_f1 })
+    }
 }

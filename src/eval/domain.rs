@@ -28,6 +28,14 @@ pub struct Scored<'a> {
     pub vectors: &'a Vectors,
 }
 
+impl Scored<'_> {
+    /// The labels of the texts, as `labels` numbers them.
+    pub fn truths(&self, labels: &LabelSet) -> Vec<u32> {
+        let number = |&id: &ExampleId| labels.number_of(self.corpus.label_of(id));
+        self.examples.iter().map(number).collect()
+    }
+}
+
 impl DomainStart {
     /// The same for another thread to read.
     ///

@@ -15,6 +15,8 @@ pub struct Draw {
     pub zero_step: Outcome,
     /// Of the weights adapted to the support set.
     pub adapted: Outcome,
+    /// Whether the weights as they are were kept.
+    pub falls_back: bool,
 }
 
 /// All draws of one domain.
@@ -92,7 +94,11 @@ impl Evaluation {
             let majority = (0..counts.len()).rev().max_by_key(|&label| counts[label].texts);
             let label = majority.expect("a label set has labels") as u32;
             let draws = truths.iter().map(|outcome| outcome.of_constant_answer(label));
-            let draws = draws.map(|outcome| Draw { zero_step: outcome.clone(), adapted: outcome });
+            let draws = draws.map(|outcome| Draw {
+                zero_step: outcome.clone(),
+                adapted: outcome,
+                falls_back: false,
+            });
             let DomainResult { domain, num_support, .. } = result;
             DomainResult::of(domain, *num_support, draws.collect(), self.run_seed)
         };
@@ -230,7 +236,11 @@ mod tests {
                 .zip(truths)
                 .map(|(at, truth)| if at < index + shift { 1 } else { truth })
                 .collect();
-            Draw { zero_step: outcome(&truths, &[1; 6]), adapted: outcome(&truths, &answers) }
+            Draw {
+                zero_step: outcome(&truths, &[1; 6]),
+                adapted: outcome(&truths, &answers),
+                falls_back: false,
+            }
         };
         DomainResult::of(name, 8, (0..3).map(draw).collect(), 0)
     }

@@ -1,17 +1,13 @@
-//! Scores weights by adapting them to seeded draws of support sets.
-
-use std::collections::BTreeSet;
+//! What every way to score weights is made of: adapting them to texts of a domain, and answering others.
 
 use anyhow::{Context, Result};
 use tch::TchError;
 use thiserror::Error;
 
 use super::domain::{DomainStart, Scored};
-use super::evaluation::{DomainResult, Draw};
-use super::metrics::Scores;
-use super::outcome::Outcome;
 use super::predict;
-use crate::data::{Corpus, DomainId, Episode, EpisodeSampler, ExampleId, LabelSet};
+use super::safeguard::SafeguardConfig;
+use crate::data::{Corpus, ExampleId, LabelSet};
 use crate::machine::workers::Workers;
 use crate::meta::{Adapted, HeadStart};
 use crate::model::Pass;
@@ -28,6 +24,8 @@ pub struct Evaluator<'a> {
     pub head_rows: &'a HeadRows,
     /// Seed of the run.
     pub run_seed: u64,
+    /// What keeps adaptations from doing harm.
+    pub safeguard: SafeguardConfig,
     /// How many adaptations run at once.
     pub workers: Workers,
 }
@@ -40,87 +38,7 @@ pub struct Diverged {
     pub adaptation: String,
 }
 
-/// Texts other than a draw's query set to score on.
-#[derive(Clone, Copy)]
-pub struct TestTexts<'a> {
-    /// The tokenised texts.
-    pub corpus: &'a Corpus,
-    /// Those to use.
-    pub examples: &'a [ExampleId],
-}
-
 impl Evaluator<'_> {
-    /// `num_draws` draws of one domain by each of `samplers`, each scored on its own query set or on `test` where given; one
-    /// result a sampler. Texts are embedded once for all of them. `on_draw` is called after each with its adapted scores, and
-    /// may end the series with an error.
-    ///
-    /// # Errors
-    /// [`Diverged`], and any error of libtorch.
-    pub fn domain(
-        &self,
-        params: &ParamSet,
-        samplers: &[EpisodeSampler],
-        (domain, name): (DomainId, &str),
-        num_draws: u64,
-        test: Option<TestTexts>,
-        mut on_draw: impl FnMut(Scores) -> Result<()>,
-    ) -> Result<Vec<DomainResult>> {
-        let draws = samplers.iter().map(|sampler| {
-            (0..num_draws).map(|draw| sampler.draw(domain, draw)).collect::<Vec<Episode>>()
-        });
-        let draws: Vec<Vec<Episode>> = draws.collect();
-        let own = self.texts_to_embed(draws.iter().flatten(), test.is_none());
-        let start = self.start(params, samplers[0].labels_of(domain), &own)?;
-        let tested = |test: TestTexts| self.vectors(&start.theta, test.corpus, test.examples);
-        let tested = test.map(tested).transpose()?;
-        let share = || {
-            let tested = tested.as_ref().map(Vectors::share).transpose()?;
-            Ok((start.share()?, tested))
-        };
-        let mut results = Vec::new();
-        for draws in &draws {
-            let work = |evaluator: &Evaluator, (start, tested): &Shared, draw: usize| {
-                let scored = match (&test, tested) {
-                    (Some(TestTexts { corpus, examples }), Some(vectors)) => {
-                        Scored { corpus, examples, vectors }
-                    }
-                    _ => {
-                        let (corpus, vectors) = (evaluator.builder.corpus, &start.vectors);
-                        Scored { corpus, examples: &draws[draw].query, vectors }
-                    }
-                };
-                evaluator.draw(start, &draws[draw], name, &scored)
-            };
-            let mut scored = Vec::new();
-            self.in_parallel(draws.len(), share, work, |_, draw: Draw| {
-                let scores = draw.adapted.scores();
-                scored.push(draw);
-                on_draw(scores)
-            })?;
-            results.push(DomainResult::of(name, draws[0].support.len(), scored, self.run_seed));
-        }
-        Ok(results)
-    }
-
-    /// Adapts to the support set of `episode`, and scores before and after.
-    fn draw(
-        &self,
-        start: &DomainStart,
-        episode: &Episode,
-        name: &str,
-        scored: &Scored,
-    ) -> Result<Draw> {
-        let what = format!("domain {name}, draw {}", episode.index);
-        let stream = format!("adaptation in evaluation/{name}");
-        let adapted = self.adapt(start, &episode.support, &stream, episode.index);
-        let adapted = adapted.with_context(|| what.clone())?;
-        let is_moved = self.builder.recipe.moves_encoder();
-        Ok(Draw {
-            zero_step: self.score(start, (&adapted.start, false), scored, &what)?,
-            adapted: self.score(start, (&adapted.weights, is_moved), scored, &what)?,
-        })
-    }
-
     /// Calls `work` for the jobs 0 to `num_jobs`, several at once, each with an evaluator that runs one job at a time and what
     /// `context` makes for its thread, and `take` with their results in order.
     ///
@@ -163,7 +81,10 @@ impl Evaluator<'_> {
     }
 
     /// The vectors of texts of any corpus under `theta`.
-    fn vectors(
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    pub(super) fn vectors(
         &self,
         theta: &ParamSet,
         corpus: &Corpus,
@@ -187,21 +108,25 @@ impl Evaluator<'_> {
     ) -> Result<Adapted, TchError> {
         let DomainStart { labels, theta, vectors } = start;
         let seed = seed::derive(self.run_seed, stream, index);
-        self.builder.adapt(theta, support, labels, Some(vectors), seed)
+        let adapted = self.builder.adapt(theta, support, labels, Some(vectors), seed)?;
+        match self.safeguard.share {
+            1.0 => Ok(adapted),
+            share => adapted.part_of_the_way(share),
+        }
     }
 
-    /// How `weights` answer `scored`; `is_moved` says whether their encoder is another one than before adapting. `adaptation`
-    /// names them in an error.
+    /// The logits of the texts of `scored`, `[texts, labels]`; `is_moved` says whether the encoder of `weights` is another one
+    /// than before adapting. `adaptation` names them in an error.
     ///
     /// # Errors
     /// [`Diverged`], and any error of libtorch.
-    pub(super) fn score(
+    pub(super) fn logits(
         &self,
-        start: &DomainStart,
-        (weights, is_moved): (&ParamSet, bool),
+        weights: &ParamSet,
+        is_moved: bool,
         scored: &Scored,
         adaptation: &str,
-    ) -> Result<Outcome> {
+    ) -> Result<Vec<Vec<f32>>> {
         let Scored { corpus, examples, vectors } = scored;
         let classifier = self.builder.classifier;
         let rows = || -> Result<Vec<Vec<f32>>> {
@@ -214,35 +139,12 @@ impl Evaluator<'_> {
             Ok(predict::to_rows(&logits)?)
         };
         let rows = rows().with_context(|| adaptation.to_owned())?;
-        if rows.iter().flatten().any(|logit| !logit.is_finite()) {
-            return Err(Diverged { adaptation: adaptation.to_owned() }.into());
+        match rows.iter().flatten().all(|logit| logit.is_finite()) {
+            true => Ok(rows),
+            false => Err(Diverged { adaptation: adaptation.to_owned() }.into()),
         }
-        let number = |&id: &ExampleId| start.labels.number_of(corpus.label_of(id));
-        let truth: Vec<u32> = examples.iter().map(number).collect();
-        Ok(Outcome::of(&truth, &rows))
-    }
-
-    /// The texts whose vectors before adapting are read: those scored, and those that a head or its steps read.
-    fn texts_to_embed<'d>(
-        &self,
-        draws: impl Iterator<Item = &'d Episode>,
-        scores_queries: bool,
-    ) -> Vec<ExampleId> {
-        let mut read = BTreeSet::new();
-        for Episode { support, query, .. } in draws {
-            if self.builder.recipe.reads_whole() {
-                read.extend(support);
-            }
-            if scores_queries {
-                read.extend(query);
-            }
-        }
-        read.into_iter().collect()
     }
 }
-
-/// What every draw of a domain reads: its start, and the vectors of the test texts.
-type Shared = (DomainStart, Option<Vectors>);
 
 fn texts<'a>(corpus: &'a Corpus, examples: &[ExampleId]) -> Vec<&'a [u32]> {
     examples.iter().map(|&id| corpus.tokens_of(id)).collect()

@@ -21,6 +21,8 @@ pub struct ModelCard<'a> {
     pub adaptation: String,
     /// How its vectors are pooled, which decides the library that opens it.
     pub pooling: Pooling,
+    /// What keeps it from doing harm, in words; empty for nothing.
+    pub safeguard: String,
     /// Wordpieces to which texts are truncated.
     pub max_length: usize,
     /// The seed.
@@ -62,10 +64,12 @@ impl ModelCard<'_> {
         }
         let _ = write!(
             text,
-            "\n## Settings\n\nAdapted from `{}` in {}; texts truncated to {} wordpieces; seed {}. The complete configuration \
+            "\n## Settings\n\nAdapted from `{}` in {}{}{}; texts truncated to {} wordpieces; seed {}. The complete configuration \
          is in `metabert.toml`.\n\n## Estimate\n\n",
             self.origin.display(),
             self.adaptation,
+            if self.safeguard.is_empty() { "" } else { "; " },
+            self.safeguard,
             self.max_length,
             self.seed,
         );
@@ -80,9 +84,9 @@ impl ModelCard<'_> {
 /// The estimate in words, and a table of the labels.
 fn describe(found: &CrossValidation, labels: &[String]) -> String {
     let mut text = format!(
-        "Stratified {}-fold cross-validation on the same texts with the same settings: accuracy {}, macro F1 {}, \
-         log loss {:.3}, calibration error {:.3} (from the answers of all folds together; the 95 % intervals resample \
-         the folds). The model itself was adapted to all of the texts.\n\n\
+        "Stratified {}-fold cross-validation on the same texts with the same settings, each fold calibrated by the \
+         others: accuracy {}, macro F1 {}, log loss {:.3}, calibration error {:.3} (from the answers of all folds \
+         together; the 95 % intervals resample the folds). The model itself was adapted to all of the texts.\n\n\
          | label | texts | precision | recall | F1 |\n|---|---|---|---|---|\n",
         found.num_folds,
         found.accuracy,

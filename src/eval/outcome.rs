@@ -115,7 +115,7 @@ impl Calibration {
 }
 
 /// The natural logarithm of the softmax of `row` at `label`.
-fn log_probability(row: &[f32], label: u32) -> f64 {
+pub fn log_probability(row: &[f32], label: u32) -> f64 {
     let largest = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let sum: f64 = row.iter().map(|&logit| (f64::from(logit) - largest).exp()).sum();
     f64::from(row[label as usize]) - largest - sum.ln()

@@ -59,6 +59,20 @@ pub struct Adapted {
     pub losses: Tensor,
 }
 
+impl Adapted {
+    /// The same weights, of which those that moved are `share` of the way from the start to the end (Wortsman et al. 2022).
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    pub fn part_of_the_way(self, share: f64) -> Result<Self, TchError> {
+        let Self { start, weights, losses } = self;
+        let mut part = weights.difference(&start)?;
+        part.scale(share)?;
+        part.add_scaled(&start, 1.0)?;
+        Ok(Self { start, weights: part, losses })
+    }
+}
+
 impl Recipe {
     /// The row of the table for `algorithm`, with the inner loop that `inner` describes and what `meta` overrules of the row.
     pub fn new(algorithm: Algorithm, inner: &InnerConfig, meta: &MetaConfig) -> Self {
@@ -143,7 +157,7 @@ impl Recipe {
         self.visit.steps + self.visit.epochs > 0 && self.steps.scope.moves_encoder()
     }
 
-    /// How many of `num_steps` inner steps leave the activations of the encoder behind, for a meta-gradient through them.
+    /// How many of `num_steps` inner steps keep the activations of the encoder, for a meta-gradient through them.
     pub fn num_traced_steps(&self, num_steps: usize) -> usize {
         let is_traced = self.order != OrderOf::First && self.steps.scope.moves_encoder();
         if is_traced { num_steps } else { 0 }

@@ -112,15 +112,20 @@ impl Console {
         self.bars.remove(&self.evaluation);
     }
 
+    /// Training is now expected to take this many outer steps in all.
+    pub fn expect_steps(&self, steps: u64) {
+        self.outer.set_length(steps);
+    }
+
     /// Shows an event.
     pub fn show(&self, event: &Event) {
         match event {
             Event::Started { step, steps, .. } => {
                 self.outer.set_prefix("train");
-                self.outer.set_length(*steps);
+                self.outer.set_length(steps.unwrap_or(0));
                 self.outer.set_position(*step);
                 self.outer.reset_eta();
-                if *steps > 0 && self.style == Style::Bars {
+                if *steps != Some(0) && self.style == Style::Bars {
                     self.bars.add(self.outer.clone());
                     self.outer.enable_steady_tick(Duration::from_millis(500));
                 }

@@ -24,6 +24,9 @@ pub struct Provenance {
     pub meta_dev: Vec<String>,
     /// Names of the domains held out.
     pub low_resource: Vec<String>,
+    /// Names of the domains that trained or chose the model that training started from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen_before: Vec<String>,
 }
 
 /// The machine that computes.
@@ -52,6 +55,13 @@ pub struct Environment {
     /// SHA-256 of each file of the model that training starts from; empty in files of older versions.
     #[serde(default)]
     pub model_sha256: BTreeMap<String, String>,
+}
+
+impl Provenance {
+    /// The domains that trained or chose the weights, now or before: scores there say nothing about new domains.
+    pub fn seen(&self) -> impl Iterator<Item = &String> {
+        self.meta_train.iter().chain(&self.meta_dev).chain(&self.seen_before)
+    }
 }
 
 impl Environment {

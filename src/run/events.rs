@@ -18,8 +18,8 @@ pub enum Event {
     Started {
         /// Outer steps taken so far.
         step: u64,
-        /// Outer steps in all.
-        steps: u64,
+        /// Outer steps in all; `None` where a budget of time decides.
+        steps: Option<u64>,
         /// The machine from here on; absent in logs of older versions.
         #[serde(default)]
         machine: Option<Machine>,
@@ -169,7 +169,7 @@ mod tests {
         let read: Event =
             serde_json::from_str(r#"{"event":"started","step":3,"steps":4}"#).unwrap();
         let expected =
-            Event::Started { step: 3, steps: 4, machine: None, settings: BTreeMap::new() };
+            Event::Started { step: 3, steps: Some(4), machine: None, settings: BTreeMap::new() };
         assert_eq!(read, expected);
     }
 

@@ -8,6 +8,7 @@ use crate::data::QuerySize;
 use crate::meta::{Algorithm, Choice, HeadStart, Scope};
 use crate::optim::{OptimizerConfig, Rule, Schedule, ScheduleConfig};
 use crate::params::Region;
+use crate::run::Progress;
 
 /// Section `[train]`: what an outer step is made of and when something else happens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,8 +16,10 @@ use crate::params::Region;
 pub struct TrainConfig {
     /// The algorithm.
     pub algo: Algorithm,
-    /// Outer steps.
+    /// Outer steps; with a budget of time it counts for nothing.
     pub steps: u64,
+    /// Seconds of training in all, evaluations included, after which it ends, and to which schedules stretch; 0 for no budget.
+    pub time_s: f64,
     /// Episodes in an outer step; for `transfer`, minibatches of `inner.batch` texts.
     pub meta_batch: u64,
     /// Outer steps between two evaluations on the meta-dev domains; 0 for only one at the end.
@@ -38,6 +41,7 @@ impl Default for TrainConfig {
         Self {
             algo: Algorithm::Fomaml,
             steps: 500,
+            time_s: 0.0,
             meta_batch: 2,
             eval_every: 50,
             checkpoint_every: 50,
@@ -50,12 +54,28 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
+    /// Whether a budget of time, and not of steps, ends training.
+    pub fn has_time_budget(&self) -> bool {
+        self.time_s > 0.0
+    }
+
+    /// Outer steps in all, of which `progress` is the part taken; within a budget of time as many as fit at the speed so far.
+    pub fn steps_in_all(&self, progress: &Progress) -> u64 {
+        let Progress { step, elapsed_s, .. } = *progress;
+        if !self.has_time_budget() {
+            return self.steps;
+        }
+        // Before the first step the speed is unknown.
+        if step == 0 { u64::MAX } else { (step as f64 * self.time_s / elapsed_s).ceil() as u64 }
+    }
+
     /// Checks the values of the section.
     ///
     /// # Errors
     /// The first impossible value, by its key.
     pub fn validate(&self) -> Result<(), Invalid> {
         checks::within("train.steps", self.steps, 1..=1_000_000_000)?;
+        checks::not_negative("train.time_s", self.time_s)?;
         checks::within("train.meta_batch", self.meta_batch, 1..=10_000)?;
         checks::within("train.keep_last", self.keep_last as u64, 1..=u64::MAX)?;
         checks::within("train.keep_best", self.keep_best as u64, 1..=u64::MAX)?;
@@ -198,5 +218,33 @@ impl EvaluateConfig {
         checks::within("evaluate.dev_episodes", self.dev_episodes, 1..=1_000_000)?;
         checks::within("evaluate.inner_steps", self.inner_steps as u64, 0..=10_000)?;
         checks::within("evaluate.inner_epochs", self.inner_epochs as u64, 0..=1_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_of_time_holds_as_many_steps_as_fit_and_ends_with_it() {
+        let train = TrainConfig { time_s: 60.0, ..TrainConfig::default() };
+        let at = |step, elapsed_s| {
+            train.steps_in_all(&Progress { step, elapsed_s, ..Progress::default() })
+        };
+        assert_eq!([at(0, 0.0), at(10, 6.0), at(3, 20.0)], [u64::MAX, 100, 9]);
+        // One more step is taken as long as there is time left.
+        assert!(at(100, 59.99) > 100 && at(100, 60.0) <= 100 && at(100, 70.0) <= 100);
+        assert_eq!(TrainConfig::default().steps_in_all(&Progress::default()), 500);
+    }
+
+    #[test]
+    fn schedules_stretch_to_a_budget_of_time() {
+        let train = TrainConfig { time_s: 60.0, ..TrainConfig::default() };
+        let outer = OuterConfig { schedule: ScheduleConfig::Linear, ..OuterConfig::default() };
+        for (step, elapsed_s, expected) in [(0, 0.0, 1.0), (50, 30.0, 0.5), (2, 45.0, 0.333)] {
+            let progress = Progress { step, elapsed_s, ..Progress::default() };
+            let found = outer.schedule(train.steps_in_all(&progress)).factor(step);
+            assert!((found - expected).abs() < 1e-3, "{step}: {found}, expected {expected}");
+        }
     }
 }

@@ -81,7 +81,7 @@ where
             gradient = None;
         }
         self.non_finite.check(&skipped)?;
-        let schedule = self.outer.schedule(self.train.steps).factor(step);
+        let schedule = self.outer.schedule(self.train.steps_in_all(&state.progress)).factor(step);
         let lr = self.outer.lr * schedule;
         Ok(Direction { gradient, gradient_norm, lr, schedule, report, skipped })
     }

@@ -55,6 +55,8 @@ impl<'a> Recorder<'a> {
         settings: BTreeMap<String, Value>,
     ) -> Result<()> {
         let step = state.progress.step;
+        // Before the first step of a budget of time nobody knows how many will fit.
+        let steps = (steps < u64::MAX).then_some(steps);
         self.emit(&Event::Started { step, steps, machine: Some(machine), settings })
     }
 

@@ -58,8 +58,7 @@ where
         machine: Machine,
         settings: BTreeMap<String, Value>,
     ) -> Result<Outcome> {
-        let steps = self.num_steps();
-        self.recorder.started(state, steps, machine, settings)?;
+        self.recorder.started(state, self.num_steps(state), machine, settings)?;
         loop {
             // First, since a run may have been stopped between a step and its evaluation.
             if self.evaluation_is_due(state) {
@@ -72,7 +71,7 @@ where
                 0 if self.has_run_out_of_patience(state) => {
                     (Outcome::EarlyStopping, "early_stopping")
                 }
-                0 if state.progress.step >= steps => (Outcome::Completed, "completed"),
+                0 if self.is_done(state) => (Outcome::Completed, "completed"),
                 0 => {
                     self.step(state)?;
                     continue;
@@ -85,8 +84,14 @@ where
         }
     }
 
-    fn num_steps(&self) -> u64 {
-        self.outer_loop.recipe.training.map_or(0, |_| self.outer_loop.train.steps)
+    /// Outer steps in all; within a budget of time at the speed so far.
+    fn num_steps(&self, state: &TrainingState) -> u64 {
+        let OuterLoop { recipe, train, .. } = self.outer_loop;
+        recipe.training.map_or(0, |_| train.steps_in_all(&state.progress))
+    }
+
+    fn is_done(&self, state: &TrainingState) -> bool {
+        state.progress.step >= self.num_steps(state)
     }
 
     fn step(&mut self, state: &mut TrainingState) -> Result<()> {
@@ -101,7 +106,11 @@ where
         self.recorder.saved_before_leaving(state, noted.map_err(Into::into))?;
         // What fails from here on may leave the state half way: it is not saved.
         self.outer_loop.take(state, &direction)?;
-        self.recorder.stepped(state, &direction, started.elapsed())
+        self.recorder.stepped(state, &direction, started.elapsed())?;
+        if self.outer_loop.train.has_time_budget() {
+            self.recorder.console().expect_steps(self.num_steps(state));
+        }
+        Ok(())
     }
 
     /// Whether the meta-parameters of this step are to be scored, and have not been: every
@@ -109,7 +118,7 @@ where
     fn evaluation_is_due(&self, state: &TrainingState) -> bool {
         let step = state.progress.step;
         let is_scored = state.progress.last_evaluation.is_some_and(|(scored, _)| scored == step);
-        let is_last = step >= self.num_steps();
+        let is_last = self.is_done(state);
         self.dev.is_some()
             && !is_scored
             && (is_last || is_due(step, self.outer_loop.train.eval_every))

@@ -19,13 +19,11 @@ use crate::cli::EvalArgs;
 use crate::config::{Layer, RunConfig};
 use crate::data::{Dataset, EpisodeConfig, EpisodeSampler, QuerySize, check_sizes};
 use crate::eval::Evaluation;
+use crate::eval::draws::TestTexts;
 use crate::eval::evaluation::DomainResult;
-use crate::eval::evaluator::TestTexts;
 use crate::eval::metrics::Scores;
 use crate::eval::report::{Adaptation, Candidate, Draws, Report, SupportSize};
 use crate::meta::Recipe;
-use crate::run::checkpoint;
-use crate::run::console::Console;
 
 /// The purpose of the draws, from which their random streams derive.
 pub(super) const EVALUATION_DRAWS: &str = "evaluation episodes";
@@ -78,7 +76,8 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let device = session.select_device()?;
     let mut models = Vec::new();
     for (opened, adaptation) in opened.into_iter().zip(&adaptations) {
-        warn_of_seen_domains(&opened, &texts, console);
+        let names = domains.iter().map(|&domain| dataset.domain_name(domain));
+        opened.warn_of_seen_domains(names, console);
         ensure_same_labels(&opened, config, &dataset)?;
         let labels = opened.own_labels(&dataset, config)?;
         models.push(opened.load(&labels, config, Some(&adaptation.recipe()), device, console)?);
@@ -114,23 +113,7 @@ fn adaptation(path: &Path, given: &[Layer]) -> Result<Adaptation> {
     let (algo, inner, meta) =
         (config.train.algo, config.evaluation_inner(), config.evaluation_meta());
     let inner = Recipe::new(algo, &inner, &meta).resolve(&inner);
-    Ok(Adaptation { algo, inner, meta })
-}
-
-/// The scores of a checkpoint on domains that it was trained on say little about new ones.
-fn warn_of_seen_domains(opened: &OpenedModel, texts: &EvaluationTexts, console: &Console) {
-    let path = opened.directory().path();
-    let Some(provenance) = checkpoint::provenance(path) else { return };
-    for &domain in texts.domains {
-        let name = texts.dataset.domain_name(domain);
-        if provenance.meta_train.iter().chain(&provenance.meta_dev).any(|seen| seen == name) {
-            console.line(&format!(
-                "warning: {name} was a training or meta-dev domain of {}: its scores there say \
-                 nothing about new domains",
-                path.display()
-            ));
-        }
-    }
+    Ok(Adaptation { algo, inner, meta, safeguard: config.safeguard })
 }
 
 /// Where all domains share their labels, every checkpoint has a head for just these.
@@ -165,7 +148,7 @@ fn evaluate(
     console.begin_evaluation((samplers.len() * texts.domains.len()) as u64 * num_draws);
     let recipe = adaptation.recipe();
     let head_rows = model.head_rows(texts.dataset);
-    let evaluator = session.evaluator(model, &head_rows, &corpus, &recipe);
+    let evaluator = session.evaluator(model, &head_rows, &corpus, &recipe, adaptation.safeguard);
     // For each support size the results of all domains.
     let mut results: Vec<Vec<DomainResult>> = samplers.iter().map(|_| Vec::new()).collect();
     for &domain in texts.domains {

@@ -10,7 +10,7 @@ use super::resume::changeable_settings;
 use super::signals::stop_on_signals;
 use crate::config::RunConfig;
 use crate::data::{Corpus, Dataset, LabelSet, Side, Split};
-use crate::eval::Evaluator;
+use crate::eval::{Evaluator, SafeguardConfig};
 use crate::meta::Tasks;
 use crate::params::ParamSet;
 use crate::run::{Environment, RunDirectory, StartingPoint};
@@ -55,6 +55,8 @@ pub fn train(
             builder: TaskBuilder { recipe: &evaluation_recipe, ..builder },
             head_rows: &head_rows,
             run_seed: config.seed,
+            // A checkpoint is chosen by how it adapts; its answers are safeguarded once.
+            safeguard: SafeguardConfig::OFF,
             workers: session.workers(&classifier, device, 0),
         },
         sampler: evaluation_episodes(

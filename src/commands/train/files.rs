@@ -1,5 +1,6 @@
 //! The files that `train` writes before its first step, and those that each checkpoint gets.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use tch::Device;
@@ -9,7 +10,7 @@ use crate::config::RunConfig;
 use crate::data::{Dataset, Side, Split};
 use crate::files::atomic::write_file;
 use crate::model::ModelDirectory;
-use crate::run::checkpoint::ModelFiles;
+use crate::run::checkpoint::{self, ModelFiles};
 use crate::run::environment::model_sha256;
 use crate::run::{Environment, Machine, Provenance, RunDirectory};
 use crate::torch_ext::TORCH_VERSION;
@@ -23,6 +24,8 @@ pub fn environment(
     device: Device,
 ) -> io::Result<Environment> {
     let names = |side| dataset.names_of(split.domains(side));
+    let before = checkpoint::provenance(model.path());
+    let before: BTreeSet<String> = before.iter().flat_map(Provenance::seen).cloned().collect();
     Ok(Environment {
         provenance: Provenance {
             metabert: env!("CARGO_PKG_VERSION").to_owned(),
@@ -30,6 +33,7 @@ pub fn environment(
             meta_train: names(Side::MetaTrain),
             meta_dev: names(Side::MetaDev),
             low_resource: names(Side::LowResource),
+            seen_before: before.into_iter().collect(),
         },
         machine: Machine {
             torch: TORCH_VERSION.to_owned(),

@@ -7,13 +7,13 @@ mod locking;
 mod resume;
 mod signals;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
 use self::assembly::TrainingTexts;
-use super::checkpoint::ensure_unaltered;
+use super::checkpoint::intact_model;
 use super::error::Interrupted;
 use super::loading::OpenedModel;
 use super::output::print_result;
@@ -22,6 +22,7 @@ use super::texts;
 use crate::checks::require;
 use crate::cli::TrainArgs;
 use crate::config::RunConfig;
+use crate::data::Side;
 use crate::machine::{Profile, observe};
 use crate::run::lock::RunLock;
 use crate::run::{RunDirectory, StartingPoint};
@@ -45,12 +46,14 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         lock = run.is_in_use().then(|| RunLock::acquire(&run)).transpose()?;
         StartingPoint::Beginning
     };
-    let opened = OpenedModel::open(model_path(&session.config)?)?;
+    let opened = OpenedModel::open(&model_path(&session.config)?)?;
     let labels = opened.labels(&session.config)?;
     let (dataset, split) =
         texts::read_split(&mut session.config, labels.as_deref(), &session.console)?;
     let Session { config, console } = &session;
     checks::check_domain_sizes(&dataset, &split, config, console)?;
+    let held_out = [Side::MetaDev, Side::LowResource].map(|side| split.domains(side)).concat();
+    opened.warn_of_seen_domains(held_out.iter().map(|&it| dataset.domain_name(it)), console);
     if let Some(before) = &before {
         resume::ensure_same_settings(&run, before, config, console)?;
     }
@@ -87,12 +90,10 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     }
 }
 
-/// The directory that `model.path` names, intact.
-fn model_path(config: &RunConfig) -> Result<&Path> {
+/// The intact directory that `model.path` means.
+fn model_path(config: &RunConfig) -> Result<PathBuf> {
     let path = &config.model.path;
     let advice = "nothing; pass --model DIR";
-    require(!path.is_empty(), "model.path", "a model directory", advice)?;
-    let path = Path::new(path);
-    ensure_unaltered(path)?;
-    Ok(path)
+    require(!path.is_empty(), "model.path", "a model directory or a run", advice)?;
+    intact_model(Path::new(path))
 }

@@ -13,8 +13,8 @@ use crate::run::{Environment, RunDirectory, StartingPoint};
 use crate::train::non_finite::{MAX_EMPTY_STEPS, NonFinite, NonFinitePolicy};
 
 /// Settings that change neither a step taken before nor the next one: a resumed run may have others.
-/// `train.steps` is one of them where the learning rate does not depend on it.
-const CHANGEABLE: [&str; 13] = [
+/// `train.steps` and `train.time_s` are among them where the learning rate does not depend on them; so is all of `[safeguard]`.
+const CHANGEABLE: [&str; 14] = [
     "data.path",
     "device",
     "evaluate.episodes",
@@ -27,6 +27,7 @@ const CHANGEABLE: [&str; 13] = [
     "train.non_finite",
     "train.patience",
     "train.steps",
+    "train.time_s",
     "workers",
 ];
 
@@ -108,7 +109,10 @@ pub fn ensure_same_settings(
     let before = RunConfig::from_layers(std::slice::from_ref(before))?;
     let is_constant = before.outer.schedule == ScheduleConfig::Constant;
     // A schedule that ends at the last step depends on how many steps there are.
-    let may_change = |key: &str| CHANGEABLE.contains(&key) && (key != "train.steps" || is_constant);
+    let may_change = |key: &str| match key {
+        "train.steps" | "train.time_s" => is_constant,
+        key => CHANGEABLE.contains(&key) || key.starts_with("safeguard."),
+    };
     let (mut accepted, mut refused) = (Vec::new(), Vec::new());
     // Every configuration has the same keys.
     for ((key, was), is) in before.entries().into_iter().zip(now.entries().into_values()) {

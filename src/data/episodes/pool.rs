@@ -60,6 +60,11 @@ impl DomainPool {
         self.examples_by_label.get(label as usize).map_or(&[], Vec::as_slice)
     }
 
+    /// How many examples each of its labels has.
+    pub fn label_counts(&self) -> Vec<usize> {
+        self.labels.ids().iter().map(|&label| self.examples_of(label).len()).collect()
+    }
+
     /// The number of examples.
     pub fn len(&self) -> usize {
         self.examples_by_label.iter().map(Vec::len).sum()

@@ -137,7 +137,11 @@ impl EpisodeSampler {
         &self.pools
     }
 
-    fn pool(&self, domain: DomainId) -> &DomainPool {
+    /// The examples of one of its domains.
+    ///
+    /// # Panics
+    /// If the sampler has no pool of that domain.
+    pub fn pool(&self, domain: DomainId) -> &DomainPool {
         let mut pools = self.pools.iter();
         pools.find(|pool| pool.domain == domain).expect("the domain is one of the sampler's")
     }

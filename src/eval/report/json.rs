@@ -92,6 +92,8 @@ struct DomainObject<'a> {
     labels: Vec<LabelObject<'a>>,
     /// Rows are truths.
     confusion: Vec<Vec<u64>>,
+    /// Draws that kept the weights from before adapting.
+    num_fallen_back: usize,
     draws: Vec<DrawObject>,
 }
 
@@ -176,6 +178,7 @@ impl<'a> DomainObject<'a> {
             inner_steps: adaptation.map(|adaptation| adaptation.num_steps(result.num_support)),
             labels: labels.iter().zip(&counts).map(LabelObject::of).collect(),
             confusion: confusion.rows().map(<[u64]>::to_vec).collect(),
+            num_fallen_back: result.draws.iter().filter(|draw| draw.falls_back).count(),
             draws: result.draws.iter().map(DrawObject::of).collect(),
         }
     }

@@ -10,6 +10,7 @@ use std::fmt::{self, Display, Formatter};
 use serde::Serialize;
 
 use super::evaluation::Evaluation;
+use super::safeguard::SafeguardConfig;
 use crate::data::QuerySize;
 use crate::meta::{Algorithm, InnerConfig, MetaConfig, Recipe};
 
@@ -75,6 +76,8 @@ pub struct Adaptation {
     pub inner: InnerConfig,
     /// What it starts from and moves.
     pub meta: MetaConfig,
+    /// What keeps it from doing harm.
+    pub safeguard: SafeguardConfig,
 }
 
 impl Report {

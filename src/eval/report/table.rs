@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::{Adaptation, Candidate, Draws, Report};
-use crate::eval::evaluation::{Evaluation, Summary};
+use crate::eval::evaluation::{Draw, Evaluation, Summary};
 use crate::table::{Align, Table};
 
 impl Display for Report {
@@ -39,7 +39,18 @@ impl Report {
         let line = |count| {
             format!("  trained by {algo}; adapts in {}\n", adaptation.recipe().describe(count))
         };
-        num_steps.into_iter().map(line).collect()
+        let mut text: String = num_steps.into_iter().map(line).collect();
+        if adaptation.safeguard.reads_folds() {
+            let draws = candidate.evaluations.iter().flat_map(|it| &it.domains);
+            let draws: Vec<&Draw> = draws.flat_map(|result| &result.draws).collect();
+            let fallen_back = draws.iter().filter(|draw| draw.falls_back).count();
+            text += &format!(
+                "  safeguarded by {} folds of each support set: {fallen_back} of {} draws kept the weights from before\n",
+                adaptation.safeguard.folds,
+                draws.len()
+            );
+        }
+        text
     }
 
     /// A candidate's scores for each support size in each domain, and over all of them.
@@ -114,7 +125,8 @@ impl Report {
 mod tests {
     use super::super::SupportSize;
     use super::*;
-    use crate::eval::evaluation::{DomainResult, Draw};
+    use crate::eval::SafeguardConfig;
+    use crate::eval::evaluation::DomainResult;
     use crate::eval::outcome::Outcome;
     use crate::meta::{Algorithm, InnerConfig, MetaConfig};
 
@@ -129,6 +141,7 @@ mod tests {
         let draw = |right: f32| Draw {
             zero_step: outcome([-1.0, -1.0, 1.0, -1.0]),
             adapted: outcome([-1.0, -1.0, -1.0, right]),
+            falls_back: right < 0.0,
         };
         let domain = |name| {
             let draws = [-1.0, 1.0, 1.0].map(draw).to_vec();
@@ -137,7 +150,8 @@ mod tests {
         let evaluation =
             || Evaluation::of(vec![domain("computer_&_video_games"), domain("office_products")], 0);
         let (inner, meta) = (InnerConfig::default(), MetaConfig::default());
-        let adaptation = Adaptation { algo: Algorithm::Fomaml, inner, meta };
+        let safeguard = SafeguardConfig::default();
+        let adaptation = Adaptation { algo: Algorithm::Fomaml, inner, meta, safeguard };
         let candidate = |name: &str| Candidate {
             name: name.to_owned(),
             adaptation: Some(adaptation.clone()),
@@ -185,5 +199,6 @@ mod tests {
             2,
             "{text}"
         );
+        assert_eq!(text.matches("6 of 18 draws kept the weights from before").count(), 2, "{text}");
     }
 }

@@ -145,6 +145,7 @@ fn an_adapted_model_and_its_cross_validation_are_the_recorded_ones() {
     let found = run(
         path,
         "finetune --checkpoint @tiny --domain boots --data @data --support 16 --folds 4 --seed 3 --inner-steps 8 \
+         --set safeguard.calibrate=false --set safeguard.fall_back=false \
          --inner-batch 6 --inner-lr 1e-2 --max-length 32 --threads 1 --device cpu --out out",
     )
     .success();

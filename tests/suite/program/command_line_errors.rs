@@ -322,7 +322,7 @@ fn finetuning_needs_a_domain_of_the_dataset_with_enough_texts() {
     for (arguments, told) in [
         ("--domain gardning", "\"gardning\"|\"gardening\""),
         ("--domain gardening --support 16", "--support: expected |15|found 16"),
-        ("--domain gardening --folds 1", "--folds: expected 0|2 to 15|found 1"),
+        ("--domain gardening --folds 1", "safeguard.folds: expected 0, or at least 2, found 1"),
         ("--domain gardening --support 4 --folds 5", "--folds: |found 5"),
         ("--domain gardening --set inner.epochs=0", "inner.epochs: expected at least 1"),
     ] {

@@ -127,7 +127,8 @@ fn results_have_an_object_for_each_checkpoint_and_domain_and_for_all() {
     let of_each = "checkpoint domain support support_per_label num_scored accuracy macro_f1 log_loss \
         calibration_error auc zero_step_accuracy zero_step_macro_f1 zero_step_log_loss \
         zero_step_calibration_error zero_step_auc gain differences";
-    let of_domain = format!("{of_each} num_support inner_steps labels confusion draws");
+    let of_domain =
+        format!("{of_each} num_support inner_steps labels confusion num_fallen_back draws");
     let [of_each, of_domain] =
         [of_each, &of_domain].map(|keys| keys.split_whitespace().collect::<BTreeSet<_>>());
     let scored = scored(&table);

@@ -12,3 +12,4 @@ mod label_sets;
 mod model_align;
 mod model_errors;
 mod readme;
+mod training_plans;
