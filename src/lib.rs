@@ -45,7 +45,7 @@
 //! train      checks data eval machine meta model optim params run tasks
 //! config     checks data eval files meta names train
 //! cli        config meta
-//! commands   checks cli config data eval files machine meta model optim params run seed tasks torch_ext train
+//! commands   checks cli config data eval files machine meta model optim params run seed table tasks torch_ext train
 //! ```
 //!
 //! `data` knows no model, `model` knows no task, `meta` and `optim` know no file, clock or log: so

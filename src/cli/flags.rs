@@ -11,7 +11,7 @@ use crate::config::{Layer, PRESET_NAMES, PrecisionChoice, RunConfig};
 use crate::meta::Algorithm;
 
 /// A flag's key, and a key that the flag returns to its default, since it would overrule the flag.
-const RESETS: [(&str, &str); 8] = [
+const RESETS: [(&str, &str); 10] = [
     ("episode.support", "episode.support_per_label"),
     ("inner.epochs", "inner.steps"),
     ("inner.steps", "evaluate.inner_epochs"),
@@ -20,6 +20,8 @@ const RESETS: [(&str, &str); 8] = [
     ("inner.steps", "evaluate.inner_steps"),
     ("meta.head", "evaluate.head"),
     ("meta.scope", "evaluate.scope"),
+    ("inner.lr", "evaluate.lr"),
+    ("train.steps", "train.time_s"),
 ];
 
 /// A flag's key, and another one that the flag sets to the same value: epochs asked for by name are those of training and of
@@ -204,16 +206,19 @@ fn number(word: &str) -> Result<Value, &'static str> {
     word.parse::<f64>().map(Value::from).map_err(|_| "expected a number")
 }
 
-/// Seconds, from a number with a unit.
 fn duration(words: &str) -> Result<Value, &'static str> {
-    let expected = "expected a number with a unit, such as 90s, 30m or 2h";
-    let unit = words.chars().last().ok_or(expected)?;
-    let factor =
-        [('s', 1.0), ('m', 60.0), ('h', 3_600.0)].into_iter().find(|(name, _)| *name == unit);
-    let (unit, factor) = factor.ok_or(expected)?;
-    let count: f64 = words.trim_end_matches(unit).parse().map_err(|_| expected)?;
-    let is_length = count.is_finite() && count > 0.0;
-    if is_length { Ok(Value::Float(count * factor)) } else { Err(expected) }
+    seconds(words).map(Value::Float)
+}
+
+/// Seconds, from a number with a unit.
+pub fn seconds(words: &str) -> Result<f64, &'static str> {
+    const EXPECTED: &str = "expected a number with a unit, such as 90s, 30m or 2h";
+    const UNITS: [(char, f64); 3] = [('s', 1.0), ('m', 60.0), ('h', 3_600.0)];
+    let found = UNITS.into_iter().find_map(|(unit, factor)| {
+        let count: f64 = words.strip_suffix(unit)?.parse().ok()?;
+        Some(count * factor)
+    });
+    found.filter(|seconds| seconds.is_finite() && *seconds > 0.0).ok_or(EXPECTED)
 }
 
 fn list(words: &str) -> Result<Value, Infallible> {

@@ -4,11 +4,13 @@ mod data;
 mod flags;
 mod model;
 mod shared;
+mod tune;
 
 pub use data::{DataCommand, EpisodesArgs, SplitArgs, StatsArgs, ValidateArgs};
 pub use flags::{AdaptationFlags, DatasetFlags, Flags};
 pub use model::{AlignArgs, InfoArgs, InitArgs, ModelCommand};
 pub use shared::SharedArgs;
+pub use tune::TuneArgs;
 
 use std::path::PathBuf;
 
@@ -39,6 +41,10 @@ pub enum Command {
     #[command(after_long_help = "Example:\n  metabert eval --checkpoint runs/fomaml \
         --data dataset.json --baselines data/models/minilm-l6,runs/transfer")]
     Eval(Box<EvalArgs>),
+    /// Search for settings on the meta-dev domains, and write them as a recipe.
+    #[command(after_long_help = "Example:\n  metabert tune --data dataset.json \
+        --model data/models/minilm-l6 --time 2h --run-dir runs/tune")]
+    Tune(Box<TuneArgs>),
     /// Label new texts with an adapted model.
     #[command(after_long_help = "Example:\n  printf 'what a lovely kettle\\n' | \
         metabert predict --checkpoint models/automotive")]

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::checks::Invalid;
-use crate::config::Layer;
+use crate::checks::{self, Invalid};
+use crate::config::{Layer, RunConfig};
 use crate::run::RunDirectory;
 use crate::run::checkpoint::{self, SETTINGS_FILE};
 use crate::run::manifest::{self, MANIFEST_FILE};
@@ -28,6 +28,14 @@ pub fn intact_model(argument: &Path) -> Result<PathBuf> {
         return Err(Invalid(format!("{damage}; {advice}")).into());
     }
     Ok(path)
+}
+
+/// The intact model directory that `model.path` means: what training starts from.
+pub fn starting_model(config: &RunConfig) -> Result<PathBuf> {
+    let path = &config.model.path;
+    let advice = "nothing; pass --model DIR";
+    checks::require(!path.is_empty(), "model.path", "a model directory or a run", advice)?;
+    intact_model(Path::new(path))
 }
 
 /// Refuses a model directory of metabert's whose files differ from those that were written.

@@ -15,6 +15,7 @@ mod predict;
 mod session;
 mod texts;
 mod train;
+mod tune;
 
 pub use error::exit_code;
 pub use message::describe;
@@ -33,6 +34,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Train(args) => train::run(args),
         Command::Finetune(args) => finetune::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Tune(args) => tune::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Data(DataCommand::Stats(args)) => data::stats(args),
         Command::Data(DataCommand::Validate(args)) => data::validate(args),

@@ -206,6 +206,12 @@ impl RunConfig {
         if self.evaluate.inner_steps > 0 {
             inner.steps = self.evaluate.inner_steps;
         }
+        if self.evaluate.lr != Choice::Auto {
+            inner.lr = self.evaluate.lr;
+        }
+        if self.evaluate.head_lr != Choice::Auto {
+            inner.head_lr = self.evaluate.head_lr;
+        }
         inner
     }
 

@@ -31,7 +31,7 @@ impl Evaluator<'_> {
     /// may end the series with an error.
     ///
     /// # Errors
-    /// [`Diverged`], and any error of libtorch.
+    /// [`Diverged`](super::evaluator::Diverged), and any error of libtorch.
     pub fn domain(
         &self,
         params: &ParamSet,
@@ -92,7 +92,13 @@ impl Evaluator<'_> {
         let stream = format!("adaptation in evaluation/{name}");
         let adapted = self.adapt(start, &episode.support, &stream, index);
         let adapted = adapted.with_context(|| what.clone())?;
-        let verdict = self.verdict(start, &pool.clone().only(&episode.support), index)?;
+        let support = pool.clone().only(&episode.support);
+        let support = match self.builder.recipe.head.is_made_of_support() {
+            // Every fold needs a text of every label.
+            true => support.with_own_labels(),
+            false => support,
+        };
+        let verdict = self.verdict(start, &support, index)?;
         let zero_step = self.logits(&adapted.start, false, scored, &what)?;
         let answers = match verdict.falls_back {
             true => zero_step.clone(),

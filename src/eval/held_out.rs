@@ -35,9 +35,7 @@ impl Evaluator<'_> {
         let work = |evaluator: &Evaluator, start: &DomainStart, fold: usize| {
             let (train, test) = &folds[fold];
             let what = format!("domain {}, fold {fold}", pool.name);
-            evaluator
-                .answer_fold(start, train, test, &streams.adaptations, (fold as u64, &what))
-                .with_context(|| what.clone())
+            evaluator.answer_fold(start, train, test, &streams.adaptations, (fold as u64, &what))
         };
         let mut found = Vec::new();
         self.in_parallel(
@@ -63,7 +61,8 @@ impl Evaluator<'_> {
         stream: &str,
         (fold, what): (u64, &str),
     ) -> Result<HeldOut> {
-        let adapted = self.adapt(start, train, stream, fold)?;
+        let adapted = self.adapt(start, train, stream, fold);
+        let adapted = adapted.with_context(|| what.to_owned())?;
         let (corpus, vectors) = (self.builder.corpus, &start.vectors);
         let scored = Scored { corpus, examples: test, vectors };
         let is_moved = self.builder.recipe.moves_encoder();

@@ -20,6 +20,9 @@ pub struct InnerConfig {
     pub lr: Choice<Rate>,
     /// Learning rate of the head.
     pub head_lr: Choice<Rate>,
+    /// Factor from the learning rate of each encoder layer to that of the one below it, and at last the embeddings; 1 for the
+    /// same rate everywhere.
+    pub layer_decay: f64,
     /// Weight decay.
     pub weight_decay: f64,
     /// Epochs over the support set, names of labels not counted; used where `steps` is 0.
@@ -38,6 +41,7 @@ impl Default for InnerConfig {
             optimizer: Choice::Auto,
             lr: Choice::Auto,
             head_lr: Choice::Auto,
+            layer_decay: 1.0,
             weight_decay: 0.0,
             epochs: 10,
             steps: 0,
@@ -58,6 +62,7 @@ impl InnerConfig {
         for (key, rate) in [("inner.lr", self.lr), ("inner.head_lr", self.head_lr)] {
             checks::positive(key, rate.or(Rate(1.0)).0)?;
         }
+        checks::positive("inner.layer_decay", self.layer_decay)?;
         checks::not_negative("inner.weight_decay", self.weight_decay)
     }
 }

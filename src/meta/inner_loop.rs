@@ -2,6 +2,7 @@
 
 use tch::{Kind, TchError, Tensor};
 
+use super::scope::num_layers;
 use super::step_rule::StepRule;
 use super::support::{Embedded, Steps, Support};
 use super::{Forward, Learner};
@@ -77,6 +78,7 @@ pub(super) fn take_steps<L: Learner>(
     let rates = start.select(|slot| slot.region == Region::StepSizes);
     let mut moving = scope.select(start, dropout_seed)?;
     let is_in_place = !(rule.is_learned() || matches!(trace, Trace::Steps(_)));
+    let num_layers = num_layers(start.layout());
     let mut optimizer = None;
     if is_in_place {
         moving = moving.to_fast_weights()?;
@@ -99,10 +101,10 @@ pub(super) fn take_steps<L: Learner>(
         };
         match &mut optimizer {
             Some(optimizer) => {
-                optimizer.step(&mut moving, &gradient, |region| rule.lr_of(region))?;
+                optimizer.step(&mut moving, &gradient, |region| rule.lr_of(region, num_layers))?;
             }
             None => {
-                moving = rule.moved(&moving, &gradient, &rates, step)?;
+                moving = rule.moved(&moving, &gradient, &rates, step, num_layers)?;
                 if trace == Trace::Nothing {
                     moving = moving.share()?;
                 }

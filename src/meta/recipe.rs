@@ -99,6 +99,7 @@ impl Recipe {
                 optimizer,
                 lr,
                 head_lr,
+                layer_decay: inner.layer_decay,
                 scope: meta.scope.or(row.scope),
                 step_sizes: meta.step_sizes.or(row.step_sizes),
             },
@@ -119,7 +120,7 @@ impl Recipe {
 
     /// An adaptation of `num_steps` in words, such as `21 steps of adam, lr 5e-5, batch 12`.
     pub fn describe(&self, num_steps: usize) -> String {
-        let StepRule { lr, head_lr, scope, step_sizes, optimizer, .. } = self.steps;
+        let StepRule { lr, head_lr, layer_decay, scope, step_sizes, optimizer } = self.steps;
         let from = match self.head {
             HeadStart::Meta => String::new(),
             HeadStart::Shared => ", from a shared head".to_owned(),
@@ -138,8 +139,12 @@ impl Recipe {
             0 => "all texts at once".to_owned(),
             batch => format!("batch {batch}"),
         };
+        let decay = match layer_decay {
+            1.0 => String::new(),
+            decay => format!(", decaying by {decay} a layer"),
+        };
         let scope = if scope == Scope::All { String::new() } else { format!(", scope {scope}") };
-        format!("{num_steps} {steps} of {}, {rates}, {batch}{scope}{from}", optimizer.rule)
+        format!("{num_steps} {steps} of {}, {rates}{decay}, {batch}{scope}{from}", optimizer.rule)
     }
 
     /// Whether an outer step is made of these.

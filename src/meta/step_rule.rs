@@ -32,6 +32,8 @@ pub struct StepRule {
     pub lr: f64,
     /// That of the head.
     pub head_lr: f64,
+    /// The factor from the rate of each layer to that of the one below it.
+    pub layer_decay: f64,
     /// The weights that move. The optimizer keeps moments for these alone.
     pub scope: Scope,
     /// Which step sizes are learned.
@@ -42,9 +44,15 @@ pub struct StepRule {
 const STEP_SIZES: &str = "step_sizes.";
 
 impl StepRule {
-    /// The learning rate of a region.
-    pub fn lr_of(&self, region: Region) -> f64 {
-        if region == Region::Head { self.head_lr } else { self.lr }
+    /// The learning rate of a region of a model with `num_layers`.
+    pub fn lr_of(&self, region: Region, num_layers: u16) -> f64 {
+        let depth = match region {
+            Region::Head => return self.head_lr,
+            Region::Pooler | Region::StepSizes => 0,
+            Region::Layer(layer) => num_layers - 1 - layer,
+            Region::Embeddings => num_layers,
+        };
+        self.lr * self.layer_decay.powi(depth.into())
     }
 
     /// Whether its steps are a function of the gradient that itself can be differentiated: not in place.
@@ -68,7 +76,7 @@ impl StepRule {
                     _ => slot.shape.clone(),
                 };
                 let name = format!("{STEP_SIZES}{}", slot.name);
-                let first = Init::Constant(self.lr_of(slot.region));
+                let first = Init::Constant(self.lr_of(slot.region, count));
                 layout.register(name, Region::StepSizes, &shape, first);
             }
         }
@@ -84,7 +92,7 @@ impl StepRule {
     }
 
     /// `moving - step size * gradient`, as a function of all three, in step number `step`. Step sizes are learned ones among
-    /// `rates` where these have some for a slot, and else fixed.
+    /// `rates` where these have some for a slot, and else the fixed ones of a model with `num_layers`.
     ///
     /// # Errors
     /// Any error of libtorch.
@@ -94,12 +102,13 @@ impl StepRule {
         gradient: &ParamSet,
         rates: &ParamSet,
         step: usize,
+        num_layers: u16,
     ) -> Result<ParamSet, TchError> {
         let steps = gradient.tensors().iter().zip(moving.layout().slots());
         let steps = steps.map(|(gradient, slot)| {
             let learned = rates.layout().find(&format!("{STEP_SIZES}{}", slot.name));
             match learned.map(|learned| rates.get(learned)) {
-                None => gradient.f_mul_scalar(self.lr_of(slot.region)),
+                None => gradient.f_mul_scalar(self.lr_of(slot.region, num_layers)),
                 Some(rate) if self.step_sizes == StepSizes::Element => gradient.f_mul(rate),
                 Some(rates) => {
                     // An adaptation of more steps than were trained repeats the last.
@@ -132,5 +141,27 @@ impl FromStr for StepSizes {
 
     fn from_str(word: &str) -> Result<Self, String> {
         named(&[Self::Fixed, Self::Element, Self::TensorAndStep], word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_decay_from_the_top_layer_down() {
+        let rule = StepRule {
+            optimizer: OptimizerConfig::new(crate::optim::Rule::Adam),
+            lr: 8.0,
+            head_lr: 3.0,
+            layer_decay: 0.5,
+            scope: Scope::All,
+            step_sizes: StepSizes::Fixed,
+        };
+        let regions =
+            [Region::Head, Region::Pooler, Region::Layer(2), Region::Layer(0), Region::Embeddings];
+        assert_eq!(regions.map(|region| rule.lr_of(region, 3)), [3.0, 8.0, 8.0, 2.0, 1.0]);
+        let even = StepRule { layer_decay: 1.0, ..rule };
+        assert_eq!(even.lr_of(Region::Embeddings, 3), 8.0);
     }
 }

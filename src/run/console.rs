@@ -64,6 +64,11 @@ impl Console {
         }
     }
 
+    /// Whether it prints nothing.
+    pub fn is_silent(&self) -> bool {
+        self.style == Style::Silent
+    }
+
     /// Prints one line where details are wanted.
     pub fn detail(&self, text: &str) {
         if self.is_verbose {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::non_finite::NonFinitePolicy;
 use crate::checks::{self, Invalid};
 use crate::data::QuerySize;
-use crate::meta::{Algorithm, Choice, HeadStart, Scope};
+use crate::meta::{Algorithm, Choice, HeadStart, Rate, Scope};
 use crate::optim::{OptimizerConfig, Rule, Schedule, ScheduleConfig};
 use crate::params::Region;
 use crate::run::Progress;
@@ -192,6 +192,10 @@ pub struct EvaluateConfig {
     pub head: Choice<HeadStart>,
     /// The weights that adaptation moves; `auto` takes those of `meta`.
     pub scope: Choice<Scope>,
+    /// Learning rate of adaptation; `auto` takes that of `inner`.
+    pub lr: Choice<Rate>,
+    /// That of the head; `auto` takes that of `inner`.
+    pub head_lr: Choice<Rate>,
 }
 
 impl Default for EvaluateConfig {
@@ -204,6 +208,8 @@ impl Default for EvaluateConfig {
             inner_steps: 0,
             head: Choice::Auto,
             scope: Choice::Auto,
+            lr: Choice::Auto,
+            head_lr: Choice::Auto,
         }
     }
 }
@@ -217,6 +223,9 @@ impl EvaluateConfig {
         checks::within("evaluate.episodes", self.episodes, 1..=1_000_000)?;
         checks::within("evaluate.dev_episodes", self.dev_episodes, 1..=1_000_000)?;
         checks::within("evaluate.inner_steps", self.inner_steps as u64, 0..=10_000)?;
+        for (key, rate) in [("evaluate.lr", self.lr), ("evaluate.head_lr", self.head_lr)] {
+            checks::positive(key, rate.or(Rate(1.0)).0)?;
+        }
         checks::within("evaluate.inner_epochs", self.inner_epochs as u64, 0..=1_000)
     }
 }

@@ -1,6 +1,6 @@
 //! `metabert eval`.
 
-mod sizes;
+pub(super) mod sizes;
 pub(super) mod texts;
 
 use std::path::{Path, PathBuf};

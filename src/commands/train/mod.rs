@@ -7,21 +7,19 @@ mod locking;
 mod resume;
 mod signals;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
 use self::assembly::TrainingTexts;
-use super::checkpoint::intact_model;
+use super::checkpoint::starting_model;
 use super::error::Interrupted;
 use super::loading::OpenedModel;
 use super::output::print_result;
 use super::session::Session;
 use super::texts;
-use crate::checks::require;
 use crate::cli::TrainArgs;
-use crate::config::RunConfig;
 use crate::data::Side;
 use crate::machine::{Profile, observe};
 use crate::run::lock::RunLock;
@@ -46,7 +44,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         lock = run.is_in_use().then(|| RunLock::acquire(&run)).transpose()?;
         StartingPoint::Beginning
     };
-    let opened = OpenedModel::open(&model_path(&session.config)?)?;
+    let opened = OpenedModel::open(&starting_model(&session.config)?)?;
     let labels = opened.labels(&session.config)?;
     let (dataset, split) =
         texts::read_split(&mut session.config, labels.as_deref(), &session.console)?;
@@ -88,12 +86,4 @@ pub fn run(args: &TrainArgs) -> Result<()> {
             print_result(&format!("{}\n", RunDirectory::resolve(run.path())?.display()))
         }
     }
-}
-
-/// The intact directory that `model.path` means.
-fn model_path(config: &RunConfig) -> Result<PathBuf> {
-    let path = &config.model.path;
-    let advice = "nothing; pass --model DIR";
-    require(!path.is_empty(), "model.path", "a model directory or a run", advice)?;
-    intact_model(Path::new(path))
 }

@@ -12,4 +12,6 @@ mod label_sets;
 mod model_align;
 mod model_errors;
 mod readme;
+mod safeguards;
 mod training_plans;
+mod tune;

@@ -32,8 +32,9 @@ fn training_starts_from_the_best_checkpoint_of_another_run() {
     assert_eq!(seen, trained_on("meta_train") + trained_on("meta_dev"), "{environment}");
     // A domain that the first run was trained on is new to nobody.
     let name = environment["meta_train"][0].as_str().unwrap();
-    let held_out = format!("--low-resource {name} --low-resource-max 0 --model first");
-    let found = train(&format!("{held_out} --steps 1 --run-dir third"));
+    let settings = SMALL.replace("--low-resource-max 16", &format!("--low-resource {name}"));
+    let found =
+        run(path, &format!("train {TRAIN} {settings} --model first --steps 1 --run-dir third"));
     let warning = format!("warning: {name} was a training or meta-dev domain of ");
     assert!(found.stderr.contains(&warning), "{}", found.stderr);
     // Nor is it where its training came before that of the run that is started from.
