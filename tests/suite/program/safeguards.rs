@@ -34,13 +34,14 @@ fn an_adaptation_that_harms_is_not_kept() {
     let path = dir.path();
     // Steps so large that nothing of what was known is left.
     let harm = "--inner-steps 4 --inner-lr 1 --set safeguard.calibrate=false";
-    let kept = finetune(path, &format!("{harm} --out kept"));
+    let folds = "--folds 5";
+    let kept = finetune(path, &format!("{harm} {folds} --out kept"));
     assert!(kept.stderr.contains("the weights from before adapting are kept"), "{}", kept.stderr);
     let adapted = crate::support::run::adapted();
     assert_eq!(changed(adapted, &path.join("kept")), [] as [&str; 0]);
     let card = std::fs::read_to_string(path.join("kept/README.md")).unwrap();
     assert!(card.contains("the weights from before adapting are kept"), "{card}");
-    finetune(path, &format!("{harm} --set safeguard.fall_back=false --out lost")).success();
+    finetune(path, &format!("{harm} {folds} --set safeguard.fall_back=false --out lost")).success();
     assert!(changed(adapted, &path.join("lost")).len() > 10);
 
     let eval = |arguments: &str| -> Value {
@@ -48,7 +49,7 @@ fn an_adaptation_that_harms_is_not_kept() {
         let found = run(path, &format!("eval {KNOWN} {eval} {harm} {arguments}")).success();
         serde_json::from_str(&found).unwrap()
     };
-    let (guarded, unguarded) = (eval(""), eval("--folds 0"));
+    let (guarded, unguarded) = (eval(folds), eval("--folds 0"));
     let [guarded, unguarded] = [&guarded, &unguarded].map(|report| &of_domains(report)[0]);
     assert_eq!(
         (number(guarded, "num_fallen_back"), number(unguarded, "num_fallen_back")),
@@ -62,7 +63,7 @@ fn an_adaptation_that_harms_is_not_kept() {
 fn a_calibration_is_part_of_the_head_that_is_written() {
     let dir = work_dir();
     let path = dir.path();
-    let adapt = "--inner-steps 2 --inner-lr 1e-3 --set safeguard.fall_back=false";
+    let adapt = "--inner-steps 2 --inner-lr 1e-3 --folds 5 --set safeguard.fall_back=false";
     let calibrated = finetune(path, &format!("{adapt} --out calibrated"));
     finetune(path, &format!("{adapt} --set safeguard.calibrate=false --out plain")).success();
     let mut names = changed(&path.join("plain"), &path.join("calibrated"));
@@ -84,7 +85,7 @@ fn without_folds_nothing_is_held_out_or_calibrated() {
     let off = "--set safeguard.calibrate=false --set safeguard.fall_back=false";
     let settings = "--inner-steps 2 --inner-lr 1e-3";
     finetune(path, &format!("{settings} --folds 0 --out none")).success();
-    finetune(path, &format!("{settings} {off} --out off")).success();
+    finetune(path, &format!("{settings} {off} --folds 5 --out off")).success();
     assert_eq!(changed(&path.join("none"), &path.join("off")), [] as [&str; 0]);
 }
 
