@@ -14,7 +14,7 @@ pub use tune::TuneArgs;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 /// Meta-train BERT on many small text-classification domains, and adapt it to a new one.
@@ -76,9 +76,10 @@ pub struct TrainArgs {
     /// Start from the settings of a published implementation.
     #[arg(id = "preset", long = "preset", value_name = "NAME")]
     pub preset: (),
-    /// Resume from the latest checkpoint of the run directory, or the newest intact one before it.
-    #[arg(long, conflicts_with = "force")]
-    pub resume: bool,
+    /// Resume from the latest checkpoint of the run directory, or the newest intact one before it; with `auto` start
+    /// where there is no run yet.
+    #[arg(long, value_name = "auto", num_args = 0..=1, default_missing_value = "always", conflicts_with = "force")]
+    pub resume: Option<Resume>,
     /// Replace the contents of the run directory.
     #[arg(long)]
     pub force: bool,
@@ -103,6 +104,16 @@ pub struct TrainArgs {
     /// Shared settings.
     #[command(flatten)]
     pub shared: SharedArgs,
+}
+
+/// When `train` resumes a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Resume {
+    /// In any case: without a run it fails.
+    #[value(hide = true)]
+    Always,
+    /// Where there is a run.
+    Auto,
 }
 
 /// The outer loop of `train`.

@@ -19,7 +19,7 @@ use super::loading::OpenedModel;
 use super::output::print_result;
 use super::session::Session;
 use super::texts;
-use crate::cli::TrainArgs;
+use crate::cli::{Resume, TrainArgs};
 use crate::data::Side;
 use crate::machine::{Profile, observe};
 use crate::run::lock::RunLock;
@@ -29,14 +29,19 @@ use crate::train::Outcome;
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> Result<()> {
     let run = RunDirectory::at(args.run_dir.as_deref().unwrap_or(Path::new("")));
+    let resumes = match args.resume {
+        None => false,
+        Some(Resume::Always) => true,
+        Some(Resume::Auto) => run.config_file().exists(),
+    };
     let mut lock = None;
-    if args.resume && !args.shared.print_config {
+    if resumes && !args.shared.print_config {
         resume::ensure_resumable(&run)?;
         lock = Some(RunLock::acquire(&run)?);
     }
-    let before = args.resume.then(|| resume::stored_config(&run)).transpose()?;
+    let before = resumes.then(|| resume::stored_config(&run)).transpose()?;
     let Some(mut session) = Session::begin(&args.shared, before.clone())? else { return Ok(()) };
-    let start = if args.resume {
+    let start = if resumes {
         resume::starting_point(&run, &session.console)?
     } else {
         run.ensure_free(args.force)?;
@@ -57,7 +62,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     }
     let device = session.select_device()?;
     let environment = files::environment(config, &dataset, &split, opened.directory(), device)?;
-    if args.resume {
+    if resumes {
         resume::ensure_same_inputs(&run, &environment)?;
     }
     let head = assembly::meta_train_labels(&dataset, &split).names(&dataset.labels);
@@ -69,7 +74,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     // Nothing has been written before this line: all faults of the input have been reported.
     let lock = lock.map_or_else(|| locking::lock_new(&run), Ok)?;
     locking::warn_unless_enforced(&lock, &run, console);
-    files::prepare_directory(&run, config, (!args.resume).then_some(&environment))
+    files::prepare_directory(&run, config, (!resumes).then_some(&environment))
         .with_context(|| format!("{}: cannot be written", run.path().display()))?;
     let texts = TrainingTexts { dataset: &dataset, split: &split, corpus: &corpus };
     let outcome = assembly::train(&session, &run, texts, model, start, environment)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 
@@ -13,13 +13,13 @@ use signal_hook::low_level;
 /// theirs to the process and to its group, so that one request arrives twice.
 const SAME_REQUEST: Duration = Duration::from_secs(1);
 
-/// A number that becomes that of the first SIGINT or SIGTERM.
+/// A number that becomes that of the first SIGINT or SIGTERM, or SIGUSR1, by which batch systems warn before they end a job.
 ///
 /// # Errors
 /// The system's, where handlers can't be installed.
 pub fn stop_on_signals() -> io::Result<Arc<AtomicUsize>> {
     let stop = Arc::new(AtomicUsize::new(0));
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
     let flag = stop.clone();
     std::thread::spawn(move || {
         let mut first = None;

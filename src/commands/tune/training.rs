@@ -8,7 +8,6 @@ use anyhow::{Context, Result, bail};
 
 use crate::config::RunConfig;
 use crate::files::atomic::write_file;
-use crate::run::RunDirectory;
 
 /// The run directory of the training of this number.
 pub fn directory(search: &Path, number: usize) -> PathBuf {
@@ -25,11 +24,8 @@ pub fn train(run: &Path, config: &RunConfig, is_silent: bool) -> Result<bool> {
     write_file(&settings, config.to_toml().as_bytes())?;
     let program = env::current_exe().context("cannot find the program itself")?;
     let mut command = Command::new(program);
-    command.arg("train").arg("--run-dir").arg(run);
-    match RunDirectory::at(run).config_file().exists() {
-        true => command.arg("--resume"),
-        false => command.arg("--config").arg(&settings),
-    };
+    command.arg("train").arg("--config").arg(&settings).arg("--run-dir").arg(run);
+    command.args(["--resume", "auto"]);
     if is_silent {
         command.arg("--quiet");
     }

@@ -44,6 +44,31 @@ fn training_starts_from_the_best_checkpoint_of_another_run() {
 }
 
 #[test]
+fn one_command_starts_a_run_and_continues_it() {
+    let dir = work_dir();
+    let path = dir.path();
+    let settings = format!("--model @tiny --outer-lr 1e-2 --set data.meta_dev_count=1 {SMALL}");
+    let train = |arguments: &str| run(path, &format!("train {settings} {arguments}"));
+    train("--run-dir whole --steps 4").success();
+    for steps in [2, 4, 4] {
+        train(&format!("--run-dir parts --steps {steps} --resume auto")).success();
+    }
+    let [whole, parts] = ["whole", "parts"].map(|run| {
+        fs::read(path.join(run).join("checkpoints/step-000004/model.safetensors")).unwrap()
+    });
+    assert!(whole == parts, "the run in parts ended elsewhere");
+    // Without the word it resumes in any case.
+    let found = train("--run-dir none --resume --steps 4");
+    assert_eq!(found.code, Some(2), "{}", found.stderr);
+    // Files that are no run are not taken for one.
+    fs::create_dir(path.join("other")).unwrap();
+    fs::write(path.join("other/notes.txt"), "mine").unwrap();
+    let found = train("--run-dir other --resume auto --steps 4");
+    assert_eq!(found.code, Some(2), "{}", found.stderr);
+    assert!(found.stderr.contains("other"), "{}", found.stderr);
+}
+
+#[test]
 fn a_budget_of_time_ends_training_and_learning_rates_decay_over_it() {
     let dir = work_dir();
     let path = dir.path();

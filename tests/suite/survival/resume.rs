@@ -124,8 +124,9 @@ fn a_run_that_sigint_stops_names_the_command_that_resumes_it() {
 }
 
 #[test]
-fn a_run_that_sigterm_stops_names_the_command_that_resumes_it() {
+fn a_run_that_sigterm_or_sigusr1_stops_names_the_command_that_resumes_it() {
     stops_and_resumes("-TERM", 143);
+    stops_and_resumes("-USR1", 138);
 }
 
 fn stops_and_resumes(signal: &str, code: i32) {
