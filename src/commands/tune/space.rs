@@ -58,7 +58,7 @@ pub fn adaptations(base: &RunConfig, label_sets_differ: bool, count: usize) -> V
         ("evaluate.scope", scopes.map(|it| Value::from(it.to_string())).to_vec()),
         ("evaluate.inner_steps", [0, 5, 10, 30].map(Value::from).to_vec()),
         ("evaluate.lr", times(recipe.steps.lr, &[1.0 / 3.0, 1.0, 3.0])),
-        ("evaluate.head_lr", times(recipe.steps.head_lr, &[1.0, 10.0, 100.0])),
+        ("evaluate.head_lr", times(recipe.steps.head_lr, &[0.1, 1.0, 10.0, 100.0])),
         ("safeguard.share", [0.5, 1.0].map(Value::from).to_vec()),
     ];
     let is_possible = |settings: &Settings| {
