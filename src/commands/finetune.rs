@@ -133,12 +133,16 @@ fn adapt_to(
     num_folds: usize,
     console: &Console,
 ) -> Result<Kept> {
-    console.begin_evaluation(num_folds as u64);
+    if num_folds > 0 {
+        console.begin_evaluation(num_folds as u64);
+    }
     let on_fold = |scores: Scores| console.evaluated_draw(scores.accuracy, scores.macro_f1);
     let kept = adapt(evaluator, params, pool, num_folds, on_fold, || {
         console.end_evaluation();
         console.begin_episode(evaluator.builder.recipe.visit.num_steps(pool.len()));
     });
+    // A fold that failed has left its bar.
+    console.end_evaluation();
     let kept = kept?;
     if let Some(name) = kept.weights.first_non_finite()? {
         let domain = &pool.name;
