@@ -8,7 +8,7 @@ RUN      := runs/quickstart
 DOMAIN   := phone
 ADAPTED  := $(RUN)-$(DOMAIN)
 ENCODER  := data/models/minilm-l6
-# The dataset of `make bench-reference` and `make bench-setfit`, and further options for their compare.py.
+# The dataset of `make bench-reference`, `bench-setfit` and `bench-rotations`, and further options for their programs.
 DATA     := data/sample.json
 COMPARE  :=
 # What `make bench-setfit` adapts to which domains: each from so many texts of every label, so many times.
@@ -16,12 +16,16 @@ CHECKPOINT := $(RUN)
 DOMAINS    := $(DOMAIN)
 PER_LABEL  := 1,2,5
 DRAWS      := 10
+# What `make bench-rotations` trains and compares, and the size of the support sets.
+RECIPE     := default: --config configs/reviews.toml
+AGAINST    := fomaml: --config configs/reviews.toml --algo fomaml
+SUPPORT    := --support-per-label 8,40
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 # Training, evaluating and building each use every core.
 .NOTPARALLEL:
-.PHONY: help setup demo test soak fuzz sanitize lint audit bench bench-reference bench-setfit clean libtorch encoder sample python setfit build
+.PHONY: help setup demo test soak fuzz sanitize lint audit bench bench-reference bench-setfit bench-rotations clean libtorch encoder sample python setfit build
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
@@ -76,6 +80,10 @@ bench-setfit: $(DATA) build encoder setfit $(if $(filter $(RUN),$(CHECKPOINT)),$
 	PYTHONPATH="$$(.ci/setup setfit --path)" $(or $(PYTHON),python3) benches/setfit/compare.py --metabert $(METABERT) \
 		--checkpoint "$(CHECKPOINT)" --data $(DATA) --model $(ENCODER) --domains "$(DOMAINS)" --per-label $(PER_LABEL) \
 		--episodes $(DRAWS) $(COMPARE)
+
+bench-rotations: $(DATA) build encoder ## train on rotations of the large domains and compare recipes (DATA=FILE RECIPE="NAME: ARGS" AGAINST="NAME: ARGS" SUPPORT=FLAGS)
+	$(or $(PYTHON),python3) benches/rotations/rotate.py --metabert $(METABERT) --data $(DATA) --model $(ENCODER) \
+		--out runs/rotations --recipe "$(RECIPE)" --recipe "$(AGAINST)" --eval="$(SUPPORT)" $(COMPARE)
 
 clean: ## remove the build outputs and the demo's runs; keep the cache and other runs
 	cargo clean
