@@ -159,6 +159,9 @@ pub struct FinetuneArgs {
     /// weights from before adapting where these are better; 0 for none of it [default: 5].
     #[arg(id = "safeguard.folds", long = "folds", value_name = "N")]
     pub folds: (),
+    /// Let these texts of the domain, which have no labels, help to make prototypes: a text a line, or JSONL; - for stdin.
+    #[arg(long, value_name = "FILE")]
+    pub unlabelled: Option<PathBuf>,
     /// How the domain's texts are adapted to.
     #[command(flatten)]
     pub adaptation: AdaptationFlags,

@@ -30,6 +30,8 @@ struct ListedEpisode<'a> {
     /// Positions in the file, as those of the query set.
     support: Vec<usize>,
     query: Vec<usize>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unlabelled: Vec<usize>,
 }
 
 /// Runs the command.
@@ -104,11 +106,11 @@ fn write_lines(
     let position_of = |&example: &ExampleId| dataset.reviews[example as usize].position;
     let positions = |examples: &[ExampleId]| examples.iter().map(position_of).collect();
     let mut output = BufWriter::new(output);
-    for Episode { index, domain, labels, support, query } in episodes {
+    for Episode { index, domain, labels, support, query, unlabelled } in episodes {
         let domain = dataset.domain_name(domain);
         let labels = names_labels.then(|| labels.names(&dataset.labels));
-        let (support, query) = (positions(&support), positions(&query));
-        let episode = ListedEpisode { index, domain, labels, support, query };
+        let [support, query, unlabelled] = [&support, &query, &unlabelled].map(|it| positions(it));
+        let episode = ListedEpisode { index, domain, labels, support, query, unlabelled };
         serde_json::to_writer(&mut output, &episode)?;
         output.write_all(b"\n")?;
     }

@@ -17,7 +17,7 @@ use crate::eval::cross_validation::{Kept, adapt};
 use crate::eval::metrics::Scores;
 use crate::eval::model_card::ModelCard;
 use crate::files::atomic::write_directory;
-use crate::meta::{Choice, HeadStart};
+use crate::meta::{Choice, HeadStart, Recipe};
 use crate::model::Pooling;
 use crate::params::ParamSet;
 use crate::run::checkpoint::ModelFiles;
@@ -40,13 +40,25 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     let device = session.select_device()?;
     let recipe = config.evaluation_recipe();
     recipe.ensure_adapts()?;
+    let unlabelled = match &args.unlabelled {
+        Some(path) => {
+            let expected =
+                "a head that is made of the texts adapted to: --head prototypes or label-names";
+            let is_read = recipe.head.is_made_of_support();
+            checks::require(is_read, "--unlabelled", expected, recipe.head)?;
+            texts::read_unlabelled(path)?
+        }
+        None => Vec::new(),
+    };
     let head = opened.own_labels(&dataset, config)?;
     let model = opened.load(&head, config, Some(&recipe), device, console)?;
     let corpus = session.tokenise(&dataset, &model)?;
+    let unlabelled = model.tokenizer.encode_batch(&unlabelled, config.data.max_length)?;
+    let unlabelled: Vec<Vec<u32>> = unlabelled.into_iter().map(|it| it.ids).collect();
     let head_rows = model.head_rows(&dataset);
     let evaluator = session.evaluator(&model, &head_rows, &corpus, &recipe, config.safeguard);
     let num_folds = config.safeguard.num_folds(&pool);
-    let kept = adapt_to(&evaluator, &model.params, &pool, num_folds, console)?;
+    let kept = adapt_to(&evaluator, &model.params, &pool, &unlabelled, num_folds, console)?;
     let labels = pool.labels.names(&dataset.labels);
     let safeguard = kept.verdict.describe(&labels);
     if !safeguard.is_empty() {
@@ -57,7 +69,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         origin: &args.checkpoint,
         dataset: &dataset,
         label_counts: pool.label_counts(),
-        adaptation: recipe.describe(recipe.visit.num_steps(pool.len())),
+        adaptation: describe(&recipe, pool.len(), unlabelled.len()),
         pooling: Pooling::of(model.classifier.layout()),
         max_length: config.data.max_length,
         seed: config.seed,
@@ -82,7 +94,7 @@ fn chosen_pool(
     domain: DomainId,
 ) -> Result<DomainPool> {
     let mut episode = config.evaluation_episode();
-    episode.query = 0;
+    (episode.query, episode.unlabelled) = (0, 0);
     let pool = dataset.pools(&[domain]).remove(0);
     let flags = &args.shared.flags;
     let num_examples = pool.len();
@@ -120,6 +132,15 @@ fn chosen_pool(
     Ok(pool)
 }
 
+/// The adaptation in words.
+fn describe(recipe: &Recipe, num_texts: usize, num_unlabelled: usize) -> String {
+    let steps = recipe.describe(recipe.visit.num_steps(num_texts));
+    match num_unlabelled {
+        0 => steps,
+        count => format!("{steps}, which {count} texts without labels help to make"),
+    }
+}
+
 /// The only one of some sizes.
 fn one(flag: &str, sizes: &Sizes) -> Result<usize, Invalid> {
     sizes.one().ok_or_else(|| Invalid(format!("{flag}: expected one number, found {sizes}")))
@@ -130,6 +151,7 @@ fn adapt_to(
     evaluator: &Evaluator,
     params: &ParamSet,
     pool: &DomainPool,
+    unlabelled: &[Vec<u32>],
     num_folds: usize,
     console: &Console,
 ) -> Result<Kept> {
@@ -137,7 +159,7 @@ fn adapt_to(
         console.begin_evaluation(num_folds as u64);
     }
     let on_fold = |scores: Scores| console.evaluated_draw(scores.accuracy, scores.macro_f1);
-    let kept = adapt(evaluator, params, pool, num_folds, on_fold, || {
+    let kept = adapt(evaluator, params, pool, unlabelled, num_folds, on_fold, || {
         console.end_evaluation();
         console.begin_episode(evaluator.builder.recipe.visit.num_steps(pool.len()));
     });

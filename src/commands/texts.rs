@@ -1,9 +1,12 @@
 //! From the configuration to a dataset, split and tokenised.
 
+use std::path::Path;
+
 use anyhow::Result;
 
-use crate::checks::Invalid;
+use crate::checks::{self, Invalid};
 use crate::config::RunConfig;
+use crate::data::unlabelled::Source;
 use crate::data::{
     self, DataError, Dataset, DomainId, EpisodeConfig, EpisodeSampler, LabelRules, QuerySize,
     Settled, Side, Split, keep_sides_apart, settle, settle_domains,
@@ -77,6 +80,21 @@ fn show(warnings: &[String], console: &Console) {
 /// The domain of this name.
 pub fn named_domain(dataset: &Dataset, name: &str) -> Result<DomainId, DataError> {
     data::named_domain(dataset, name).map_err(|problem| DataError::single(&dataset.path, problem))
+}
+
+/// The texts of a file without labels: a text a line, or JSONL.
+pub fn read_unlabelled(path: &Path) -> Result<Vec<String>> {
+    let mut source = Source::open(path)?;
+    let mut texts = Vec::new();
+    loop {
+        let window = source.window()?;
+        if window.is_empty() {
+            break;
+        }
+        texts.extend(window);
+    }
+    checks::require(!texts.is_empty(), path.display(), "a text a line, or JSONL", "no text")?;
+    Ok(texts)
 }
 
 /// The episodes that meta-training takes, from index 0 on.

@@ -194,6 +194,7 @@ impl RunConfig {
     /// The same for evaluations and `finetune`.
     pub fn evaluation_recipe(&self) -> Recipe {
         Recipe::new(self.train.algo, &self.evaluation_inner(), &self.evaluation_meta())
+            .with_head_steps(self.evaluate.head_steps)
     }
 
     /// The inner loop of evaluations.
@@ -239,6 +240,7 @@ impl RunConfig {
     /// How evaluations and `finetune` draw episodes.
     pub fn evaluation_episode(&self) -> EpisodeConfig {
         let mut episode = self.episode_of(&self.evaluation_recipe()).of_all_labels();
+        episode.unlabelled = self.evaluate.unlabelled;
         match self.evaluate.query {
             QuerySize::Count(0) => {}
             QuerySize::Count(count) => episode.query = count,

@@ -5,9 +5,10 @@ use tch::TchError;
 
 use super::bootstrap::Estimate;
 use super::evaluator::Evaluator;
-use super::held_out::FoldStreams;
+use super::held_out::{FoldStreams, Folds};
 use super::metrics::Scores;
 use super::outcome::Outcome;
+use super::predict;
 use super::safeguard::{HeldOut, SafeguardConfig, Verdict};
 use crate::data::DomainPool;
 use crate::params::ParamSet;
@@ -35,8 +36,9 @@ pub struct CrossValidation {
     pub macro_f1: Estimate,
 }
 
-/// Adapts `params` to all texts of `pool`, safeguarded by `num_folds` stratified folds, 0 for none. `on_fold` is called after
-/// each fold with the scores of its adapted answers, and `before_last` before the adaptation to all texts.
+/// Adapts `params` to all texts of `pool`, and to the wordpieces of `unlabelled` ones of its domain. `num_folds` stratified folds,
+/// 0 for none, safeguard that. `on_fold` is called after each fold with the scores of its adapted answers, and `before_last`
+/// before the adaptation to all texts.
 ///
 /// # Errors
 /// [`Diverged`](super::evaluator::Diverged), and any error of libtorch.
@@ -44,6 +46,7 @@ pub fn adapt(
     evaluator: &Evaluator,
     params: &ParamSet,
     pool: &DomainPool,
+    unlabelled: &[Vec<u32>],
     num_folds: usize,
     on_fold: impl FnMut(Scores),
     before_last: impl FnOnce(),
@@ -55,26 +58,36 @@ pub fn adapt(
     // Vectors are read by the adaptation, or in the place of a second pass over texts of an encoder that has not moved.
     let folds_read = num_folds > 0 && (safeguard.fall_back || !recipe.moves_encoder());
     let read = if recipe.reads_whole() || folds_read { examples.as_slice() } else { &[] };
-    let start = evaluator.start(params, pool.labels.clone(), read)?;
+    let mut start = evaluator.start(params, pool.labels.clone(), read)?;
+    if !unlabelled.is_empty() {
+        let texts: Vec<&[u32]> = unlabelled.iter().map(Vec::as_slice).collect();
+        let (classifier, workers) = (evaluator.builder.classifier, evaluator.workers);
+        let features = predict::vectors(classifier, &start.theta, &texts, workers)?;
+        start = start.with_unlabelled(features)?;
+    }
     let streams = FoldStreams {
         deal: run_seed,
         adaptations: format!("adaptation in cross-validation/{}", pool.name),
     };
     let folds = match num_folds {
-        0 => Vec::new(),
+        0 => Folds::default(),
         _ => evaluator.hold_out(&start, pool, num_folds, &streams, on_fold)?,
     };
     let counts = pool.label_counts();
-    let verdict = safeguard.verdict(&folds.iter().collect::<Vec<_>>(), &counts)?;
+    let answers: Vec<&HeldOut> = folds.answers.iter().collect();
+    let verdict = safeguard.verdict(&answers, &counts)?;
     let estimate = match num_folds {
         0 => None,
-        _ => Some(CrossValidation::of(&folds, &safeguard, &counts, run_seed)?),
+        _ => Some(CrossValidation::of(&folds.answers, &safeguard, &counts, run_seed)?),
     };
     before_last();
     let stream = format!("adaptation for keeps/{}", pool.name);
     let adapted = evaluator.adapt(&start, &examples, &stream, 0);
     let adapted = adapted.with_context(|| format!("adapting to {}", pool.name))?;
-    let weights = if verdict.falls_back { adapted.start } else { adapted.weights };
+    let weights = match verdict.falls_back {
+        true => adapted.start,
+        false => folds.mean_with(adapted.weights, &start.theta)?,
+    };
     let head = evaluator.builder.classifier.head();
     Ok(Kept { weights: verdict.calibration.fold_into(&weights, head)?, verdict, estimate })
 }

@@ -2,7 +2,7 @@
 //!
 //! Knows no way to adapt or to score.
 
-use tch::TchError;
+use tch::{TchError, Tensor};
 
 use crate::data::{Corpus, ExampleId, LabelSet};
 use crate::params::ParamSet;
@@ -37,6 +37,15 @@ impl Scored<'_> {
 }
 
 impl DomainStart {
+    /// The same beside texts without labels, whose vectors these are: `[texts, hidden]`.
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    pub fn with_unlabelled(&self, features: Tensor) -> Result<Self, TchError> {
+        let Self { labels, theta, vectors } = self.share()?;
+        Ok(Self { labels, theta, vectors: vectors.with_unlabelled(features) })
+    }
+
     /// The same for another thread to read.
     ///
     /// # Errors

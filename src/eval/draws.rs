@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 use super::domain::{DomainStart, Scored};
 use super::evaluation::{DomainResult, Draw};
 use super::evaluator::Evaluator;
-use super::held_out::FoldStreams;
+use super::held_out::{FoldStreams, Folds};
 use super::metrics::Scores;
 use super::outcome::Outcome;
-use super::safeguard::Verdict;
+use super::safeguard::HeldOut;
 use crate::data::{Corpus, DomainId, DomainPool, Episode, EpisodeSampler, ExampleId};
 use crate::params::ParamSet;
 use crate::seed;
@@ -90,6 +90,14 @@ impl Evaluator<'_> {
         let (name, index) = (&pool.name, episode.index);
         let what = format!("domain {name}, draw {index}");
         let stream = format!("adaptation in evaluation/{name}");
+        let with_unlabelled;
+        let start = match (self.builder.recipe.head.is_made_of_support(), &episode.unlabelled) {
+            (true, unlabelled) if !unlabelled.is_empty() => {
+                with_unlabelled = start.with_unlabelled(start.vectors.of(unlabelled)?)?;
+                &with_unlabelled
+            }
+            _ => start,
+        };
         let adapted = self.adapt(start, &episode.support, &stream, index);
         let adapted = adapted.with_context(|| what.clone())?;
         let support = pool.clone().only(&episode.support);
@@ -98,13 +106,16 @@ impl Evaluator<'_> {
             true => support.with_own_labels(),
             false => support,
         };
-        let verdict = self.verdict(start, &support, index)?;
+        let folds = self.folds(start, &support, index)?;
+        let held_out: Vec<&HeldOut> = folds.answers.iter().collect();
+        let verdict = self.safeguard.verdict(&held_out, &support.label_counts())?;
         let zero_step = self.logits(&adapted.start, false, scored, &what)?;
         let answers = match verdict.falls_back {
             true => zero_step.clone(),
             false => {
                 let is_moved = self.builder.recipe.moves_encoder();
-                self.logits(&adapted.weights, is_moved, scored, &what)?
+                let weights = folds.mean_with(adapted.weights, &start.theta)?;
+                self.logits(&weights, is_moved, scored, &what)?
             }
         };
         let answers: Vec<_> = answers.iter().map(|row| verdict.calibration.apply(row)).collect();
@@ -116,8 +127,8 @@ impl Evaluator<'_> {
         })
     }
 
-    /// What folds of the support set of draw number `index` say of adapting to it.
-    fn verdict(&self, start: &DomainStart, support: &DomainPool, index: u64) -> Result<Verdict> {
+    /// The folds of the support set of draw number `index`, where the answers depend on them.
+    fn folds(&self, start: &DomainStart, support: &DomainPool, index: u64) -> Result<Folds> {
         let num_folds = match self.safeguard.reads_folds() {
             true => self.safeguard.num_folds(support),
             false => 0,
@@ -127,12 +138,10 @@ impl Evaluator<'_> {
             deal: seed::derive(self.run_seed, &stream, index),
             adaptations: format!("{stream}/{index}"),
         };
-        let folds = match num_folds {
-            0 => Vec::new(),
-            _ => self.hold_out(start, support, num_folds, &streams, |_| ())?,
-        };
-        let folds: Vec<_> = folds.iter().collect();
-        Ok(self.safeguard.verdict(&folds, &support.label_counts())?)
+        match num_folds {
+            0 => Ok(Folds::default()),
+            _ => self.hold_out(start, support, num_folds, &streams, |_| ()),
+        }
     }
 
     /// The texts whose vectors before adapting are read: those scored, and those that a head or its steps read.
@@ -142,7 +151,11 @@ impl Evaluator<'_> {
         scores_queries: bool,
     ) -> Vec<ExampleId> {
         let mut read = BTreeSet::new();
-        for Episode { support, query, .. } in draws {
+        let is_made = self.builder.recipe.head.is_made_of_support();
+        for Episode { support, query, unlabelled, .. } in draws {
+            if is_made {
+                read.extend(unlabelled);
+            }
             if self.builder.recipe.reads_whole() || self.safeguard.reads_folds() {
                 read.extend(support);
             }

@@ -1,6 +1,7 @@
 //! Folds of a support set, each scored by the adaptation that did not see it.
 
 use anyhow::{Context, Result};
+use tch::TchError;
 
 use super::domain::{DomainStart, Scored};
 use super::evaluator::Evaluator;
@@ -8,6 +9,7 @@ use super::metrics::Scores;
 use super::outcome::Outcome;
 use super::safeguard::HeldOut;
 use crate::data::{DomainPool, ExampleId};
+use crate::params::{ParamSet, Region};
 
 /// The random numbers of folds: which texts they hold, and how they are adapted to.
 pub struct FoldStreams {
@@ -15,6 +17,52 @@ pub struct FoldStreams {
     pub deal: u64,
     /// The stream of the adaptations, of which each fold is one.
     pub adaptations: String,
+}
+
+/// What folds of a support set leave.
+#[derive(Default)]
+pub struct Folds {
+    /// Their answers.
+    pub answers: Vec<HeldOut>,
+    /// How far their adaptations moved, added up, and their number; `None` where nobody asks.
+    moved: Option<(ParamSet, usize)>,
+}
+
+impl Folds {
+    /// The mean of `weights`, which `theta` was adapted to, and of the weights of the folds.
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    pub(super) fn mean_with(
+        &self,
+        weights: ParamSet,
+        theta: &ParamSet,
+    ) -> Result<ParamSet, TchError> {
+        let Some((sum, count)) = &self.moved else { return Ok(weights) };
+        // Of ways, not of weights: what no adaptation moved stays as it is to the bit.
+        let theta = without_step_sizes(theta);
+        let mut mean = weights.difference(&theta)?;
+        mean.add_scaled(sum, 1.0)?;
+        mean.scale(1.0 / (count + 1) as f64)?;
+        mean.add_scaled(&theta, 1.0)?;
+        Ok(mean)
+    }
+
+    fn add(&mut self, weights: &ParamSet, theta: &ParamSet) -> Result<(), TchError> {
+        let moved = weights.difference(theta)?;
+        match &mut self.moved {
+            None => self.moved = Some((moved, 1)),
+            Some((sum, count)) => {
+                sum.add_scaled(&moved, 1.0)?;
+                *count += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn without_step_sizes(theta: &ParamSet) -> ParamSet {
+    theta.select(|slot| slot.region != Region::StepSizes)
 }
 
 impl Evaluator<'_> {
@@ -30,22 +78,24 @@ impl Evaluator<'_> {
         num_folds: usize,
         streams: &FoldStreams,
         mut on_fold: impl FnMut(Scores),
-    ) -> Result<Vec<HeldOut>> {
+    ) -> Result<Folds> {
         let folds = crate::data::folds(pool, num_folds, streams.deal);
         let work = |evaluator: &Evaluator, start: &DomainStart, fold: usize| {
             let (train, test) = &folds[fold];
             let what = format!("domain {}, fold {fold}", pool.name);
             evaluator.answer_fold(start, train, test, &streams.adaptations, (fold as u64, &what))
         };
-        let mut found = Vec::new();
+        let mut found = Folds::default();
+        let theta = without_step_sizes(&start.theta);
         self.in_parallel(
             folds.len(),
             || Ok(start.share()?),
             work,
-            |_, fold: HeldOut| {
+            |_, (fold, weights): (HeldOut, Option<ParamSet>)| {
                 if !fold.truths.is_empty() {
                     on_fold(Outcome::of(&fold.truths, &fold.adapted).scores());
-                    found.push(fold);
+                    found.answers.push(fold);
+                    weights.map(|weights| found.add(&weights, &theta)).transpose()?;
                 }
                 Ok(())
             },
@@ -53,6 +103,7 @@ impl Evaluator<'_> {
         Ok(found)
     }
 
+    /// What the adaptation to `train` answers to `test`, and its weights where they are asked for.
     fn answer_fold(
         &self,
         start: &DomainStart,
@@ -60,7 +111,7 @@ impl Evaluator<'_> {
         test: &[ExampleId],
         stream: &str,
         (fold, what): (u64, &str),
-    ) -> Result<HeldOut> {
+    ) -> Result<(HeldOut, Option<ParamSet>)> {
         let adapted = self.adapt(start, train, stream, fold);
         let adapted = adapted.with_context(|| what.to_owned())?;
         let (corpus, vectors) = (self.builder.corpus, &start.vectors);
@@ -70,10 +121,34 @@ impl Evaluator<'_> {
             true => self.logits(&adapted.start, false, &scored, what)?,
             false => Vec::new(),
         };
-        Ok(HeldOut {
+        let answers = HeldOut {
             truths: scored.truths(&start.labels),
             zero_step,
             adapted: self.logits(&adapted.weights, is_moved, &scored, what)?,
-        })
+        };
+        Ok((answers, self.safeguard.average_folds.then_some(adapted.weights)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meta::quadratic::{from_values, values};
+
+    #[test]
+    fn a_mean_is_over_all_adaptations_and_leaves_the_rest_alone() {
+        // Not a number of a few bits: a mean of thirds and sevenths would be off.
+        let unmoved = 0.1 + 0.2;
+        let theta = from_values(&[unmoved, -2.0]);
+        let mut folds = Folds::default();
+        for head in [4.0, 1.0] {
+            folds.add(&from_values(&[unmoved, head]), &theta).unwrap();
+        }
+        let mean = folds.mean_with(from_values(&[unmoved, -0.5]), &theta).unwrap();
+        let found = values(&mean);
+        assert_eq!(found[0].to_bits(), unmoved.to_bits());
+        assert!((found[1] - 1.5).abs() < 1e-12, "{found:?}");
+        let alone = Folds::default().mean_with(from_values(&[7.0, 8.0]), &theta).unwrap();
+        assert_eq!(values(&alone), [7.0, 8.0]);
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! Knows logits and labels; neither models nor texts.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Display, Formatter, Write as _};
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use tch::TchError;
@@ -13,6 +14,7 @@ use super::metrics::mean;
 use super::outcome::log_probability;
 use crate::checks::{self, Invalid};
 use crate::data::DomainPool;
+use crate::meta::{Choice, HeadStart};
 
 /// Section `[safeguard]`: how the answers of `finetune` and `eval` are kept from being worse than those before adapting.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,10 +25,14 @@ pub struct SafeguardConfig {
     /// Folds of the support set, each scored by an adaptation to the others: for what follows, and for the estimate of
     /// `finetune`; 0 turns all of it off.
     pub folds: usize,
-    /// Whether the weights before adapting are kept where the out-of-fold log loss is worse by more than its standard error.
+    /// Whether the weights before adapting are kept where the out-of-fold log loss says so.
     pub fall_back: bool,
+    /// By how much adapting has to improve it.
+    pub margin: Choice<Margin>,
     /// Whether logits are calibrated on those out of fold.
     pub calibrate: bool,
+    /// Whether the weights that answer are the mean of those adapted to all texts and of those that the folds adapted.
+    pub average_folds: bool,
     /// The operating point of a calibration: 0 for the label shares of the support set, 1 for labels that are equally frequent,
     /// which raises the recall of rare ones.
     pub label_balance: f64,
@@ -41,10 +47,32 @@ impl Default for SafeguardConfig {
             share: 1.0,
             folds: 5,
             fall_back: true,
+            margin: Choice::Auto,
             calibrate: true,
-            label_balance: 0.5,
+            average_folds: false,
+            label_balance: 0.0,
             prior_texts: 80.0,
         }
+    }
+}
+
+/// By how many of its standard errors the log loss has to improve; below 0, by how many it may become worse.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Margin(pub f64);
+
+impl FromStr for Margin {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let margin = word.parse().ok().filter(|margin: &f64| margin.is_finite());
+        margin.map(Self).ok_or_else(|| format!("expected a number or auto, found {word}"))
+    }
+}
+
+impl Display for Margin {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.0)
     }
 }
 
@@ -88,10 +116,21 @@ impl SafeguardConfig {
         share: 1.0,
         folds: 0,
         fall_back: false,
+        margin: Choice::Auto,
         calibrate: false,
+        average_folds: false,
         label_balance: 0.0,
         prior_texts: 0.0,
     };
+
+    /// The same with the margin for adaptations that start from `head`. A head that was trained knew the labels before it saw a
+    /// text of the domain: adapting it has to prove itself. Where the head is made for the support set, the answers before the
+    /// first step come from the same texts as those after the last.
+    pub fn for_head(self, head: HeadStart) -> Self {
+        let is_trained = matches!(head, HeadStart::Meta | HeadStart::Shared);
+        let margin = Margin(if is_trained { 1.0 } else { -1.0 });
+        Self { margin: self.margin.or(margin).into(), ..self }
+    }
 
     /// Checks the values of the section.
     ///
@@ -118,7 +157,7 @@ impl SafeguardConfig {
 
     /// Whether an answer depends on texts that were held out.
     pub fn reads_folds(&self) -> bool {
-        self.folds > 0 && (self.fall_back || self.calibrate)
+        self.folds > 0 && (self.fall_back || self.calibrate || self.average_folds)
     }
 
     /// What `folds` say of an adaptation to a support set that has `counts` texts of each label.
@@ -141,7 +180,8 @@ impl SafeguardConfig {
                 - log_probability(&of_adapted.apply(adapted), truth)
         });
         let harm = Harm::of(&differences.collect::<Vec<f64>>());
-        let falls_back = harm.mean > harm.standard_error;
+        let Margin(margin) = self.margin.or(Margin(0.0));
+        let falls_back = harm.mean > -margin * harm.standard_error;
         let calibration = if falls_back { of_zero_step } else { of_adapted };
         Ok(Verdict { falls_back, calibration, harm: Some(harm) })
     }
@@ -234,6 +274,34 @@ mod tests {
     }
 
     #[test]
+    fn a_margin_says_how_much_better_adapting_has_to_be() {
+        let falls_back = |margin: f64, right| {
+            let margin = Margin(margin).into();
+            verdict(&SafeguardConfig { margin, ..Default::default() }, right).falls_back
+        };
+        // One answer of ten is about two standard errors.
+        for (right, expected) in [
+            ([7, 8], [(1.0, false), (3.0, true), (-1.0, false)]),
+            ([8, 7], [(-1.0, true), (-3.0, false), (1.0, true)]),
+            ([8, 8], [(1.0, false), (-1.0, false), (3.0, false)]),
+        ] {
+            for (margin, expected) in expected {
+                assert_eq!(falls_back(margin, right), expected, "{right:?}, {margin}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_trained_head_has_to_be_improved_and_another_one_not_harmed() {
+        let config = SafeguardConfig::default();
+        let margin = |config: SafeguardConfig, head| config.for_head(head).margin;
+        assert_eq!(margin(config, HeadStart::Meta), Margin(1.0).into());
+        assert_eq!(margin(config, HeadStart::Prototypes), Margin(-1.0).into());
+        let given = SafeguardConfig { margin: Margin(0.5).into(), ..config };
+        assert_eq!(margin(given, HeadStart::Prototypes), given.margin);
+    }
+
+    #[test]
     fn the_answers_that_are_kept_are_the_calibrated_ones() {
         let config = SafeguardConfig::default();
         // Six of ten are right at odds of e^2: too sure. Nine of ten are not.
@@ -250,8 +318,11 @@ mod tests {
         let config = SafeguardConfig { folds: 0, ..SafeguardConfig::default() };
         let found = config.verdict(&[], &[30, 10]).unwrap();
         assert_eq!(found.calibration, Calibration::none(2));
-        // Where only the texts are too few, rare labels still get their due.
+        // Where only the texts are too few, rare labels still get the due that is asked for.
         let found = SafeguardConfig::default().verdict(&[], &[30, 10]).unwrap();
+        assert_eq!(found.calibration, Calibration::none(2));
+        let balanced = SafeguardConfig { label_balance: 0.5, ..Default::default() };
+        let found = balanced.verdict(&[], &[30, 10]).unwrap();
         assert_eq!(found.calibration, Calibration::expected(&[30, 10], 0.5));
     }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::algorithm::{OrderOf, StepWeights};
 use super::choice::{Choice, Rate};
+use super::class_weights::ClassWeights;
 use super::head_start::HeadStart;
 use super::scope::Scope;
 use super::step_rule::StepSizes;
@@ -31,6 +32,8 @@ pub struct InnerConfig {
     pub steps: usize,
     /// Support texts in a minibatch; 0 takes the whole support set.
     pub batch: usize,
+    /// How much the texts of each label count in the loss.
+    pub class_weights: ClassWeights,
     /// Whether the query loss of a first-order meta-gradient is computed with dropout on.
     pub query_dropout: bool,
 }
@@ -46,6 +49,7 @@ impl Default for InnerConfig {
             epochs: 10,
             steps: 0,
             batch: 12,
+            class_weights: ClassWeights::None,
             query_dropout: false,
         }
     }
@@ -78,6 +82,8 @@ pub struct MetaConfig {
     /// How many support texts a label's name counts for in its prototype, where the head starts from `label-names`. In gradient
     /// steps it is one more text.
     pub name_weight: f64,
+    /// How much of a support text each text without a label counts for, in the prototype of the label that it is guessed to have.
+    pub unlabelled_weight: f64,
     /// The weights that adaptation moves.
     pub scope: Choice<Scope>,
     /// Whether the step sizes of the inner loop are learned.
@@ -98,6 +104,7 @@ impl Default for MetaConfig {
             head: Choice::Auto,
             temperature: 10.0,
             name_weight: 1.0,
+            unlabelled_weight: 0.5,
             scope: Choice::Auto,
             step_sizes: Choice::Auto,
             order: Choice::Auto,
@@ -116,6 +123,7 @@ impl MetaConfig {
     pub fn validate(&self) -> Result<(), Invalid> {
         checks::positive("meta.temperature", self.temperature)?;
         checks::not_negative("meta.name_weight", self.name_weight)?;
+        checks::not_negative("meta.unlabelled_weight", self.unlabelled_weight)?;
         let is_share = (0.0..1.0).contains(&self.zero_step_weight);
         let expected = "from 0 to below 1";
         checks::require(is_share, "meta.zero_step_weight", expected, self.zero_step_weight)

@@ -4,10 +4,11 @@ use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use tch::{TchError, Tensor};
+use tch::TchError;
 
 use super::Embedded;
 use super::choice::named;
+use super::prototypes::nearest_prototype;
 use crate::model::classifier::Head;
 use crate::params::ParamSet;
 
@@ -62,14 +63,6 @@ impl HeadStart {
     }
 }
 
-/// The affine map whose logits are, but for a term that all labels share, `temperature` times minus the squared distance to
-/// each of `prototypes` (`[labels, hidden]`): weight `2 t c`, bias `-t c.c` (Snell et al. 2017, eq. 8).
-fn nearest_prototype(prototypes: &Tensor, temperature: f64) -> Result<(Tensor, Tensor), TchError> {
-    let squares = prototypes.f_square()?;
-    let norms = squares.f_sum_dim_intlist([1].as_slice(), false, prototypes.kind())?;
-    Ok((prototypes.f_mul_scalar(2.0 * temperature)?, norms.f_mul_scalar(-temperature)?))
-}
-
 impl Display for HeadStart {
     /// Its name in the configuration.
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
@@ -82,22 +75,5 @@ impl FromStr for HeadStart {
 
     fn from_str(word: &str) -> Result<Self, String> {
         named(&Self::ALL, word)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn logits_of_prototypes_are_squared_distances() {
-        let prototypes = Tensor::from_slice(&[1.0, 0.0, -0.5, 2.0]).view([2, 2]);
-        let (weight, bias) = nearest_prototype(&prototypes, 3.0).unwrap();
-        let text = Tensor::from_slice(&[0.25, 0.75]).view([1, 2]);
-        let logits = text.matmul(&weight.transpose(0, 1)) + bias;
-        let distance = |x: f64, y: f64| (0.25 - x).powi(2) + (0.75 - y).powi(2);
-        let difference = logits.double_value(&[0, 0]) - logits.double_value(&[0, 1]);
-        let expected = 3.0 * (distance(-0.5, 2.0) - distance(1.0, 0.0));
-        assert!((difference - expected).abs() < 1e-12, "{difference}, {expected}");
     }
 }

@@ -1,6 +1,6 @@
 //! Adaptation: gradient steps on a support set, from given weights.
 
-use tch::{Kind, TchError, Tensor};
+use tch::{Kind, Reduction, TchError, Tensor};
 
 use super::scope::num_layers;
 use super::step_rule::StepRule;
@@ -128,13 +128,20 @@ fn step_loss<L: Learner>(
     step: usize,
     pass: Pass,
 ) -> Result<Tensor, TchError> {
-    let Forward { loss, .. } = match &support.steps {
-        Steps::Texts(batches) => learner.forward(weights, &batches[step], pass)?,
+    let (Forward { loss, logits }, labels) = match &support.steps {
+        Steps::Texts(batches) => {
+            let batch = &batches[step];
+            (learner.forward(weights, batch, pass)?, learner.labels(batch))
+        }
         Steps::Rows(rows) => {
             let embedded = embedded.expect("steps on rows have an embedded support set");
             let (features, labels) = embedded.rows(&rows[step])?;
-            learner.classify(weights, &features, &labels, pass)?
+            (learner.classify(weights, &features, &labels, pass)?, labels)
         }
     };
-    Ok(loss)
+    let Some(of_label) = &support.label_weights else { return Ok(loss) };
+    // Over the number of texts, not over the sum of their weights: a minibatch without rare labels must not make up for them.
+    let losses =
+        logits.f_cross_entropy_loss(&labels, Some(of_label), Reduction::None, -100, 0.0)?;
+    losses.f_mean(losses.kind())
 }

@@ -4,10 +4,12 @@
 
 pub mod algorithm;
 pub mod choice;
+pub mod class_weights;
 pub mod config;
 pub mod head_start;
 pub mod inner_loop;
 mod meta_gradient;
+mod prototypes;
 #[cfg(test)]
 pub(crate) mod quadratic;
 mod query_loss;
@@ -20,6 +22,7 @@ pub mod table;
 
 pub use algorithm::Algorithm;
 pub use choice::{Choice, Rate};
+pub use class_weights::ClassWeights;
 pub use config::{InnerConfig, MetaConfig};
 pub use head_start::HeadStart;
 pub use recipe::{Adapted, Recipe};

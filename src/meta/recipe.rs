@@ -1,20 +1,22 @@
 //! One algorithm with its settings, and its first verb: adapting.
 
-use tch::{TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 use super::Learner;
 use super::algorithm::{Algorithm, OrderOf, StepWeights};
 use super::choice::{Choice, Rate};
+use super::class_weights::ClassWeights;
 use super::config::{InnerConfig, MetaConfig};
 use super::head_start::HeadStart;
 use super::inner_loop::{Trace, Visit, take_steps};
 use super::scope::Scope;
 use super::step_rule::{StepRule, StepSizes};
-use super::support::{Embedded, Support, Whole};
+use super::support::{Embedded, Steps, Support, Whole};
 use super::table::{Row, Tasks, Training};
 use crate::model::{Order, Pass};
 use crate::optim::{OptimizerConfig, Rule};
 use crate::params::ParamSet;
+use crate::seed;
 
 /// One algorithm with its settings: how weights adapt to a support set, and how meta-training follows from it.
 #[derive(Clone, Debug)]
@@ -29,8 +31,15 @@ pub struct Recipe {
     pub temperature: f64,
     /// How many support texts a label's name counts for.
     pub name_weight: f64,
+    /// How much of a support text a text without a label counts for.
+    pub unlabelled_weight: f64,
     /// How a support set is visited.
     pub visit: Visit,
+    /// How much the texts of each label count in it.
+    pub class_weights: ClassWeights,
+    /// Gradient steps of the head alone, on the whole support set, before those of `visit` (Kumar et al. 2022, "LP-FT").
+    /// Adapting after training has them; the inner loop of training does not.
+    pub head_steps: usize,
     /// How a gradient step is taken on it.
     pub steps: StepRule,
     /// Whether the meta-gradient reaches through the steps.
@@ -94,7 +103,10 @@ impl Recipe {
             head: meta.head.or(row.head),
             temperature: meta.temperature,
             name_weight: meta.name_weight,
+            unlabelled_weight: meta.unlabelled_weight,
             visit: Visit { epochs, steps: inner.steps, batch: inner.batch },
+            class_weights: inner.class_weights,
+            head_steps: 0,
             steps: StepRule {
                 optimizer,
                 lr,
@@ -108,6 +120,11 @@ impl Recipe {
             annealing_steps: meta.annealing_steps,
             zero_step_weight: meta.zero_step_weight,
         }
+    }
+
+    /// The same with so many steps of the head before the others.
+    pub fn with_head_steps(self, head_steps: usize) -> Self {
+        Self { head_steps, ..self }
     }
 
     /// `inner` with the values that the algorithm decided.
@@ -126,8 +143,12 @@ impl Recipe {
             HeadStart::Shared => ", from a shared head".to_owned(),
             head => format!(", from a head of {head}"),
         };
+        let first = match self.head_steps {
+            0 => String::new(),
+            steps => format!("{steps} steps of the head, then "),
+        };
         if num_steps == 0 {
-            return format!("no steps{from}");
+            return format!("{first}no steps{from}");
         }
         let steps = if num_steps == 1 { "step" } else { "steps" };
         let rates = match step_sizes {
@@ -143,8 +164,15 @@ impl Recipe {
             1.0 => String::new(),
             decay => format!(", decaying by {decay} a layer"),
         };
+        let weights = match self.class_weights {
+            ClassWeights::None => "",
+            ClassWeights::Balanced => ", labels balanced",
+        };
         let scope = if scope == Scope::All { String::new() } else { format!(", scope {scope}") };
-        format!("{num_steps} {steps} of {}, {rates}{decay}, {batch}{scope}{from}", optimizer.rule)
+        let rule = optimizer.rule;
+        format!(
+            "{first}{num_steps} {steps} of {rule}, {rates}{decay}, {batch}{weights}{scope}{from}"
+        )
     }
 
     /// Whether an outer step is made of these.
@@ -175,7 +203,7 @@ impl Recipe {
 
     /// Whether it reads each example of a support set once, beside the steps.
     pub fn reads_whole(&self) -> bool {
-        self.head.is_made_of_support() || self.steps_on_vectors()
+        self.head.is_made_of_support() || self.steps_on_vectors() || self.head_steps > 0
     }
 
     /// Whether the head that it starts from is no part of the meta-parameters.
@@ -183,9 +211,9 @@ impl Recipe {
         self.head.is_made_of_support() || self.head == HeadStart::Zeros
     }
 
-    /// Adapts a copy of `theta` with one gradient step for each of those of `support`; `theta` itself is left alone. Dropout
-    /// is on in steps; its masks come from `dropout_seed` and the step's number. Without a step the weights share their
-    /// storage with the start.
+    /// Adapts a copy of `theta` with the steps of its head, and then one gradient step for each of those of `support`; `theta`
+    /// itself is left alone. Dropout is on in steps; its masks come from `dropout_seed` and the step's number. Without a step
+    /// the weights share their storage with the start.
     ///
     /// # Errors
     /// Any error of libtorch.
@@ -198,17 +226,27 @@ impl Recipe {
     ) -> Result<Adapted, TchError> {
         let embedded = self.embed(learner, theta, support, Trace::Nothing)?;
         let start = tch::no_grad(|| self.start(learner, theta, embedded.as_ref()))?;
-        let support = (support, embedded.as_ref());
-        let (weights, losses) = take_steps(
-            &self.steps,
-            learner,
-            &start,
-            support,
-            dropout_seed,
-            Trace::Nothing,
-            |_, _| Ok(()),
-        )?;
-        Ok(Adapted { start, weights, losses })
+        let adapt = |rule: &StepRule, start: &ParamSet, support: &Support<L::Batch>, seed: u64| {
+            let support = (support, embedded.as_ref());
+            take_steps(rule, learner, start, support, seed, Trace::Nothing, |_, _| Ok(()))
+        };
+        if self.head_steps == 0 {
+            let (weights, losses) = adapt(&self.steps, &start, support, dropout_seed)?;
+            return Ok(Adapted { start, weights, losses });
+        }
+        let num_texts = embedded.as_ref().map_or(0, |it| it.labels.size()[0]);
+        let all = || Tensor::f_arange(num_texts, (Kind::Int64, start.device()));
+        let of_head = Support {
+            whole: Whole::Unread,
+            steps: Steps::Rows((0..self.head_steps).map(|_| all()).collect::<Result<_, _>>()?),
+            label_weights: support.label_weights.as_ref().map(Tensor::shallow_clone),
+        };
+        let head_alone =
+            StepRule { scope: Scope::Head, step_sizes: StepSizes::Fixed, ..self.steps };
+        let seed = seed::derive(dropout_seed, "steps of the head", 0);
+        let (head_moved, of_head) = adapt(&head_alone, &start, &of_head, seed)?;
+        let (weights, of_scope) = adapt(&self.steps, &head_moved, support, dropout_seed)?;
+        Ok(Adapted { start, weights, losses: Tensor::f_cat(&[of_head, of_scope], 0)? })
     }
 
     /// The vectors of a support set under `theta`, where they are needed. Their history is kept where it belongs to `trace`.
@@ -257,7 +295,12 @@ fn embedded<L: Learner>(
         features.push(embedded);
     }
     let cat = |parts: &[Tensor]| Tensor::f_cat(parts, 0);
-    Ok(Embedded { features: cat(&features)?, labels: cat(&labels)?, weights: cat(&weights)? })
+    Ok(Embedded {
+        features: cat(&features)?,
+        labels: cat(&labels)?,
+        weights: cat(&weights)?,
+        unlabelled: None,
+    })
 }
 
 #[cfg(test)]
@@ -280,6 +323,28 @@ mod tests {
     }
 
     #[test]
+    fn the_head_moves_alone_at_first_and_with_the_rest_then() {
+        let recipe = Recipe::new(Algorithm::Fomaml, &config(0.1), &MetaConfig::default());
+        let recipe = recipe.with_head_steps(3);
+        let learner = Quadratic { curvature: [0.5, 3.0] };
+        let minimum = [2.0, 0.25];
+        let support =
+            Support { whole: Whole::Texts(vec![(minimum, 1.0)]), ..support(&[minimum; 2]) };
+        let start = from_values(&[1.0, -2.0]);
+        let Adapted { start: before, weights, losses } =
+            recipe.adapt(&learner, &start, &support, 0).unwrap();
+        assert_eq!(values(&before), [1.0, -2.0]);
+        assert_eq!(losses.size(), [5]);
+        let found = values(&weights);
+        let remains = |curvature: f64, steps| (1.0 - 0.1 * curvature).powi(steps);
+        let expected =
+            [2.0 + remains(0.5, 2) * (1.0 - 2.0), 0.25 + remains(3.0, 5) * (-2.0 - 0.25)];
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-10, "{found} {expected}");
+        }
+    }
+
+    #[test]
     fn a_recipe_reads_like_its_settings() {
         let describe = |algorithm, steps| {
             let inner = InnerConfig::default();
@@ -292,5 +357,10 @@ mod tests {
         assert_eq!(describe(Algorithm::Protonet, 0), "no steps, from a head of prototypes");
         let proto = "5 steps of sgd, lr 1e-2, head 1e-1, batch 12, from a head of prototypes";
         assert_eq!(describe(Algorithm::ProtoMaml, 5), proto);
+        let class_weights = ClassWeights::Balanced;
+        let balanced = InnerConfig { class_weights, batch: 0, ..InnerConfig::default() };
+        let recipe = Recipe::new(Algorithm::Fomaml, &balanced, &MetaConfig::default());
+        let expected = "20 steps of the head, then 1 step of adam, lr 5e-5, all texts at once, labels balanced";
+        assert_eq!(recipe.with_head_steps(20).describe(1), expected);
     }
 }

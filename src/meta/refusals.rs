@@ -105,11 +105,12 @@ impl Recipe {
     pub fn ensure_adapts(&self) -> Result<(), Invalid> {
         let expected =
             "at least 1 where inner.steps is 0 and the head is not made of the support set";
-        let adapts = self.takes_steps() || self.head.is_made_of_support();
+        let adapts = self.takes_steps() || self.head_steps > 0 || self.head.is_made_of_support();
         require(adapts, "inner.epochs", expected, 0)
     }
 
-    fn takes_steps(&self) -> bool {
+    /// Whether adapting takes a gradient step, those of `head_steps` aside.
+    pub fn takes_steps(&self) -> bool {
         self.visit.steps + self.visit.epochs > 0
     }
 

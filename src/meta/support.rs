@@ -9,12 +9,14 @@ pub struct Support<B> {
     pub whole: Whole<B>,
     /// What each gradient step is taken on, in order.
     pub steps: Steps<B>,
+    /// How much a text of each label counts in the loss of a step, `[labels]`, float; `None` where all count alike.
+    pub label_weights: Option<Tensor>,
 }
 
 impl<B> Support<B> {
     /// A step on each of these batches, and nothing else to read.
     pub fn of_steps(batches: Vec<B>) -> Self {
-        Self { whole: Whole::Unread, steps: Steps::Texts(batches) }
+        Self { whole: Whole::Unread, steps: Steps::Texts(batches), label_weights: None }
     }
 }
 
@@ -62,6 +64,9 @@ pub struct Embedded {
     pub labels: Tensor,
     /// How much each counts in the mean of its label, `[examples]`, in the dtype of the features.
     pub weights: Tensor,
+    /// Vectors of texts without labels, `[texts, hidden]`, and how much each counts in the mean of the label that it is guessed to
+    /// have.
+    pub unlabelled: Option<(Tensor, f64)>,
 }
 
 impl Embedded {
@@ -69,19 +74,9 @@ impl Embedded {
     pub(super) fn shallow_clone(&self) -> Self {
         let [features, labels, weights] =
             [&self.features, &self.labels, &self.weights].map(Tensor::shallow_clone);
-        Self { features, labels, weights }
-    }
-
-    /// The weighted mean vector of each label, `[labels, hidden]`. Every label has an example.
-    ///
-    /// # Errors
-    /// Any error of libtorch.
-    pub fn prototypes(&self, num_labels: i64) -> Result<Tensor, TchError> {
-        // As a product, whose order of additions is fixed on every device.
-        let of_label = self.labels.f_one_hot(num_labels)?.f_transpose(0, 1)?;
-        let weights = of_label.f_to_kind(self.features.kind())?.f_mul(&self.weights)?;
-        let sums = weights.f_sum_dim_intlist([1].as_slice(), true, weights.kind())?;
-        weights.f_div(&sums)?.f_matmul(&self.features)
+        let unlabelled = self.unlabelled.as_ref();
+        let unlabelled = unlabelled.map(|(features, weight)| (features.shallow_clone(), *weight));
+        Self { features, labels, weights, unlabelled }
     }
 
     /// Some of the examples: `rows` `[batch]`, int64.
@@ -90,23 +85,5 @@ impl Embedded {
     /// Any error of libtorch.
     pub(super) fn rows(&self, rows: &Tensor) -> Result<(Tensor, Tensor), TchError> {
         Ok((self.features.f_index_select(0, rows)?, self.labels.f_index_select(0, rows)?))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tch::Kind;
-
-    #[test]
-    fn a_prototype_is_the_weighted_mean_of_its_label() {
-        let embedded = Embedded {
-            features: Tensor::from_slice(&[1.0, 2.0, 3.0, 5.0, -1.0, 0.0]).view([3, 2]),
-            labels: Tensor::from_slice(&[1_i64, 0, 1]),
-            weights: Tensor::from_slice(&[1.0, 1.0, 3.0]),
-        };
-        let found = embedded.prototypes(2).unwrap();
-        assert_eq!(Vec::<f64>::try_from(found.reshape([-1])).unwrap(), [3.0, 5.0, -0.5, 0.5]);
-        assert_eq!(found.kind(), Kind::Double);
     }
 }

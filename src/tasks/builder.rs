@@ -96,7 +96,7 @@ impl TaskBuilder<'_> {
             Some(vectors) => {
                 let numbers = support.iter().map(|&example| self.number_of(example, labels));
                 let numbers: Vec<u32> = numbers.collect();
-                Whole::Embedded(vectors.embedded(support, &numbers, self.recipe.name_weight)?)
+                Whole::Embedded(vectors.embedded(support, &numbers, self.recipe)?)
             }
             None => Whole::Texts(self.pieces(&texts, support.len(), wordpieces)?),
         };
@@ -117,7 +117,12 @@ impl TaskBuilder<'_> {
             };
             Steps::Texts(steps.map(batch).collect::<Result<_, _>>()?)
         };
-        Ok(Support { whole, steps })
+        let numbers: Vec<u32> = texts.iter().map(|(_, number)| *number).collect();
+        let label_weights = self.recipe.class_weights.of(&numbers, labels.ids().len());
+        let label_weights = label_weights
+            .map(|it| Tensor::f_from_slice(&it)?.f_to_device(self.device))
+            .transpose()?;
+        Ok(Support { whole, steps, label_weights })
     }
 
     /// `theta`, whose head has the rows of `labels`, adapted to `support`; without step sizes. The order of the minibatches and

@@ -184,10 +184,15 @@ pub struct EvaluateConfig {
     pub dev_episodes: u64,
     /// Query texts of a draw: a number or `"all"`, all texts outside the support set; 0 takes `episode.query`.
     pub query: QuerySize,
+    /// Other texts of a draw that are read without their labels, by heads that are made of the support set; they are not
+    /// scored on.
+    pub unlabelled: usize,
     /// Epochs of adaptation; 0 takes those of `inner`.
     pub inner_epochs: usize,
     /// Gradient steps of adaptation; 0 takes those of `inner`.
     pub inner_steps: usize,
+    /// Gradient steps of the head alone, on all texts at once, before the others.
+    pub head_steps: usize,
     /// The head that adaptation starts from; `auto` takes that of `meta`.
     pub head: Choice<HeadStart>,
     /// The weights that adaptation moves; `auto` takes those of `meta`.
@@ -204,8 +209,10 @@ impl Default for EvaluateConfig {
             episodes: 10,
             dev_episodes: 5,
             query: QuerySize::Count(0),
+            unlabelled: 0,
             inner_epochs: 0,
             inner_steps: 0,
+            head_steps: 0,
             head: Choice::Auto,
             scope: Choice::Auto,
             lr: Choice::Auto,
@@ -223,6 +230,7 @@ impl EvaluateConfig {
         checks::within("evaluate.episodes", self.episodes, 1..=1_000_000)?;
         checks::within("evaluate.dev_episodes", self.dev_episodes, 1..=1_000_000)?;
         checks::within("evaluate.inner_steps", self.inner_steps as u64, 0..=10_000)?;
+        checks::within("evaluate.head_steps", self.head_steps as u64, 0..=10_000)?;
         for (key, rate) in [("evaluate.lr", self.lr), ("evaluate.head_lr", self.head_lr)] {
             checks::positive(key, rate.or(Rate(1.0)).0)?;
         }

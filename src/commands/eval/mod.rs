@@ -23,7 +23,6 @@ use crate::eval::draws::TestTexts;
 use crate::eval::evaluation::DomainResult;
 use crate::eval::metrics::Scores;
 use crate::eval::report::{Adaptation, Candidate, Draws, Report, SupportSize};
-use crate::meta::Recipe;
 
 /// The purpose of the draws, from which their random streams derive.
 pub(super) const EVALUATION_DRAWS: &str = "evaluation episodes";
@@ -96,6 +95,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         seed: config.seed,
         episodes: config.evaluate.episodes,
         query: query_size(config, args.test_data.is_some()),
+        unlabelled: config.evaluate.unlabelled,
         max_length: config.data.max_length,
         sizes: episodes.iter().map(|(size, _)| *size).collect(),
         labels: domains.iter().map(|&it| dataset.labels_of(it).names(&dataset.labels)).collect(),
@@ -110,10 +110,10 @@ pub fn run(args: &EvalArgs) -> Result<()> {
 /// How a checkpoint adapts: by its own settings under those given.
 fn adaptation(path: &Path, given: &[Layer]) -> Result<Adaptation> {
     let config = session::settings_of_checkpoint(path, given)?;
-    let (algo, inner, meta) =
-        (config.train.algo, config.evaluation_inner(), config.evaluation_meta());
-    let inner = Recipe::new(algo, &inner, &meta).resolve(&inner);
-    Ok(Adaptation { algo, inner, meta, safeguard: config.safeguard })
+    let RunConfig { safeguard, .. } = config;
+    let inner = config.evaluation_recipe().resolve(&config.evaluation_inner());
+    let (algo, head_steps) = (config.train.algo, config.evaluate.head_steps);
+    Ok(Adaptation { algo, inner, meta: config.evaluation_meta(), head_steps, safeguard })
 }
 
 /// Where all domains share their labels, every checkpoint has a head for just these.

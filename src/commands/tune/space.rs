@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use toml::Value;
 
 use crate::config::{Layer, RunConfig};
-use crate::meta::{Algorithm, HeadStart, Scope};
+use crate::meta::{Algorithm, HeadStart, Recipe, Scope};
 use crate::seed;
 
 /// Settings by key, over those that the search starts from.
@@ -42,7 +42,8 @@ pub fn trainings(
     }
     let is_possible =
         |settings: &Settings| over(base, settings).is_some_and(|config| config.validate().is_ok());
-    sample(&space, count, &mut seed::rng(base.seed, "tuned trainings", 0), is_possible)
+    let mut rng = seed::rng(base.seed, "tuned trainings", 0);
+    sample(&space, count, &mut rng, |point| is_possible(&point).then_some(point))
 }
 
 /// `count` ways to adapt what was trained as `base` says, or as many as there are: first its own, then random others.
@@ -53,22 +54,27 @@ pub fn adaptations(base: &RunConfig, label_sets_differ: bool, count: usize) -> V
     };
     let scopes = [Scope::Head, Scope::All, Scope::Bias, Scope::Last(2)];
     let recipe = base.evaluation_recipe();
-    let space: [Dimension; 6] = [
+    let mut space: Vec<Dimension> = vec![
         ("evaluate.head", heads.map(|it| Value::from(it.to_string())).to_vec()),
         ("evaluate.scope", scopes.map(|it| Value::from(it.to_string())).to_vec()),
+        ("evaluate.head_steps", [0, 20].map(Value::from).to_vec()),
         ("evaluate.inner_steps", [0, 5, 10, 30].map(Value::from).to_vec()),
         ("evaluate.lr", times(recipe.steps.lr, &[1.0 / 3.0, 1.0, 3.0])),
         ("evaluate.head_lr", times(recipe.steps.head_lr, &[0.1, 1.0, 10.0, 100.0])),
         ("safeguard.share", [0.5, 1.0].map(Value::from).to_vec()),
     ];
-    let is_possible = |settings: &Settings| {
-        over(base, settings).is_some_and(|config| {
-            config.validate_adaptation().is_ok()
-                && config.evaluation_recipe().ensure_adapts().is_ok()
-        })
+    if !label_sets_differ {
+        // Where labels are intents, support sets have as many texts of each.
+        space.push(("inner.class_weights", ["none", "balanced"].map(Value::from).to_vec()));
+    }
+    let settle = |point: Settings| {
+        let config = over(base, &point)?;
+        let recipe = config.evaluation_recipe();
+        let is_possible = config.validate_adaptation().is_ok() && recipe.ensure_adapts().is_ok();
+        is_possible.then(|| without_idle_keys(point, &recipe))
     };
     let mut rng = seed::rng(base.seed, "tuned adaptations", 0);
-    sample(&space, count, &mut rng, is_possible).into_iter().collect()
+    sample(&space, count, &mut rng, settle)
 }
 
 /// `base` with other settings; `None` where a value does not fit its key.
@@ -84,12 +90,12 @@ fn times(value: f64, factors: &[f64]) -> Vec<Value> {
     factors.iter().map(|factor| Value::from(value * factor)).collect()
 }
 
-/// No settings at all, and then distinct random points of `space`.
+/// No settings at all, and then distinct random points of `space`, as `settle` spells them; it drops the impossible ones.
 fn sample(
     space: &[Dimension],
     count: usize,
     rng: &mut ChaCha8Rng,
-    is_possible: impl Fn(&Settings) -> bool,
+    settle: impl Fn(Settings) -> Option<Settings>,
 ) -> Vec<Settings> {
     let mut found = vec![Settings::new()];
     let mut useless = 0;
@@ -97,29 +103,29 @@ fn sample(
         let point = space.iter().map(|(key, values)| {
             ((*key).to_owned(), values[seed::below(rng, values.len())].clone())
         });
-        let point = without_idle_keys(point.collect());
-        if found.contains(&point) || !is_possible(&point) {
-            useless += 1;
-        } else {
-            found.push(point);
+        match settle(point.collect()) {
+            Some(point) if !found.contains(&point) => found.push(point),
+            _ => useless += 1,
         }
     }
     found.truncate(count);
     found
 }
 
-/// Settings that do the same, spelled in one way: without those that nothing reads.
-fn without_idle_keys(mut point: Settings) -> Settings {
-    let is = |point: &Settings, key: &str, value: &str| {
-        point.get(key).and_then(Value::as_str) == Some(value)
-    };
-    if point.get("evaluate.inner_steps") == Some(&Value::from(0)) {
-        for key in ["evaluate.scope", "evaluate.lr", "evaluate.head_lr", "safeguard.share"] {
-            point.remove(key);
-        }
-    } else if is(&point, "evaluate.scope", "head") {
-        point.remove("evaluate.lr");
+/// Settings that do the same, spelled in one way: without those that an adaptation by `recipe` does not read.
+fn without_idle_keys(mut point: Settings, recipe: &Recipe) -> Settings {
+    let takes_steps = recipe.takes_steps();
+    let mut idle = Vec::new();
+    if !takes_steps {
+        idle.push("evaluate.scope");
     }
+    if !recipe.moves_encoder() {
+        idle.push("evaluate.lr");
+    }
+    if !takes_steps && recipe.head_steps == 0 {
+        idle.extend(["evaluate.head_lr", "safeguard.share", "inner.class_weights"]);
+    }
+    point.retain(|key, _| !idle.contains(&key.as_str()));
     point
 }
 

@@ -130,22 +130,34 @@ impl Check<'_> {
         sizes.sort_unstable();
         let is_part = config.ways > 0 && drawn < sizes.len();
         let size: usize = if is_part { sizes[..drawn].iter().sum() } else { sizes.iter().sum() };
-        if size >= support.saturating_add(query) {
+        let unlabelled = config.unlabelled;
+        if size >= support.saturating_add(query).saturating_add(unlabelled) {
             return;
         }
         let of_labels =
             if is_part { format!(" in any {drawn} of its labels") } else { String::new() };
-        let expected =
-            format!("at least {support} + {query} examples{of_labels} (support + query)");
         let lower = match config.counts_by_label() {
             true => "lower --support-per-label or --query, or add examples",
             false => "lower --support or --query, or add examples",
         };
-        let fix = match size.checked_sub(support) {
-            Some(most) if most >= least_query.max(1) => {
-                format!("lower --query to {most} or add examples")
+        let (expected, fix) = match size.checked_sub(support) {
+            _ if unlabelled > 0 => (
+                format!(
+                    "at least {support} + {query} + {unlabelled} examples{of_labels} (support + query + \
+                     evaluate.unlabelled)"
+                ),
+                "lower evaluate.unlabelled, or add examples".to_owned(),
+            ),
+            most => {
+                let fix = match most {
+                    Some(most) if most >= least_query.max(1) => {
+                        format!("lower --query to {most} or add examples")
+                    }
+                    _ => lower.to_owned(),
+                };
+                let sum = format!("{support} + {query} examples{of_labels} (support + query)");
+                (format!("at least {sum}"), fix)
             }
-            _ => lower.to_owned(),
         };
         let problem = Problem::expected(Place::File, self.about(), expected, size);
         problems.push(problem.with_fix(fix));
@@ -209,6 +221,15 @@ mod tests {
                  found 2; lower --support or --query, or add examples",
                 "  d.jsonl: domain \"office\": expected at least 2 + 2 examples (support + query), \
                  found 3; lower --query to 1 or add examples",
+            ]
+        );
+        let unlabelled = EpisodeConfig { unlabelled: 4, ..config(3, 1) };
+        assert_eq!(check_sizes(&dataset, &[0, 2], &unlabelled), Ok(()));
+        assert_eq!(
+            found(&dataset, 3, &unlabelled),
+            [
+                "domain \"music\": expected at least 3 + 1 + 4 examples (support + query + evaluate.unlabelled), found 7; \
+              lower evaluate.unlabelled, or add examples"
             ]
         );
         let list =

@@ -26,6 +26,10 @@ pub struct EpisodeConfig {
     /// the recipe asks for.
     #[serde(skip)]
     pub every_label: bool,
+    /// Examples beside those of the support and the query set that are read without their labels: no key either, but what
+    /// evaluations ask for.
+    #[serde(skip)]
+    pub unlabelled: usize,
 }
 
 impl Default for EpisodeConfig {
@@ -38,6 +42,7 @@ impl Default for EpisodeConfig {
             domain_law: DomainLaw::default(),
             example_law: ExampleLaw::default(),
             every_label: false,
+            unlabelled: 0,
         }
     }
 }

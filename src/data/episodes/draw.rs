@@ -10,6 +10,7 @@ use super::sizes::QuerySize;
 use super::stratify::{apportion_to_all, divide_at_random, take, take_counts};
 use crate::data::ids::ExampleId;
 use crate::data::labels::LabelSet;
+use crate::seed;
 
 /// A support set of `size` and a query set, in which a label that the domain hardly uses may be absent.
 pub(super) fn sets(
@@ -82,6 +83,19 @@ fn all_of(groups: &[Vec<ExampleId>]) -> Vec<ExampleId> {
     examples
 }
 
+/// Takes `count` random ones out of `examples`, and leaves the others in ascending order.
+pub(super) fn set_aside(
+    examples: &mut Vec<ExampleId>,
+    count: usize,
+    rng: &mut ChaCha8Rng,
+) -> Vec<ExampleId> {
+    seed::shuffle_front(rng, examples, count);
+    let rest = examples.split_off(count);
+    let taken = std::mem::replace(examples, rest);
+    examples.sort_unstable();
+    taken
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -89,7 +103,6 @@ mod tests {
     use super::super::sampler::{Episode, EpisodeSampler};
     use super::*;
     use crate::data::ids::{DomainId, LabelId};
-    use crate::seed;
 
     /// A pool with labels of its own; `sizes` are those of all labels of the dataset, ids begin at `first`.
     fn own_pool(domain: DomainId, name: &str, first: ExampleId, sizes: &[usize]) -> DomainPool {
@@ -274,6 +287,31 @@ mod tests {
                 for (few, many) in pairs {
                     assert_eq!((few.support, few.query), (many.support, many.query));
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn unlabelled_examples_are_others_and_change_no_support_set() {
+        let own = own_pool(1, "dvd", 100, &[200, 200]);
+        let shared = DomainPool { has_own_labels: false, ..own.clone() };
+        for pool in [own, shared] {
+            let draw = |unlabelled, is_all| {
+                let sampler = sampler(&EpisodeConfig { unlabelled, ..config(6, 4) }, &pool, 3);
+                let sampler = if is_all { sampler.with_query_all() } else { sampler };
+                sampler.draw(1, 2)
+            };
+            let (without, with) = (draw(0, false), draw(50, false));
+            assert_eq!((&with.support, &with.query), (&without.support, &without.query));
+            assert_eq!((with.unlabelled.len(), without.unlabelled.len()), (50, 0));
+            let all = draw(50, true);
+            assert_eq!(all.support, without.support);
+            assert_eq!((all.query.len(), all.unlabelled.len()), (400 - 6 - 50, 50));
+            assert!(all.query.is_sorted());
+            for Episode { support, query, unlabelled, .. } in [with, all] {
+                let drawn = [&support, &query, &unlabelled].map(Vec::as_slice).concat();
+                assert_eq!(drawn.iter().collect::<BTreeSet<_>>().len(), drawn.len());
+                assert!(drawn.iter().all(|id| (100..500).contains(id)));
             }
         }
     }

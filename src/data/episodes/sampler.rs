@@ -6,7 +6,7 @@
 use rand_chacha::ChaCha8Rng;
 
 use super::config::EpisodeConfig;
-use super::draw::{sets, sets_of_every_label};
+use super::draw::{set_aside, sets, sets_of_every_label};
 use super::pool::DomainPool;
 use super::sizes::QuerySize;
 use crate::data::ids::{DomainId, ExampleId};
@@ -27,6 +27,8 @@ pub struct Episode {
     pub support: Vec<ExampleId>,
     /// Examples to score on, in random order, or ascending where they are all others; none of them is in the support set.
     pub query: Vec<ExampleId>,
+    /// Other examples, to be read without their labels, in random order.
+    pub unlabelled: Vec<ExampleId>,
 }
 
 /// Draws episodes out of the domains of one side of a split.
@@ -55,7 +57,8 @@ impl EpisodeSampler {
         assert!(!pools.is_empty(), "episodes need at least one domain");
         for pool in &pools {
             let support = config.num_support(config.support_sizes().max(), config.num_labels(pool));
-            let (num_needed, name) = (support + config.query, &pool.name);
+            let num_needed = support + config.query + config.unlabelled;
+            let name = &pool.name;
             assert!(
                 pool.len() >= num_needed,
                 "domain {name:?} has {} examples of {num_needed}",
@@ -159,11 +162,22 @@ impl EpisodeSampler {
             sizes => sizes[seed::below(rng, sizes.len())],
         };
         let (domain, config) = (pool.domain, &self.config);
-        let (support, query) = match config.holds_every_label(pool) {
+        let (support, mut query) = match config.holds_every_label(pool) {
             true => sets_of_every_label(pool, &labels, config, size, self.query, rng),
             false => sets(pool, config.example_law, size, self.query, rng),
         };
-        Episode { index, domain, labels, support, query }
+        let unlabelled = match (config.unlabelled, self.query) {
+            (0, _) => Vec::new(),
+            (count, QuerySize::All) => set_aside(&mut query, count, rng),
+            (count, QuerySize::Count(_)) => {
+                let is_drawn = |id: &ExampleId| support.contains(id) || query.contains(id);
+                let others = labels.ids().iter().flat_map(|&label| pool.examples_of(label));
+                let mut others: Vec<ExampleId> =
+                    others.copied().filter(|id| !is_drawn(id)).collect();
+                set_aside(&mut others, count, rng)
+            }
+        };
+        Episode { index, domain, labels, support, query, unlabelled }
     }
 }
 

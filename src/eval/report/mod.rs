@@ -38,6 +38,9 @@ pub struct Draws {
     /// Texts that a draw is scored on, where no file has them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query: Option<QuerySize>,
+    /// Other texts of a draw that are read without their labels, by heads that are made of the support set.
+    #[serde(skip_serializing_if = "is_none")]
+    pub unlabelled: usize,
     /// Wordpieces to which texts are truncated.
     pub max_length: usize,
     /// Sizes of the support sets.
@@ -46,6 +49,10 @@ pub struct Draws {
     /// The labels of each domain, by number.
     #[serde(skip)]
     pub labels: Vec<Vec<String>>,
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// How many texts a draw adapts to.
@@ -76,6 +83,8 @@ pub struct Adaptation {
     pub inner: InnerConfig,
     /// What it starts from and moves.
     pub meta: MetaConfig,
+    /// Steps of the head before the others.
+    pub head_steps: usize,
     /// What keeps it from doing harm.
     pub safeguard: SafeguardConfig,
 }
@@ -134,7 +143,7 @@ impl Display for SupportSize {
 impl Adaptation {
     /// All of it, ready to adapt with.
     pub fn recipe(&self) -> Recipe {
-        Recipe::new(self.algo, &self.inner, &self.meta)
+        Recipe::new(self.algo, &self.inner, &self.meta).with_head_steps(self.head_steps)
     }
 
     /// The gradient steps that an adaptation to `num_support` texts takes.

@@ -40,6 +40,10 @@ impl Report {
             format!("  trained by {algo}; adapts in {}\n", adaptation.recipe().describe(count))
         };
         let mut text: String = num_steps.into_iter().map(line).collect();
+        let unlabelled = self.draws.unlabelled;
+        if unlabelled > 0 && adaptation.recipe().head.is_made_of_support() {
+            text += &format!("  {unlabelled} texts of each draw are read without their labels\n");
+        }
         if adaptation.safeguard.reads_folds() {
             let draws = candidate.evaluations.iter().flat_map(|it| &it.domains);
             let draws: Vec<&Draw> = draws.flat_map(|result| &result.draws).collect();
@@ -151,7 +155,8 @@ mod tests {
             || Evaluation::of(vec![domain("computer_&_video_games"), domain("office_products")], 0);
         let (inner, meta) = (InnerConfig::default(), MetaConfig::default());
         let safeguard = SafeguardConfig::default();
-        let adaptation = Adaptation { algo: Algorithm::Fomaml, inner, meta, safeguard };
+        let algo = Algorithm::Fomaml;
+        let adaptation = Adaptation { algo, inner, meta, head_steps: 0, safeguard };
         let candidate = |name: &str| Candidate {
             name: name.to_owned(),
             adaptation: Some(adaptation.clone()),
@@ -164,6 +169,7 @@ mod tests {
             seed: 0,
             episodes: 3,
             query: None,
+            unlabelled: 0,
             max_length: 128,
             sizes: SIZES.to_vec(),
             labels: vec![vec!["no".to_owned(), "yes".to_owned()]; 2],

@@ -87,7 +87,7 @@ impl Setting {
             ),
             false => Steps::Texts((0..num_steps).map(|_| self.batch(&SUPPORT)).collect()),
         };
-        Support { whole, steps }
+        Support { whole, steps, label_weights: None }
     }
 
     fn task(&self) -> Task<Batch> {

@@ -15,3 +15,4 @@ mod readme;
 mod safeguards;
 mod training_plans;
 mod tune;
+mod unlabelled;

@@ -106,6 +106,62 @@ fn half_of_the_way_is_between_both_ends() {
     }
 }
 
+#[test]
+fn folds_are_averaged_where_that_is_asked_for() {
+    let dir = work_dir();
+    let path = dir.path();
+    let steps = "--scope head --inner-steps 3 --inner-lr 1e-2 --folds 4 --set safeguard.calibrate=false \
+                 --set safeguard.fall_back=false";
+    finetune(path, &format!("{steps} --out alone")).success();
+    finetune(path, &format!("{steps} --set safeguard.average_folds=true --out mean")).success();
+    let mut names = changed(&path.join("alone"), &path.join("mean"));
+    names.sort_unstable();
+    assert_eq!(names, ["classifier.bias", "classifier.weight"]);
+
+    let eval = |arguments: &str| {
+        let eval = "--support 12 --query 8 --episodes 2 --json";
+        let found = run(path, &format!("eval {KNOWN} {eval} {steps} {arguments}")).success();
+        let report: Value = serde_json::from_str(&found).unwrap();
+        number(&of_domains(&report)[0], "log_loss")
+    };
+    let (alone, mean) = (eval(""), eval("--set safeguard.average_folds=true"));
+    assert!(alone != mean && (alone - mean).abs() < 0.2, "{alone} {mean}");
+}
+
+#[test]
+fn balanced_labels_weigh_as_they_would_in_a_balanced_support_set() {
+    let dir = work_dir();
+    let path = dir.path();
+    let log_loss = |arguments: &str| {
+        let eval = "--query 8 --episodes 2 --inner-steps 3 --inner-lr 1e-3 --folds 0 --json";
+        let found = run(path, &format!("eval {KNOWN} {eval} {arguments}")).success();
+        let report: Value = serde_json::from_str(&found).unwrap();
+        number(&of_domains(&report)[0], "log_loss")
+    };
+    let balanced = "--set inner.class_weights=balanced";
+    let equal = ["", balanced].map(|weights| log_loss(&format!("--support-per-label 5 {weights}")));
+    // In minibatches of any mixture: every text weighs 1.
+    assert!((equal[0] - equal[1]).abs() < 1e-6, "{equal:?}");
+    let skewed = ["", balanced].map(|weights| log_loss(&format!("--support 15 {weights}")));
+    assert!((skewed[0] - skewed[1]).abs() > 1e-5, "{skewed:?}");
+}
+
+#[test]
+fn the_head_steps_first_where_that_is_asked_for() {
+    let dir = work_dir();
+    let path = dir.path();
+    let of_head = "--set evaluate.head_steps=5 --inner-lr 1e-2 --folds 0";
+    finetune(path, &format!("{of_head} --scope head --inner-steps 1 --out head")).success();
+    let mut names = changed(crate::support::run::adapted(), &path.join("head"));
+    names.sort_unstable();
+    assert_eq!(names, ["classifier.bias", "classifier.weight"]);
+    let card = std::fs::read_to_string(path.join("head/README.md")).unwrap();
+    assert!(card.contains("5 steps of the head, then 1 step of adam"), "{card}");
+    let eval = "--support 8 --query 4 --episodes 1";
+    let found = run(path, &format!("eval {KNOWN} {eval} {of_head} --inner-steps 2")).success();
+    assert!(found.contains("5 steps of the head, then 2 steps of adam"), "{found}");
+}
+
 /// A label whose only text is held out has no prototype.
 #[test]
 fn every_fold_of_a_support_set_that_makes_the_head_has_every_label() {

@@ -73,7 +73,7 @@ fn a_search_never_reads_texts_of_low_resource_domains() {
         record["text"] = format!("nothing that was ever said {number}").into();
     }
     let mut outcomes = Vec::new();
-    for (name, records) in [("one", texts), ("two", others)] {
+    for (name, records) in [("first-search", texts), ("other-search", others)] {
         fs::write(path.join(format!("{name}.json")), Value::from(records).to_string()).unwrap();
         let settings = SMALL.replace("@data", &format!("{name}.json"));
         let low = format!("--low-resource {} --low-resource-max 0", low_resource.join(","));

@@ -59,13 +59,14 @@ fn messages_and_docs_are_plain_english() {
 }
 
 /// Files for people outside `src`.
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 13] = [
     "README.md",
     "SECURITY.md",
     "Makefile",
     "benches/README.md",
     "data/README.md",
     "tests/fixtures/README.md",
+    "configs/intents.toml",
     "configs/quickstart.toml",
     "configs/reference-fomaml.toml",
     "configs/reference-reptile.toml",
