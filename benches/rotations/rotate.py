@@ -27,20 +27,33 @@ from programs import Child, Failure, describe_machine, say
 from scores import paired_difference
 
 
-# In a run that has ended.
-DONE = ".done"
-
 # --- running --------------------------------------------------------------------------------------------------------
 
 
 def groups_of(args) -> tuple[list[list[str]], list[str]]:
     """The large domains in so many groups, and the small ones."""
-    stats = json.loads(Child(args.metabert, "data", "stats", "--data", args.data, "--json").stdout)
+    # Whether a domain is large, and not which ones `train` would choose to choose on.
+    stats = Child(args.metabert, "data", "stats", "--data", args.data, "--set", "data.meta_dev_count=0", "--json")
+    stats = json.loads(stats.stdout)
     of_side = lambda side: sorted(it["domain"] for it in stats["domains"] if it["side"] == side)
     large, small = of_side("meta-train"), of_side("low-resource")
     if len(large) < args.rotations:
         raise Failure(f"{args.data}: expected at least {args.rotations} domains that are not small, found {len(large)}")
     return [large[first :: args.rotations] for first in range(args.rotations)], small
+
+
+def is_done(mark: Path, command: list) -> bool:
+    """Whether the command has run to its end. Another one that has the same name is refused."""
+    if not mark.exists():
+        return False
+    found = json.loads(mark.read_text(encoding="utf-8"))
+    if found != [str(part) for part in command]:
+        raise Failure(f"{mark}: made by other arguments; use another name or --out, or remove it with what it marks")
+    return True
+
+
+def mark_done(mark: Path, command: list) -> None:
+    mark.write_text(json.dumps([str(part) for part in command]), encoding="utf-8")
 
 
 def results_of(args, recipe: tuple[str, list[str]], rotation: int, seed: int) -> list[dict]:
@@ -51,28 +64,23 @@ def results_of(args, recipe: tuple[str, list[str]], rotation: int, seed: int) ->
     sides = ["--set", f"data.low_resource={json.dumps(groups[rotation] + small)}"]
     sides += ["--set", f"data.meta_dev={json.dumps(groups[(rotation + 1) % len(groups)])}"]
     same = ["--data", args.data, "--threads", args.threads, "--quiet"]
-    if not (run / DONE).exists():
+    train = ["train", *settings, *same, *sides, "--model", args.model, "--seed", seed, "--run-dir", run]
+    if not is_done(run.with_suffix(".done"), train):
         say(f"{run.name}: training")
-        Child(
-            args.metabert, "train", *settings, *same, *sides, "--model", args.model, "--seed", seed,
-            "--run-dir", run, "--resume", "auto",
-        )  # fmt: skip
-        (run / DONE).touch()
+        Child(args.metabert, *train, "--resume", "auto")
+        mark_done(run.with_suffix(".done"), train)
     found = []
     for which, domains, support in (("large", groups[rotation], args.eval), ("small", small, args.small)):
         scores = args.out / f"{run.name}-{which}.json"
         if not domains or not support:
             continue
-        if not scores.exists():
+        named = [part for domain in domains for part in ("--domain", domain)]
+        evaluate = ["eval", "--checkpoint", run, *same, *named, *shlex.split(support)]
+        evaluate += ["--set", "evaluate.query=all", "--seed", seed, "--json"]
+        if not is_done(scores.with_suffix(".done"), evaluate):
             say(f"{run.name}: evaluating in the {which} domains")
-            named = [part for domain in domains for part in ("--domain", domain)]
-            child = Child(
-                args.metabert, "eval", "--checkpoint", run, *same, *named, *shlex.split(support),
-                "--set", "evaluate.query=all", "--seed", seed, "--json",
-            )  # fmt: skip
-            partial = scores.with_suffix(".partial")
-            partial.write_text(child.stdout, encoding="utf-8")
-            partial.replace(scores)
+            scores.write_text(Child(args.metabert, *evaluate).stdout, encoding="utf-8")
+            mark_done(scores.with_suffix(".done"), evaluate)
         results = json.loads(scores.read_text(encoding="utf-8"))["results"]
         found += [it for it in results if it["domain"] != "all" and it["checkpoint"] != "majority"]
     return found

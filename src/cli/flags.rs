@@ -11,7 +11,7 @@ use crate::config::{Layer, PRESET_NAMES, PrecisionChoice, RunConfig};
 use crate::meta::Algorithm;
 
 /// A flag's key, and a key that the flag returns to its default, since it would overrule the flag.
-const RESETS: [(&str, &str); 10] = [
+const RESETS: [(&str, &str); 11] = [
     ("episode.support", "episode.support_per_label"),
     ("inner.epochs", "inner.steps"),
     ("inner.steps", "evaluate.inner_epochs"),
@@ -21,6 +21,7 @@ const RESETS: [(&str, &str); 10] = [
     ("meta.head", "evaluate.head"),
     ("meta.scope", "evaluate.scope"),
     ("inner.lr", "evaluate.lr"),
+    ("inner.lr", "evaluate.head_lr"),
     ("train.steps", "train.time_s"),
 ];
 

@@ -226,6 +226,9 @@ pub struct PredictArgs {
     /// Write JSONL to this file; - for stdout.
     #[arg(long, value_name = "FILE|-", default_value = "-")]
     pub output: PathBuf,
+    /// Give the label null to a text whose best score is below this, from 0 to 1.
+    #[arg(long, value_name = "SCORE", default_value_t = 0.0)]
+    pub min_score: f64,
     /// Replace the output file.
     #[arg(long)]
     pub force: bool,

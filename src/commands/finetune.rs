@@ -46,7 +46,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
                 "a head that is made of the texts adapted to: --head prototypes or label-names";
             let is_read = recipe.head.is_made_of_support();
             checks::require(is_read, "--unlabelled", expected, recipe.head)?;
-            texts::read_unlabelled(path)?
+            texts::unlabelled_beside(path, &dataset, &pool, console)?
         }
         None => Vec::new(),
     };
@@ -204,5 +204,6 @@ fn settings_of_adapted(config: &RunConfig) -> RunConfig {
     let mut config = config.clone();
     config.meta.head = HeadStart::Meta.into();
     config.evaluate.head = Choice::Auto;
+    config.evaluate.unlabelled = 0;
     config
 }

@@ -41,6 +41,8 @@ pub fn run(args: &PredictArgs) -> Result<()> {
             format!("its head starts from {head}; adapt it with `metabert finetune` first");
         return Err(Invalid::at(&checkpoint, problem).into());
     }
+    let is_share = (0.0..=1.0).contains(&args.min_score);
+    require(is_share, "--min-score", "from 0 to 1", args.min_score)?;
     let source = Source::open(&args.input)?;
     let file = (args.output != Path::new("-")).then(|| output_file(args)).transpose()?;
     let device = session.select_device()?;
@@ -48,6 +50,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let labeller = Labeller {
         workers: session.workers(&model.classifier, model.params.device(), 0),
         max_length,
+        min_score: args.min_score,
         model,
     };
     let truncated = match file {
@@ -82,6 +85,8 @@ fn output_file(args: &PredictArgs) -> Result<AtomicFile> {
 struct Labeller {
     model: LoadedModel,
     max_length: usize,
+    /// Below it no label is given.
+    min_score: f64,
     workers: Workers,
 }
 
@@ -118,7 +123,7 @@ impl Labeller {
         }
         let mut lines = Vec::new();
         for (text, row) in texts.iter().zip(&rows) {
-            serde_json::to_writer(&mut lines, &Prediction::of(text, row, labels))?;
+            serde_json::to_writer(&mut lines, &Prediction::of(text, row, labels, self.min_score))?;
             lines.push(b'\n');
         }
         Ok(lines)
@@ -129,17 +134,20 @@ impl Labeller {
 #[derive(Serialize)]
 struct Prediction<'a> {
     text: &'a str,
-    label: &'a str,
+    /// `None` where the score is too low.
+    label: Option<&'a str>,
     score: f64,
     scores: Map<String, Value>,
 }
 
 impl<'a> Prediction<'a> {
-    fn of(text: &'a str, logits: &[f32], labels: &'a [String]) -> Self {
+    fn of(text: &'a str, logits: &[f32], labels: &'a [String], min_score: f64) -> Self {
         let probabilities = probabilities(logits);
         let best = argmax(logits) as usize;
         let scores = labels.iter().cloned().zip(probabilities.iter().map(|&p| p.into()));
         let scores = scores.collect();
-        Self { text, label: &labels[best], score: probabilities[best], scores }
+        let score = probabilities[best];
+        let label = (score >= min_score).then_some(labels[best].as_str());
+        Self { text, label, score, scores }
     }
 }

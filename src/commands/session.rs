@@ -125,7 +125,7 @@ impl Session {
             builder: TaskBuilder { classifier, recipe, corpus, device },
             head_rows,
             run_seed: self.config.seed,
-            safeguard: safeguard.for_head(recipe.head),
+            safeguard: safeguard.for_head(recipe.head, head_rows.know_all()),
             workers: self.workers(classifier, device, 0),
         }
     }

@@ -1,5 +1,6 @@
 //! From the configuration to a dataset, split and tokenised.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::Result;
@@ -8,10 +9,13 @@ use crate::checks::{self, Invalid};
 use crate::config::RunConfig;
 use crate::data::unlabelled::Source;
 use crate::data::{
-    self, DataError, Dataset, DomainId, EpisodeConfig, EpisodeSampler, LabelRules, QuerySize,
-    Settled, Side, Split, keep_sides_apart, settle, settle_domains,
+    self, DataError, Dataset, DomainId, DomainPool, EpisodeConfig, EpisodeSampler, LabelRules,
+    QuerySize, Settled, Side, Split, keep_sides_apart, settle, settle_domains,
 };
 use crate::run::console::Console;
+
+/// The most texts without labels: all of them are in memory.
+const MAX_UNLABELLED_BYTES: usize = 64 << 20;
 
 /// Reads `data.path`. Where its domains share their labels, these are those of `head`, which a model commits to, or else
 /// of `data.labels`, or else of the file. Where label sets differ by domain, a model does not bind them.
@@ -82,18 +86,39 @@ pub fn named_domain(dataset: &Dataset, name: &str) -> Result<DomainId, DataError
     data::named_domain(dataset, name).map_err(|problem| DataError::single(&dataset.path, problem))
 }
 
-/// The texts of a file without labels: a text a line, or JSONL.
-pub fn read_unlabelled(path: &Path) -> Result<Vec<String>> {
+/// The texts of a file without labels, a text a line or JSONL, without those that `pool` has with a label: a fold must not read
+/// what it is scored on.
+pub fn unlabelled_beside(
+    path: &Path,
+    dataset: &Dataset,
+    pool: &DomainPool,
+    console: &Console,
+) -> Result<Vec<String>> {
     let mut source = Source::open(path)?;
-    let mut texts = Vec::new();
+    let (mut texts, mut num_bytes) = (Vec::new(), 0);
     loop {
         let window = source.window()?;
         if window.is_empty() {
             break;
         }
+        num_bytes += window.iter().map(String::len).sum::<usize>();
+        let most = format!("at most {} MiB of texts", MAX_UNLABELLED_BYTES >> 20);
+        checks::require(num_bytes <= MAX_UNLABELLED_BYTES, path.display(), most, "more")?;
         texts.extend(window);
     }
-    checks::require(!texts.is_empty(), path.display(), "a text a line, or JSONL", "no text")?;
+    let num_read = texts.len();
+    let labelled = pool.examples_by_label.iter().flatten();
+    let labelled = labelled.map(|&id| dataset.reviews[id as usize].text.as_str());
+    let labelled: HashSet<&str> = labelled.collect();
+    texts.retain(|text| !labelled.contains(text.as_str()));
+    let expected = "a text a line, or JSONL, that is not adapted to with its label";
+    checks::require(!texts.is_empty(), path.display(), expected, "no text")?;
+    if texts.len() < num_read {
+        let count = num_read - texts.len();
+        let path = path.display();
+        console
+            .line(&format!("{path}: left out {count} texts that are adapted to with their labels"));
+    }
     Ok(texts)
 }
 

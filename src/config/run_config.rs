@@ -213,6 +213,7 @@ impl RunConfig {
         if self.evaluate.head_lr != Choice::Auto {
             inner.head_lr = self.evaluate.head_lr;
         }
+        inner.class_weights = self.evaluate.class_weights.or(inner.class_weights);
         inner
     }
 

@@ -14,15 +14,20 @@ use super::intake::{DataError, MAX_TEXT_BYTES, Place, Problem};
 const WINDOW: usize = 1_024;
 /// Long texts fill a window earlier.
 const WINDOW_BYTES: usize = 16 << 20;
+/// Read at once: of a pipe, as much as it holds.
+const BUFFER_BYTES: usize = 64 << 10;
 /// The longest line that is read: a record may hold more than its text.
 const MAX_LINE_BYTES: usize = 16 << 20;
 
 /// Lines of text, or JSONL with a `text` field; the first line shows which.
 ///
+/// Of stdin, a window is no more than has arrived: whoever writes line by line is answered line by line.
+///
 /// Holds a window and a line at most, however long the input or one of its lines is.
 pub struct Source {
     name: String,
-    reader: Box<dyn BufRead>,
+    reader: BufReader<Box<dyn Read>>,
+    is_stream: bool,
     num_lines: usize,
     is_jsonl: Option<bool>,
 }
@@ -33,25 +38,23 @@ impl Source {
     /// # Errors
     /// A file that can't be read.
     pub fn open(argument: &Path) -> Result<Self> {
-        let (name, reader): (_, Box<dyn BufRead>) = if argument != Path::new("-") {
-            let name = argument.display().to_string();
-            let wrong = |message| {
-                DataError::single(argument, Problem::new(Place::File, String::new(), message))
-            };
-            let file = File::open(argument).map_err(|error| wrong(error.to_string()))?;
-            if file.metadata()?.is_dir() {
-                return Err(wrong("expected a file, found a directory".to_owned()).into());
-            }
-            (name, Box::new(BufReader::new(file)))
-        } else {
-            ("stdin".to_owned(), Box::new(BufReader::new(io::stdin())))
+        if argument == Path::new("-") {
+            return Ok(Self { is_stream: true, ..Self::new("stdin", Box::new(io::stdin())) });
+        }
+        let wrong = |message| {
+            DataError::single(argument, Problem::new(Place::File, String::new(), message))
         };
-        Ok(Self::new(name, reader))
+        let file = File::open(argument).map_err(|error| wrong(error.to_string()))?;
+        if file.metadata()?.is_dir() {
+            return Err(wrong("expected a file, found a directory".to_owned()).into());
+        }
+        Ok(Self::new(argument.display().to_string(), Box::new(file)))
     }
 
     /// The texts of a reader, which messages call `name`.
-    pub fn new(name: impl Into<String>, reader: Box<dyn BufRead>) -> Self {
-        Self { name: name.into(), reader, num_lines: 0, is_jsonl: None }
+    pub fn new(name: impl Into<String>, reader: Box<dyn Read>) -> Self {
+        let reader = BufReader::with_capacity(BUFFER_BYTES, reader);
+        Self { name: name.into(), reader, is_stream: false, num_lines: 0, is_jsonl: None }
     }
 
     /// Its name in messages.
@@ -67,6 +70,9 @@ impl Source {
         let mut texts = Vec::new();
         let mut num_bytes = 0;
         while texts.len() < WINDOW && num_bytes < WINDOW_BYTES {
+            if self.is_stream && !texts.is_empty() && !self.reader.buffer().contains(&b'\n') {
+                break;
+            }
             let Some(text) = self.next_text()? else { break };
             num_bytes += text.len();
             texts.push(text);
@@ -205,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_line_without_end_is_refused_when_it_gets_too_long() {
-        let mut source = Source::new("zeros", Box::new(BufReader::new(io::repeat(b'0'))));
+        let mut source = Source::new("zeros", Box::new(io::repeat(b'0')));
         let error = source.window().unwrap_err().to_string();
         assert!(error.starts_with("zeros: line 1: expected at most 16 MiB in a line"), "{error}");
         let error = windows("\r".repeat(MAX_LINE_BYTES + 2).as_bytes()).unwrap_err().to_string();

@@ -123,11 +123,11 @@ impl SafeguardConfig {
         prior_texts: 0.0,
     };
 
-    /// The same with the margin for adaptations that start from `head`. A head that was trained knew the labels before it saw a
-    /// text of the domain: adapting it has to prove itself. Where the head is made for the support set, the answers before the
-    /// first step come from the same texts as those after the last.
-    pub fn for_head(self, head: HeadStart) -> Self {
-        let is_trained = matches!(head, HeadStart::Meta | HeadStart::Shared);
+    /// The same with the margin for adaptations that start from `head`; `knows_labels` says that the trained one has a row for
+    /// every label. Such a head could answer before it saw a text of the domain: adapting it has to prove itself. Any other
+    /// answers by the support set alone, or not at all.
+    pub fn for_head(self, head: HeadStart, knows_labels: bool) -> Self {
+        let is_trained = head == HeadStart::Meta && knows_labels;
         let margin = Margin(if is_trained { 1.0 } else { -1.0 });
         Self { margin: self.margin.or(margin).into(), ..self }
     }
@@ -294,9 +294,12 @@ mod tests {
     #[test]
     fn a_trained_head_has_to_be_improved_and_another_one_not_harmed() {
         let config = SafeguardConfig::default();
-        let margin = |config: SafeguardConfig, head| config.for_head(head).margin;
+        let margin = |config: SafeguardConfig, head| config.for_head(head, true).margin;
         assert_eq!(margin(config, HeadStart::Meta), Margin(1.0).into());
-        assert_eq!(margin(config, HeadStart::Prototypes), Margin(-1.0).into());
+        for other in [HeadStart::Shared, HeadStart::Zeros, HeadStart::Prototypes] {
+            assert_eq!(margin(config, other), Margin(-1.0).into());
+        }
+        assert_eq!(config.for_head(HeadStart::Meta, false).margin, Margin(-1.0).into());
         let given = SafeguardConfig { margin: Margin(0.5).into(), ..config };
         assert_eq!(margin(given, HeadStart::Prototypes), given.margin);
     }

@@ -1,6 +1,11 @@
 //! How much the texts of each label count in the loss of an adaptation.
 
+use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
+
+use super::choice::named;
 
 /// How much the texts of each label count in the loss of an adaptation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +30,21 @@ impl ClassWeights {
         let used = counts.iter().filter(|&&count| count > 0).count();
         let share = labels.len() as f32 / used.max(1) as f32;
         Some(counts.into_iter().map(|count| share / count.max(1) as f32).collect())
+    }
+}
+
+impl Display for ClassWeights {
+    /// Their name in the configuration.
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
+}
+
+impl FromStr for ClassWeights {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        named(&[Self::None, Self::Balanced], word)
     }
 }
 

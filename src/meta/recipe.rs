@@ -235,10 +235,10 @@ impl Recipe {
             return Ok(Adapted { start, weights, losses });
         }
         let num_texts = embedded.as_ref().map_or(0, |it| it.labels.size()[0]);
-        let all = || Tensor::f_arange(num_texts, (Kind::Int64, start.device()));
+        let all = Tensor::f_arange(num_texts, (Kind::Int64, start.device()))?;
         let of_head = Support {
             whole: Whole::Unread,
-            steps: Steps::Rows((0..self.head_steps).map(|_| all()).collect::<Result<_, _>>()?),
+            steps: Steps::Rows((0..self.head_steps).map(|_| all.shallow_clone()).collect()),
             label_weights: support.label_weights.as_ref().map(Tensor::shallow_clone),
         };
         let head_alone =

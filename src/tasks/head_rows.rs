@@ -19,6 +19,11 @@ impl HeadRows {
         Self(labels.iter().map(|label| row_of(label).map(|row| row as i64)).collect())
     }
 
+    /// Whether the head knows every label of the dataset.
+    pub fn know_all(&self) -> bool {
+        self.0.iter().all(Option::is_some)
+    }
+
     fn of(&self, labels: &LabelSet) -> Vec<Option<i64>> {
         labels.ids().iter().map(|&label| self.row_of(label)).collect()
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::non_finite::NonFinitePolicy;
 use crate::checks::{self, Invalid};
 use crate::data::QuerySize;
-use crate::meta::{Algorithm, Choice, HeadStart, Rate, Scope};
+use crate::meta::{Algorithm, Choice, ClassWeights, HeadStart, Rate, Scope};
 use crate::optim::{OptimizerConfig, Rule, Schedule, ScheduleConfig};
 use crate::params::Region;
 use crate::run::Progress;
@@ -201,6 +201,8 @@ pub struct EvaluateConfig {
     pub lr: Choice<Rate>,
     /// That of the head; `auto` takes that of `inner`.
     pub head_lr: Choice<Rate>,
+    /// How much the texts of each label count in the loss; `auto` takes that of `inner`.
+    pub class_weights: Choice<ClassWeights>,
 }
 
 impl Default for EvaluateConfig {
@@ -217,6 +219,7 @@ impl Default for EvaluateConfig {
             scope: Choice::Auto,
             lr: Choice::Auto,
             head_lr: Choice::Auto,
+            class_weights: Choice::Auto,
         }
     }
 }

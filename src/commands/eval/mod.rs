@@ -58,6 +58,9 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         drawing.evaluate.query = QuerySize::Count(0);
     }
     let every_label = adaptations.iter().any(|it| it.recipe().head.is_made_of_support());
+    let unlabelled = config.evaluate.unlabelled;
+    let expected = "0 where no head is made of the support set (--head prototypes or label-names)";
+    checks::require(unlabelled == 0 || every_label, "evaluate.unlabelled", expected, unlabelled)?;
     let episodes = episodes_of_each_size(&drawing, args.test_data.is_some(), every_label);
     for (_, episode) in &episodes {
         check_sizes(&dataset, &domains, episode)?;

@@ -65,7 +65,7 @@ pub fn adaptations(base: &RunConfig, label_sets_differ: bool, count: usize) -> V
     ];
     if !label_sets_differ {
         // Where labels are intents, support sets have as many texts of each.
-        space.push(("inner.class_weights", ["none", "balanced"].map(Value::from).to_vec()));
+        space.push(("evaluate.class_weights", ["none", "balanced"].map(Value::from).to_vec()));
     }
     let settle = |point: Settings| {
         let config = over(base, &point)?;
@@ -123,7 +123,7 @@ fn without_idle_keys(mut point: Settings, recipe: &Recipe) -> Settings {
         idle.push("evaluate.lr");
     }
     if !takes_steps && recipe.head_steps == 0 {
-        idle.extend(["evaluate.head_lr", "safeguard.share", "inner.class_weights"]);
+        idle.extend(["evaluate.head_lr", "safeguard.share", "evaluate.class_weights"]);
     }
     point.retain(|key, _| !idle.contains(&key.as_str()));
     point

@@ -141,7 +141,7 @@ impl Check<'_> {
             false => "lower --support or --query, or add examples",
         };
         let (expected, fix) = match size.checked_sub(support) {
-            _ if unlabelled > 0 => (
+            _ if unlabelled > 0 && size >= support.saturating_add(query) => (
                 format!(
                     "at least {support} + {query} + {unlabelled} examples{of_labels} (support + query + \
                      evaluate.unlabelled)"

@@ -11,6 +11,7 @@ mod interop_sentence;
 mod label_sets;
 mod model_align;
 mod model_errors;
+mod predict;
 mod readme;
 mod safeguards;
 mod training_plans;

@@ -31,11 +31,15 @@ fn unlabelled_texts_help_to_make_prototypes() {
     let mut models = vec![fs::read(path.join("without/model.safetensors")).unwrap()];
     for file in ["texts.txt", "texts.jsonl"] {
         let out = file.replace('.', "-");
-        run(path, &format!("{FINETUNE} {head} --unlabelled {file} --out {out}")).success();
+        let answer = run(path, &format!("{FINETUNE} {head} --unlabelled {file} --out {out}"));
+        assert_eq!(answer.code, Some(0), "{}", answer.stderr);
         models.push(fs::read(path.join(&out).join("model.safetensors")).unwrap());
         let card = fs::read_to_string(path.join(out).join("README.md")).unwrap();
-        let said = format!("which {} texts without labels help to make", lines.len());
+        // Two labels with two texts each, which the file has as well.
+        let said = format!("which {} texts without labels help to make", lines.len() - 4);
         assert!(card.contains(&said), "{card}");
+        let note = format!("{file}: left out 4 texts that are adapted to with their labels");
+        assert!(answer.stderr.contains(&note), "{}", answer.stderr);
     }
     assert!(models[0] != models[1]);
     assert!(models[1] == models[2]);
@@ -59,15 +63,17 @@ fn evaluations_set_texts_aside_that_are_not_scored() {
         serde_json::from_str(&run(dir.path(), &format!("{eval} {arguments}")).success()).unwrap()
     };
     let aside = "--set evaluate.unlabelled=6";
-    let [without, with] =
-        ["", aside].map(|more| eval(&format!("--head prototypes --inner-epochs 1 {more}")));
+    let weightless = "--set evaluate.unlabelled=6 --set meta.unlabelled_weight=0";
+    let [without, with, weightless] = ["", aside, weightless]
+        .map(|more| eval(&format!("--head prototypes --inner-epochs 1 {more}")));
     assert_eq!(with["unlabelled"], 6);
-    let [without, with] = [&without, &with].map(|report| &of_domains(report)[0]);
-    assert_eq!(number(without, "num_scored") - number(with, "num_scored"), 6.0);
-    assert!(number(without, "log_loss") != number(with, "log_loss"));
-    // Another head leaves them alone: they are only missing from the query set.
-    let other = eval(&format!("--head zeros --inner-steps 1 {aside}"));
-    assert_eq!(number(&of_domains(&other)[0], "num_scored"), number(with, "num_scored"));
+    let of_domain = |report: &Value, key: &str| number(&of_domains(report)[0], key);
+    let [scored, scored_of_all] = [&with, &without].map(|report| of_domain(report, "num_scored"));
+    assert_eq!(scored_of_all - scored, 6.0);
+    // On the same query sets: what they say counts.
+    assert_eq!(of_domain(&weightless, "num_scored"), scored);
+    let [read, unread] = [&with, &weightless].map(|report| of_domain(report, "log_loss"));
+    assert!((read - unread).abs() > 1e-6, "{read} {unread}");
     let list = "data episodes --evaluation --data @data --domain gardening --support-per-label 1 --query 2";
     let listed = run(dir.path(), &format!("{list} --set evaluate.episodes=1 {aside}"));
     let line: Value = serde_json::from_str(&listed.success()).unwrap();
@@ -86,7 +92,7 @@ fn unlabelled_texts_that_nothing_reads_are_refused() {
         ),
         (
             "--unlabelled none.txt --head prototypes",
-            "none.txt: expected a text a line, or JSONL, found no text",
+            "none.txt: expected a text a line, or JSONL, that is not adapted to with its label, found no text",
         ),
         ("--unlabelled missing.txt --head prototypes", "missing.txt: "),
     ] {
@@ -95,12 +101,20 @@ fn unlabelled_texts_that_nothing_reads_are_refused() {
         assert!(answer.stderr.contains(expected), "{}", answer.stderr);
         assert!(!path.join("out").exists());
     }
-    let eval = "eval --checkpoint @tiny --data @data --domain gardening --head prototypes --set evaluate.unlabelled=9999";
-    let answer = run(path, eval);
-    assert_eq!(answer.code, Some(2), "{}", answer.stderr);
-    assert!(
-        answer.stderr.contains("lower evaluate.unlabelled, or add examples"),
-        "{}",
-        answer.stderr
-    );
+    let eval =
+        "eval --checkpoint @tiny --data @data --domain gardening --support-per-label 1 --query 1";
+    for (arguments, expected) in [
+        (
+            "--head prototypes --set evaluate.unlabelled=9999",
+            "lower evaluate.unlabelled, or add examples",
+        ),
+        (
+            "--head zeros --set evaluate.unlabelled=2",
+            "evaluate.unlabelled: expected 0 where no head",
+        ),
+    ] {
+        let answer = run(path, &format!("{eval} {arguments}"));
+        assert_eq!(answer.code, Some(2), "{}", answer.stderr);
+        assert!(answer.stderr.contains(expected), "{}", answer.stderr);
+    }
 }
