@@ -36,6 +36,8 @@ pub struct LoadedModel {
     pub labels: Vec<String>,
     /// The tokenizer.
     pub tokenizer: TextTokenizer,
+    /// Whether its head was read, and not drawn from the seed.
+    pub has_own_head: bool,
 }
 
 impl OpenedModel {
@@ -112,6 +114,7 @@ impl OpenedModel {
     ) -> Result<LoadedModel> {
         let own = self.labels(config)?.unwrap_or_else(|| labels.to_vec());
         let Self { directory, weights, tokenizer } = self;
+        let has_own_head = weights.num_head_labels().is_some();
         let path = directory.path().display();
         let precision = precision(config, device);
         let positions = directory.config().max_position_embeddings;
@@ -150,7 +153,8 @@ impl OpenedModel {
         let all = LabelSet::all(labels.len());
         let params = rows.select(&params, classifier.head(), &all, HeadStart::Meta)?;
         let classifier = classifier.with_labels(labels.len());
-        Ok(LoadedModel { classifier, params, labels: labels.to_vec(), tokenizer, directory })
+        let labels = labels.to_vec();
+        Ok(LoadedModel { classifier, params, labels, tokenizer, directory, has_own_head })
     }
 }
 

@@ -121,11 +121,12 @@ impl Session {
     ) -> Evaluator<'a> {
         observe(None, self.console.on_forward());
         let (classifier, device) = (&model.classifier, model.params.device());
+        let knows_labels = model.has_own_head && head_rows.know_all();
         Evaluator {
             builder: TaskBuilder { classifier, recipe, corpus, device },
             head_rows,
             run_seed: self.config.seed,
-            safeguard: safeguard.for_head(recipe.head, head_rows.know_all()),
+            safeguard: safeguard.for_head(recipe.head, knows_labels),
             workers: self.workers(classifier, device, 0),
         }
     }
