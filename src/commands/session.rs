@@ -15,7 +15,7 @@ use crate::data::{Corpus, Dataset};
 use crate::eval::{Evaluator, SafeguardConfig};
 use crate::machine::device::{self, DeviceError};
 use crate::machine::{Workers, observe};
-use crate::meta::{Algorithm, Recipe};
+use crate::meta::{Algorithm, Recipe, Tasks};
 use crate::model::Classifier;
 use crate::run::console::Console;
 use crate::tasks::{HeadRows, TaskBuilder};
@@ -121,7 +121,9 @@ impl Session {
     ) -> Evaluator<'a> {
         observe(None, self.console.on_forward());
         let (classifier, device) = (&model.classifier, model.params.device());
-        let knows_labels = model.has_own_head && head_rows.know_all();
+        // Episodes train weights that are good after adapting, and not before.
+        let is_classifier = recipe.trains_on(Tasks::Pooled) && model.has_own_head;
+        let knows_labels = is_classifier && head_rows.know_all();
         Evaluator {
             builder: TaskBuilder { classifier, recipe, corpus, device },
             head_rows,

@@ -123,9 +123,9 @@ impl SafeguardConfig {
         prior_texts: 0.0,
     };
 
-    /// The same with the margin for adaptations that start from `head`; `knows_labels` says that the trained one has a row for
-    /// every label. Such a head could answer before it saw a text of the domain: adapting it has to prove itself. Any other
-    /// answers by the support set alone, or not at all.
+    /// The same with the margin for adaptations that start from `head`; `knows_labels` says that the one of the weights was trained
+    /// to answer as it is, with a row for every label: adapting it has to prove itself. Any other answers by the support set
+    /// alone, or was trained to be adapted.
     pub fn for_head(self, head: HeadStart, knows_labels: bool) -> Self {
         let is_trained = head == HeadStart::Meta && knows_labels;
         let margin = Margin(if is_trained { 1.0 } else { -1.0 });
