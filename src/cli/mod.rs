@@ -352,6 +352,9 @@ mod tests {
         assert_eq!((epochs.inner.steps, epochs.evaluation_inner().epochs), (0, 3));
         let steps = config("eval --checkpoint r --inner-steps 8", stored);
         assert_eq!((steps.inner.steps, steps.evaluation_inner().steps), (8, 8));
+        let rates = "[inner]\nlr = 1e-4\n[evaluate]\nlr = 1e-5\nhead_lr = 3e-3";
+        let recipe = config("eval --checkpoint r --inner-lr 0.5", rates).evaluation_recipe();
+        assert_eq!((recipe.steps.lr, recipe.steps.head_lr), (0.5, 0.5));
         let by_size = config("eval --checkpoint r --low-resource-max 9", stored);
         assert!(by_size.data.low_resource.is_empty(), "{:?}", by_size.data.low_resource);
         let both = config("eval --checkpoint r --low-resource-max 9 --low-resource b", stored);

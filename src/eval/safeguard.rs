@@ -210,6 +210,9 @@ impl Verdict {
                 "out of fold, adapting changes the log loss by {mean:+.3} (standard error {standard_error:.3})"
             );
             text += match self.falls_back {
+                true if mean < 0.0 => {
+                    ", less than the margin asks for: the weights from before adapting are kept"
+                }
                 true => ": the weights from before adapting are kept",
                 false => ": the adapted weights are kept",
             };
@@ -344,6 +347,11 @@ mod tests {
         let expected = "out of fold, adapting changes the log loss by +0.600 (standard error 0.147): the weights from before \
                         adapting are kept";
         assert_eq!(found.describe(&labels), expected);
+        let margin = Margin(3.0).into();
+        let unproven = SafeguardConfig { calibrate: false, margin, ..Default::default() };
+        let expected = "out of fold, adapting changes the log loss by -0.200 (standard error 0.096), less than the margin asks \
+                        for: the weights from before adapting are kept";
+        assert_eq!(verdict(&unproven, [7, 8]).describe(&labels), expected);
     }
 
     // d = [2.0, -1.0, 4.0]; numpy.mean(d), numpy.std(d, ddof=1) / 3 ** 0.5

@@ -2,12 +2,18 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::support::run::{command, json_lines, run, run_with_input, work_dir};
 
 const PREDICT: &str = "predict --checkpoint @adapted --max-length 32 --threads 1 --device cpu";
+
+/// For one answer, loading the model included, on a busy machine.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 #[test]
 fn a_line_on_a_pipe_is_answered_before_the_next_one() {
@@ -18,17 +24,22 @@ fn a_line_on_a_pipe_is_answered_before_the_next_one() {
         .spawn()
         .expect("the program starts");
     let mut input = child.stdin.take().expect("stdin is a pipe");
-    let mut output = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
-    // The end of the input comes after all answers: a program that waits for it never ends.
+    let output = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
+    let (sender, answers) = mpsc::channel();
+    let reader = thread::spawn(move || output.lines().try_for_each(|line| sender.send(line)));
+    // The end of the input comes after all answers: a program that waits for it gives none.
     for text in ["good boots", "they fell apart", "good boots"] {
         input.write_all(format!("{text}\n").as_bytes()).unwrap();
-        let mut answer = String::new();
-        output.read_line(&mut answer).unwrap();
-        let answer: Value = serde_json::from_str(&answer).unwrap();
+        let answer = answers.recv_timeout(LONGEST_WAIT);
+        if answer.is_err() {
+            child.kill().unwrap();
+        }
+        let answer: Value = serde_json::from_str(&answer.expect("an answer").unwrap()).unwrap();
         assert_eq!(answer["text"], text);
     }
     drop(input);
     assert!(child.wait().unwrap().success());
+    reader.join().unwrap().unwrap();
 }
 
 #[test]
