@@ -42,6 +42,10 @@ pub fn check_domain_sizes(
     console: &Console,
 ) -> Result<()> {
     let (episode, evaluation) = (config.training_episode(), config.evaluation_episode());
+    let is_read =
+        evaluation.unlabelled == 0 || config.evaluation_recipe().head.is_made_of_support();
+    let expected = "0 where no head is made of the support set (--head prototypes or label-names)";
+    require(is_read, "evaluate.unlabelled", expected, evaluation.unlabelled)?;
     let (meta_train, meta_dev) = (split.domains(Side::MetaTrain), split.domains(Side::MetaDev));
     let drawn_from = if config.recipe().trains_on(Tasks::Episodes) { meta_train } else { &[] };
     if episode == evaluation {

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::support::evaluation::{number, of_domains};
-use crate::support::run::{repository, run, work_dir};
+use crate::support::run::{SMALL, repository, run, work_dir};
 
 const FINETUNE: &str = "finetune --checkpoint @tiny --data @data --domain gardening --support-per-label 2 --folds 0 \
      --inner-steps 1 --inner-lr 1e-5 --max-length 32 --threads 1 --device cpu";
@@ -101,6 +101,11 @@ fn unlabelled_texts_that_nothing_reads_are_refused() {
         assert!(answer.stderr.contains(expected), "{}", answer.stderr);
         assert!(!path.join("out").exists());
     }
+    let train = format!("train --model @tiny --run-dir out {SMALL} --set evaluate.unlabelled=2");
+    let answer = run(path, &train);
+    assert_eq!(answer.code, Some(2), "{}", answer.stderr);
+    let expected = "evaluate.unlabelled: expected 0 where no head is made of the support set";
+    assert!(answer.stderr.contains(expected), "{}", answer.stderr);
     let eval =
         "eval --checkpoint @tiny --data @data --domain gardening --support-per-label 1 --query 1";
     for (arguments, expected) in [
