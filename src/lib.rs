@@ -38,7 +38,7 @@
 //! data       checks files names seed table
 //! model      data files params seed torch_ext
 //! optim      params torch_ext
-//! meta       checks data model optim params seed
+//! meta       checks data model optim params seed torch_ext
 //! tasks      data machine meta model params seed
 //! eval       checks data machine meta model params seed table tasks
 //! run        data files model optim params

@@ -3,6 +3,7 @@
 use tch::{TchError, Tensor};
 
 use super::support::Embedded;
+use crate::torch_ext;
 
 /// The affine map whose logits are, but for a term that all labels share, `temperature` times minus the squared distance to
 /// each of `prototypes` (`[labels, hidden]`): weight `2 t c`, bias `-t c.c` (Snell et al. 2017, eq. 8).
@@ -29,13 +30,13 @@ impl Embedded {
         // As a product, whose order of additions is fixed on every device.
         let mean = |weights: &Tensor, features: &Tensor| {
             let sums = weights.f_sum_dim_intlist([1].as_slice(), true, kind)?;
-            weights.f_div(&sums)?.f_matmul(features)
+            torch_ext::matmul(&weights.f_div(&sums)?, features)
         };
         let labelled = by_label(&self.labels)?.f_mul(&self.weights)?;
         let means = mean(&labelled, &self.features)?;
         let Some((unlabelled, weight)) = &self.unlabelled else { return Ok(means) };
         let (rows, terms) = nearest_prototype(&means, 1.0)?;
-        let logits = unlabelled.f_matmul(&rows.f_transpose(0, 1)?)?.f_add(&terms)?;
+        let logits = torch_ext::linear(unlabelled, &rows, Some(&terms))?;
         let guessed = by_label(&logits.f_argmax(1, false)?)?.f_mul_scalar(*weight)?;
         mean(
             &Tensor::f_cat(&[labelled, guessed], 1)?,

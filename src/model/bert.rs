@@ -45,7 +45,7 @@ impl Linear {
         precision.linear(input, params.get(self.weight), params.get(self.bias))
     }
 
-    /// The outputs of several maps of one input side by side, `[.., sum of out]`: one product reads the input once.
+    /// The outputs of several maps of one input side by side, `[rows, sum of out]`: one product reads the input once.
     fn forward_together(
         maps: &[Self],
         params: &ParamSet,

@@ -10,6 +10,7 @@ use super::config::BertConfig;
 use super::precision::Precision;
 use crate::data::batch::Batch;
 use crate::params::{Layout, ParamSet, Region};
+use crate::torch_ext;
 
 /// The vector of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +97,7 @@ fn means(hidden: &Tensor, batch: &Batch) -> Result<Tensor, TchError> {
     let ends = Tensor::f_cat(&[later, end], 0)?.f_unsqueeze(1)?;
     let is_own = rows.f_ge_tensor(&firsts)?.f_logical_and(&rows.f_lt_tensor(&ends)?)?;
     let shares = is_own.f_to_kind(hidden.kind())?.f_div(&ends.f_sub(&firsts)?)?;
-    shares.f_matmul(hidden)
+    torch_ext::matmul(&shares, hidden)
 }
 
 /// Rows scaled to length 1, as `torch.nn.functional.normalize` does.

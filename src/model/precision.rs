@@ -24,8 +24,8 @@ impl Precision {
         if torch_ext::multiplies_bf16(device) { Self::Bf16 } else { Self::Fp32 }
     }
 
-    /// `input · weightᵀ + bias`, for `input` `[.., in]`, `weight` `[out, in]` and `bias` `[out]`;
-    /// returns `[.., out]` in the dtype of `input`.
+    /// `input · weightᵀ + bias`, for `input` `[rows, in]`, `weight` `[out, in]` and `bias` `[out]`;
+    /// returns `[rows, out]` in the dtype of `input`.
     pub fn linear(
         self,
         input: &Tensor,
@@ -33,9 +33,10 @@ impl Precision {
         bias: &Tensor,
     ) -> Result<Tensor, TchError> {
         match self {
-            Self::Fp32 => input.f_linear(weight, Some(bias)),
+            Self::Fp32 => torch_ext::linear(input, weight, Some(bias)),
             Self::Bf16 => {
-                let product = rounded(input)?.f_linear(&rounded(weight)?, Some(rounded(bias)?))?;
+                let product =
+                    torch_ext::linear(&rounded(input)?, &rounded(weight)?, Some(&rounded(bias)?))?;
                 rounded(&product)?.f_to_kind(input.kind())
             }
         }

@@ -13,6 +13,7 @@ mod fused_adam;
 mod fused_attention;
 mod instruction_set;
 mod layer_norm;
+mod products;
 #[cfg(test)]
 mod soundness;
 
@@ -24,6 +25,7 @@ pub use dropout::{DropoutMask, dropout};
 pub use fused_adam::{AdamHyper, fused_adam};
 pub use fused_attention::fused_attention;
 pub use layer_norm::{NormWeights, dropout_add_layer_norm};
+pub use products::{linear, matmul};
 
 /// The release of libtorch that `tch` binds.
 pub const TORCH_VERSION: &str = "2.11.0";

@@ -89,13 +89,16 @@ fn training_does_not_depend_on_the_number_of_workers() {
 fn training_does_not_depend_on_the_number_of_threads() {
     let dir = work_dir();
     let path = dir.path();
-    let [one, two] = ["1", "2"].map(|threads| {
-        let train = train("fomaml", 3).replace("--threads 2", &format!("--threads {threads}"));
-        run_with(1, path, &format!("{train} --run-dir {threads}"));
-        path.join(threads)
-    });
-    assert_same_run(&one, &two, 3);
-    assert_eq!(timeless_events(&one), timeless_events(&two));
+    for algo in ["fomaml", "maml", "proto-maml"] {
+        let [one, two] = ["1", "2"].map(|threads| {
+            let train = train(algo, 3).replace("--threads 2", &format!("--threads {threads}"));
+            let run = format!("{algo}-{threads}");
+            run_with(1, path, &format!("{train} --run-dir {run}"));
+            path.join(run)
+        });
+        assert_same_run(&one, &two, 3);
+        assert_eq!(timeless_events(&one), timeless_events(&two), "{algo}");
+    }
 }
 
 #[test]
@@ -122,22 +125,23 @@ fn evaluation_does_not_depend_on_the_number_of_workers() {
 }
 
 #[test]
-fn finetuning_does_not_depend_on_the_number_of_workers() {
+fn finetuning_does_not_depend_on_the_number_of_workers_or_threads() {
     let dir = work_dir();
-    let finetune = |out: &str| {
-        format!(
+    let finetune = |workers: usize, threads: usize| {
+        let out = format!("boots-{workers}-{threads}");
+        let arguments = format!(
             "finetune --checkpoint @tiny --domain boots --data @data --out {out} --folds 4 \
-             --inner-steps 6 --inner-lr 1e-2 --max-length 32 --threads 2 --device cpu"
-        )
+             --inner-steps 6 --inner-lr 1e-2 --max-length 32 --threads {threads} --device cpu"
+        );
+        let answer = run_with(workers, dir.path(), &arguments).replace(&out, "boots");
+        (answer, dir.path().join(out).join("model.safetensors"))
     };
-    let [one, three] = [1, 3].map(|workers| {
-        let out = format!("boots-{workers}");
-        run_with(workers, dir.path(), &finetune(&out)).replace(&out, "boots")
-    });
-    assert_eq!(one, three);
-    let [one, three] =
-        ["boots-1", "boots-3"].map(|out| dir.path().join(out).join("model.safetensors"));
-    assert_same_bytes(&one, &three);
+    let (expected, model) = finetune(1, 2);
+    for (workers, threads) in [(3, 2), (1, 1), (1, 3)] {
+        let (found, other) = finetune(workers, threads);
+        assert_eq!(found, expected, "{workers} workers, {threads} threads");
+        assert_same_bytes(&model, &other);
+    }
 }
 
 #[test]
