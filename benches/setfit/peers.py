@@ -11,8 +11,8 @@ Both embed a text as the mean over its wordpieces, scaled to length 1.
 
 DATA is an array of {"text", "label", "domain"}. A line of DRAWS is one draw, its texts named by their positions in DATA:
 {"index": 0, "domain": "banking", "labels": ["balance", "rate"], "support": [17, 4], "query": [8, 9]}. Prints a JSON object for
-each draw and peer, and adds it to RESULTS as soon as it is known; what RESULTS holds already is not computed again. Seconds
-are those of training and predicting: importing, loading and reading are not timed.
+each draw and peer, and adds it to RESULTS as soon as it is known; what RESULTS holds already is not computed again. `seconds`
+are those of training and predicting, `fit_seconds` those of training: importing, loading and reading are not timed.
 """
 
 import argparse
@@ -44,8 +44,11 @@ from programs import Failure, parse_lines, say
 from scores import macro_f1
 
 
-def run_setfit(encoder: SentenceTransformer, support: tuple, texts: list[str], seed: int) -> tuple[list[int], float]:
-    """The labels that SetFit gives to the texts after training on the support set, and the seconds of both."""
+Answer = tuple[list[int], float, float]  # labels, the seconds until texts can be predicted, the seconds of both
+
+
+def run_setfit(encoder: SentenceTransformer, support: tuple, texts: list[str], seed: int) -> Answer:
+    """The labels that SetFit gives to the texts after training on the support set."""
     model = setfit.SetFitModel(model_body=copy.deepcopy(encoder), model_head=LogisticRegression())
     with tempfile.TemporaryDirectory() as directory:
         # None of `quiet` changes what is learned. The seed is that of dropout and of the order of the pairs.
@@ -58,19 +61,21 @@ def run_setfit(encoder: SentenceTransformer, support: tuple, texts: list[str], s
         trainer.remove_callback(ProgressCallback)
         started = time.perf_counter()
         trainer.train()
+        fitted = time.perf_counter()
         predicted = model.predict(texts, show_progress_bar=False)
-        return predicted.tolist(), time.perf_counter() - started
+        return predicted.tolist(), fitted - started, time.perf_counter() - started
 
 
-def run_prototypes(encoder: SentenceTransformer, support: tuple, texts: list[str], seed: int) -> tuple[list[int], float]:
-    """The labels of the nearest prototypes, and the seconds. Nothing is drawn, so the seed has no effect."""
+def run_prototypes(encoder: SentenceTransformer, support: tuple, texts: list[str], seed: int) -> Answer:
+    """The labels of the nearest prototypes. Nothing is drawn, so the seed has no effect."""
     started = time.perf_counter()
     embedded = encoder.encode(support[0], show_progress_bar=False)
     labels = numpy.array(support[1])
     prototypes = numpy.stack([embedded[labels == label].mean(axis=0) for label in range(labels.max() + 1)])
     prototypes /= numpy.linalg.norm(prototypes, axis=1, keepdims=True)
+    fitted = time.perf_counter()
     predicted = (encoder.encode(texts, show_progress_bar=False) @ prototypes.T).argmax(axis=1)
-    return predicted.tolist(), time.perf_counter() - started
+    return predicted.tolist(), fitted - started, time.perf_counter() - started
 
 
 PEERS = {"setfit": run_setfit, "prototypes": run_prototypes}
@@ -146,8 +151,9 @@ def run_all(args) -> None:
         for peer, run in PEERS.items():
             key = draw.key(peer, encoder_sha256, args.max_length, args.threads)
             if key not in known:
-                predicted, seconds = run(encoder, draw.support, draw.query[0], draw.index)
-                known[key] = {"key": key, "peer": peer, "seconds": seconds, **draw.score(predicted)}
+                predicted, fit_seconds, seconds = run(encoder, draw.support, draw.query[0], draw.index)
+                timed = {"fit_seconds": fit_seconds, "seconds": seconds}
+                known[key] = {"key": key, "peer": peer, **timed, **draw.score(predicted)}
                 with args.results.open("a", encoding="utf-8") as results:
                     results.write(json.dumps(known[key]) + "\n")
             print(json.dumps(known[key]))

@@ -64,7 +64,7 @@ pub enum Command {
 /// Arguments of `train`.
 #[derive(Debug, Args)]
 pub struct TrainArgs {
-    /// Meta-train with this algorithm [default: fomaml].
+    /// Train with this algorithm [default: by the preset, or fomaml].
     #[arg(id = "train.algo", long = "algo", value_name = "NAME")]
     pub algo: (),
     /// Start from this model directory, or from the best checkpoint of this run.
@@ -73,7 +73,7 @@ pub struct TrainArgs {
     /// Write configuration, events and checkpoints into this directory.
     #[arg(long, value_name = "DIR", required_unless_present = "print_config")]
     pub run_dir: Option<PathBuf>,
-    /// Start from the settings of a published implementation.
+    /// Start from this recipe [default: without --config and --algo the best known for the label sets of the data].
     #[arg(id = "preset", long = "preset", value_name = "NAME")]
     pub preset: (),
     /// Resume from the latest checkpoint of the run directory, or the newest intact one before it; with `auto` start

@@ -25,7 +25,7 @@ pub struct TuneArgs {
     /// Begin nothing new after this long, such as 30m or 2h; each training takes an even share of half of it.
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     pub time: Option<f64>,
-    /// Start from the settings of a published implementation.
+    /// Start from this recipe [default: without --config the best known for the label sets of the data].
     #[arg(id = "preset", long = "preset", value_name = "NAME")]
     pub preset: (),
     /// Score on this many query texts of each draw [default: 20].

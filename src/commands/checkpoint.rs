@@ -57,7 +57,8 @@ pub fn stored_settings(checkpoint: &Path) -> Result<Option<Layer>> {
         return Ok(None);
     }
     let mut layer = Layer::from_file(&path)?;
-    for key in ["device", "threads", "workers", "precision", "seed", "model", "labels"] {
+    // All that its preset says is among the settings, but for what is left out here.
+    for key in ["preset", "device", "threads", "workers", "precision", "seed", "model", "labels"] {
         layer.table.remove(key);
     }
     if let Some(data) = layer.table.get_mut("data").and_then(toml::Value::as_table_mut) {

@@ -92,6 +92,11 @@ impl OpenedModel {
         Ok(Some(named.clone()))
     }
 
+    /// Whether the model has a head of its own.
+    pub fn has_head(&self) -> bool {
+        self.weights.num_head_labels().is_some()
+    }
+
     /// The labels of the head that the model has, or else of one for `dataset`: what evaluations and `finetune` load.
     pub fn own_labels(
         &self,

@@ -1,5 +1,6 @@
 //! One file or folder per subcommand: the only place that wires the parts together.
 
+mod best_known;
 mod checkpoint;
 mod data;
 mod data_episodes;

@@ -128,6 +128,21 @@ pub fn meta_train_episodes(dataset: &Dataset, split: &Split, config: &RunConfig)
     EpisodeSampler::new(&config.training_episode(), pools, config.seed, "meta-train episodes")
 }
 
+/// The draws of support and query by which training and searches score on these domains.
+pub fn dev_episodes(
+    dataset: &Dataset,
+    domains: &[DomainId],
+    episode: &EpisodeConfig,
+    config: &RunConfig,
+    purpose: &str,
+) -> EpisodeSampler {
+    let sampler = evaluation_episodes(dataset, domains, episode, config, purpose);
+    match config.evaluate.dev_query {
+        0 => sampler,
+        count => sampler.with_query_of_at_most(count),
+    }
+}
+
 /// The draws of support and query that an evaluation of these domains takes.
 pub fn evaluation_episodes(
     dataset: &Dataset,

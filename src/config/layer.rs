@@ -74,6 +74,13 @@ impl Layer {
         Ok(Self { source_name, table: nested(key.trim(), value) })
     }
 
+    /// Whether it sets `key`, such as `inner.lr`.
+    pub fn sets(&self, key: &str) -> bool {
+        let mut parts = key.split('.');
+        let first = parts.next().and_then(|part| self.table.get(part));
+        parts.try_fold(first, |value, part| Some(value?.get(part))).flatten().is_some()
+    }
+
     /// The layer of one key, set by `source_name`.
     pub fn of_key(source_name: &str, key: &str, value: Value) -> Self {
         Self { source_name: source_name.to_owned(), table: nested(key, value) }

@@ -174,8 +174,7 @@ mod tests {
     fn an_unknown_preset_is_reported_with_its_source() {
         for (value, found) in [("\"reference\"", "reference"), ("1979-05-27", "1979-05-27")] {
             let error = RunConfig::from_layers(&[layer(&format!("preset = {value}"))]).unwrap_err();
-            let expected =
-                "test.toml: preset: expected one of reference-fomaml, reference-reptile, found";
+            let expected = "test.toml: preset: expected one of reviews, intents, reference-fomaml, reference-reptile, found";
             assert_eq!(error.to_string(), format!("{expected} \"{found}\""));
         }
     }

@@ -4,13 +4,15 @@ use super::error::ConfigError;
 use super::layer::Layer;
 
 /// Each preset's name and its file.
-const PRESETS: [(&str, &str); 2] = [
+const PRESETS: [(&str, &str); 4] = [
+    ("reviews", include_str!("../../configs/reviews.toml")),
+    ("intents", include_str!("../../configs/intents.toml")),
     ("reference-fomaml", include_str!("../../configs/reference-fomaml.toml")),
     ("reference-reptile", include_str!("../../configs/reference-reptile.toml")),
 ];
 
 /// The names of the presets.
-pub const PRESET_NAMES: [&str; 2] = [PRESETS[0].0, PRESETS[1].0];
+pub const PRESET_NAMES: [&str; 4] = [PRESETS[0].0, PRESETS[1].0, PRESETS[2].0, PRESETS[3].0];
 
 /// The layer of the preset that the source `named_by` names.
 ///

@@ -260,12 +260,13 @@ mod tests {
     #[test]
     fn impossible_values_are_refused_by_key() {
         type Change = fn(&mut RunConfig);
-        let changes: [(Change, &str); 8] = [
+        let changes: [(Change, &str); 9] = [
             (|config| config.inner.lr = Rate(0.0).into(), "inner.lr"),
             (|config| config.inner.lr = Rate(f64::NAN).into(), "inner.lr"),
             (|config| config.inner.epochs = 0, "inner.epochs"),
             (|config| config.outer.momentum = 1.0, "outer.momentum"),
             (|config| config.outer.warmup_steps = 501, "outer.warmup_steps"),
+            (|config| config.outer.warmup_ratio = 1.5, "outer.warmup_ratio"),
             (|config| config.episode.support = 0.into(), "episode.support"),
             (|config| config.data.max_length = 2, "data.max_length"),
             (|config| (config.train.patience, config.train.eval_every) = (1, 0), "train.patience"),

@@ -107,8 +107,10 @@ pub struct OuterConfig {
     pub momentum: f64,
     /// Shape of the decay.
     pub schedule: ScheduleConfig,
-    /// Outer steps over which the learning rate rises from zero.
+    /// Outer steps over which the learning rate rises from zero; 0 for the share of `warmup_ratio`.
     pub warmup_steps: u64,
+    /// The same as a share of all outer steps, from 0 to 1.
+    pub warmup_ratio: f64,
     /// Largest global norm of a meta-gradient; 0 for no clipping.
     pub clip_norm: f64,
     /// Decay of an exponential average of the meta-parameters, which is then what is evaluated and saved; 0 for none.
@@ -126,6 +128,7 @@ impl Default for OuterConfig {
             momentum: 0.0,
             schedule: ScheduleConfig::Constant,
             warmup_steps: 0,
+            warmup_ratio: 0.0,
             clip_norm: 0.0,
             average: 0.0,
         }
@@ -147,7 +150,8 @@ impl OuterConfig {
             let is_decay = (0.0..1.0).contains(&decay);
             checks::require(is_decay, key, "from 0 to below 1", decay)?;
         }
-        Ok(())
+        let is_share = (0.0..=1.0).contains(&self.warmup_ratio);
+        checks::require(is_share, "outer.warmup_ratio", "from 0 to 1", self.warmup_ratio)
     }
 
     /// The learning rate of a region, before the schedule.
@@ -170,7 +174,11 @@ impl OuterConfig {
 
     /// The schedule described here, over `steps` outer steps.
     pub fn schedule(&self, steps: u64) -> Schedule {
-        Schedule { shape: self.schedule, warmup_steps: self.warmup_steps, steps }
+        let warmup_steps = match self.warmup_steps {
+            0 => (self.warmup_ratio * steps as f64).ceil() as u64,
+            count => count,
+        };
+        Schedule { shape: self.schedule, warmup_steps, steps }
     }
 }
 
@@ -184,6 +192,8 @@ pub struct EvaluateConfig {
     pub dev_episodes: u64,
     /// Query texts of a draw: a number or `"all"`, all texts outside the support set; 0 takes `episode.query`.
     pub query: QuerySize,
+    /// Of these, the most that a draw of a meta-dev domain has while training and in `tune`; 0 for no limit.
+    pub dev_query: usize,
     /// Other texts of a draw that are read without their labels, by heads that are made of the support set; they are not
     /// scored on.
     pub unlabelled: usize,
@@ -211,6 +221,7 @@ impl Default for EvaluateConfig {
             episodes: 10,
             dev_episodes: 5,
             query: QuerySize::Count(0),
+            dev_query: 0,
             unlabelled: 0,
             inner_epochs: 0,
             inner_steps: 0,
@@ -255,6 +266,17 @@ mod tests {
         // One more step is taken as long as there is time left.
         assert!(at(100, 59.99) > 100 && at(100, 60.0) <= 100 && at(100, 70.0) <= 100);
         assert_eq!(TrainConfig::default().steps_in_all(&Progress::default()), 500);
+    }
+
+    #[test]
+    fn a_warm_up_is_a_share_of_all_steps_unless_its_steps_are_given() {
+        let outer = OuterConfig { warmup_ratio: 0.06, ..OuterConfig::default() };
+        assert_eq!(
+            [500, 480, 3, 1].map(|steps| outer.schedule(steps).warmup_steps),
+            [30, 29, 1, 1]
+        );
+        let outer = OuterConfig { warmup_steps: 7, ..outer };
+        assert_eq!(outer.schedule(500).warmup_steps, 7);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::super::loading::LoadedModel;
 use super::super::session::Session;
-use super::super::texts::{evaluation_episodes, meta_train_episodes};
+use super::super::texts::{dev_episodes, meta_train_episodes};
 use super::files;
 use super::resume::changeable_settings;
 use super::signals::stop_on_signals;
@@ -59,7 +59,7 @@ pub fn train(
             safeguard: SafeguardConfig::OFF,
             workers: session.workers(&classifier, device, 0),
         },
-        sampler: evaluation_episodes(
+        sampler: dev_episodes(
             dataset,
             dev_domains,
             &config.evaluation_episode(),

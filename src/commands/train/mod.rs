@@ -13,6 +13,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use self::assembly::TrainingTexts;
+use super::best_known;
 use super::checkpoint::starting_model;
 use super::error::Interrupted;
 use super::loading::OpenedModel;
@@ -40,7 +41,11 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         lock = Some(RunLock::acquire(&run)?);
     }
     let before = resumes.then(|| resume::stored_config(&run)).transpose()?;
-    let Some(mut session) = Session::begin(&args.shared, before.clone())? else { return Ok(()) };
+    let session = match &before {
+        Some(before) => Session::begin(&args.shared, Some(before.clone()))?,
+        None => best_known::begin(&args.shared)?,
+    };
+    let Some(mut session) = session else { return Ok(()) };
     let start = if resumes {
         resume::starting_point(&run, &session.console)?
     } else {

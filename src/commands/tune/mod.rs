@@ -21,9 +21,9 @@ use self::journal::Journal;
 use self::scorer::Scorer;
 use self::search::{Best, Search};
 use self::space::as_json;
+use super::best_known;
 use super::checkpoint::starting_model;
 use super::loading::OpenedModel;
-use super::session::Session;
 use super::texts;
 use crate::checks::{self, Invalid};
 use crate::cli::TuneArgs;
@@ -41,7 +41,7 @@ const MAX_ROUNDS: usize = 3;
 /// Runs the command.
 pub fn run(args: &TuneArgs) -> Result<()> {
     let started = Instant::now();
-    let Some(mut session) = Session::begin(&args.shared, None)? else { return Ok(()) };
+    let Some(mut session) = best_known::begin(&args.shared)? else { return Ok(()) };
     checks::within("--trials", args.trials as u64, 1..=1_000)?;
     checks::within("--adaptations", args.adaptations as u64, 1..=1_000)?;
     let opened = OpenedModel::open(&starting_model(&session.config)?)?;

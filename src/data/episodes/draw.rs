@@ -184,6 +184,19 @@ mod tests {
     }
 
     #[test]
+    fn a_query_set_of_at_most_so_many_is_a_random_part_of_all() {
+        let pool = own_pool(0, "d", 0, &[40, 40, 20]);
+        let all = sampler(&config(6, 1), &pool, 2).with_query_all();
+        let most = |count: usize| all.clone().with_query_of_at_most(count);
+        let (whole, part) = (all.draw(0, 3), most(30).draw(0, 3));
+        assert_eq!((&part.support, part.query.len()), (&whole.support, 30));
+        assert!(part.query.is_sorted());
+        assert!(part.query.iter().all(|example| whole.query.contains(example)));
+        assert_ne!(part.query, whole.query[..30]);
+        assert_eq!(most(94).draw(0, 3), whole);
+    }
+
+    #[test]
     fn labels_are_drawn_by_seed_and_each_as_often() {
         let pool = own_pool(0, "d", 0, &[9, 0, 4, 4, 20, 3]);
         let config = EpisodeConfig { ways: 2, ..config(4, 2) };

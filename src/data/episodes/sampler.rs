@@ -36,6 +36,7 @@ pub struct Episode {
 pub struct EpisodeSampler {
     config: EpisodeConfig,
     query: QuerySize,
+    max_query: usize,
     pools: Vec<DomainPool>,
     /// The sums of the domains' weights up to and including each one.
     cumulative_weights: Vec<f64>,
@@ -76,6 +77,7 @@ impl EpisodeSampler {
         Self {
             config: config.clone(),
             query: QuerySize::Count(config.query),
+            max_query: usize::MAX,
             pools,
             cumulative_weights,
             seed,
@@ -86,6 +88,11 @@ impl EpisodeSampler {
     /// The same with all other examples of an episode's labels, ascending, as its query set.
     pub fn with_query_all(self) -> Self {
         Self { query: QuerySize::All, ..self }
+    }
+
+    /// The same with at most `count` random ones of an episode's query set, ascending.
+    pub fn with_query_of_at_most(self, count: usize) -> Self {
+        Self { max_query: count, ..self }
     }
 
     /// The episode of an index: a domain by the domain law, its labels, then its examples.
@@ -177,6 +184,10 @@ impl EpisodeSampler {
                 set_aside(&mut others, count, rng)
             }
         };
+        if query.len() > self.max_query {
+            query = set_aside(&mut query, self.max_query, rng);
+            query.sort_unstable();
+        }
         Episode { index, domain, labels, support, query, unlabelled }
     }
 }

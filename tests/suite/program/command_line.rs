@@ -13,7 +13,9 @@ use crate::support::run::{
 
 /// Trains `run` in `dir` for three outer steps.
 fn train(dir: &Path, run_name: &str, more: &str) -> String {
-    let small = format!("train --model @tiny --run-dir {run_name} --steps 3 {SMALL} {more}");
+    let small = format!(
+        "train --set train.algo=fomaml --model @tiny --run-dir {run_name} --steps 3 {SMALL} {more}"
+    );
     run(dir, &small).success()
 }
 
@@ -95,7 +97,7 @@ fn a_run_repeats_from_its_own_configuration_to_the_byte() {
 #[test]
 fn quiet_training_says_nothing_on_stderr() {
     let dir = work_dir();
-    let quiet = format!("train --model @tiny --run-dir r --steps 2 --quiet {SMALL}");
+    let quiet = format!("train --algo fomaml --model @tiny --run-dir r --steps 2 --quiet {SMALL}");
     let answer = run(dir.path(), &quiet);
     assert_eq!(answer.stderr, "");
     assert_eq!(answer.success(), "r/checkpoints/step-000002\n");

@@ -48,7 +48,7 @@ pub fn refuses_when(dir: &Path, arguments: &str, told: &str, run: impl FnOnce() 
 
 /// Arguments that train into `run`, which the refusals here keep from being made.
 pub fn train(more: &str) -> String {
-    format!("train --run-dir run --model @tiny --steps 2 {SMALL} {more}")
+    format!("train --set train.algo=fomaml --run-dir run --model @tiny --steps 2 {SMALL} {more}")
 }
 
 /// Arguments that adapt the random model to all boots in one step.
@@ -110,7 +110,7 @@ fn domains_that_are_too_small_are_named_with_their_counts() {
     let path = dir.path();
     let train = |more: &str| {
         let shared = "--data @data --model @tiny --max-length 32 --device cpu";
-        format!("train --run-dir run {shared} --low-resource-max {more}")
+        format!("train --algo fomaml --run-dir run {shared} --low-resource-max {more}")
     };
     let too_small = "\"boots\"|20 + 8 examples|found 25|lower --query to 5|\"podcasts\"|found 23";
     refuses(path, &train("16 --support 20 --query 8"), too_small);

@@ -26,8 +26,9 @@ fn positions(episode: &Value, set: &str) -> Vec<usize> {
 #[test]
 fn the_listed_episodes_are_those_that_training_logs() {
     let dir = work_dir();
-    let train =
-        format!("train --model @tiny --run-dir r --steps 3 --meta-batch 2 --seed 5 {SMALL}");
+    let train = format!(
+        "train --algo fomaml --model @tiny --run-dir r --steps 3 --meta-batch 2 --seed 5 {SMALL}"
+    );
     run(dir.path(), &train).success();
     let mut logged = Vec::new();
     for event in events(&dir.path().join("r"), "outer_step") {
@@ -127,7 +128,8 @@ fn a_run_that_left_out_copies_repeats_from_its_configuration() {
             answer.stderr.contains(left_out)
         })
         .expect("a seed puts one of the two domains into meta-dev");
-    let train = format!("train --model @tiny --run-dir r --steps 1 --seed {seed} {SMALL}");
+    let train =
+        format!("train --algo fomaml --model @tiny --run-dir r --steps 1 --seed {seed} {SMALL}");
     run(dir.path(), &train.replace("@data", "shared.json")).success();
     let again = run(dir.path(), "data episodes --config r/config.toml");
     assert!(again.stderr.contains(left_out), "{}", again.stderr);
@@ -152,7 +154,9 @@ fn training_reads_the_listed_records_and_no_others() {
     let train = |name: &str, records: &[Value]| -> PathBuf {
         write(name, records);
         let settings = SMALL.replace("@data", &format!("{name}.json"));
-        let train = format!("train --model m --run-dir {name} --steps 1 --meta-batch 1 {settings}");
+        let train = format!(
+            "train --algo fomaml --model m --run-dir {name} --steps 1 --meta-batch 1 {settings}"
+        );
         run(path, &train).success();
         path.join(name).join("checkpoints/step-000001/model.safetensors")
     };

@@ -94,7 +94,7 @@ fn transformers_opens_what_training_the_real_encoder_writes() {
     write_texts(path);
     let small = SMALL.replace("--support 8 --query 4", "--support 8 --query 2");
     let train = format!(
-        "train --model @minilm --run-dir r --steps 1 --meta-batch 1 --inner-steps 1 --inner-lr 3e-4 \
+        "train --algo fomaml --model @minilm --run-dir r --steps 1 --meta-batch 1 --inner-steps 1 --inner-lr 3e-4 \
          --outer-lr 3e-4 --set data.meta_dev_count=0 {}",
         small.replace("--inner-epochs 1", "")
     );

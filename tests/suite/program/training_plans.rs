@@ -33,8 +33,10 @@ fn training_starts_from_the_best_checkpoint_of_another_run() {
     // A domain that the first run was trained on is new to nobody.
     let name = environment["meta_train"][0].as_str().unwrap();
     let settings = SMALL.replace("--low-resource-max 16", &format!("--low-resource {name}"));
-    let found =
-        run(path, &format!("train {TRAIN} {settings} --model first --steps 1 --run-dir third"));
+    let found = run(
+        path,
+        &format!("train --algo fomaml {TRAIN} {settings} --model first --steps 1 --run-dir third"),
+    );
     let warning = format!("warning: {name} was a training or meta-dev domain of ");
     assert!(found.stderr.contains(&warning), "{}", found.stderr);
     // Nor is it where its training came before that of the run that is started from.
@@ -47,7 +49,8 @@ fn training_starts_from_the_best_checkpoint_of_another_run() {
 fn one_command_starts_a_run_and_continues_it() {
     let dir = work_dir();
     let path = dir.path();
-    let settings = format!("--model @tiny --outer-lr 1e-2 --set data.meta_dev_count=1 {SMALL}");
+    let settings =
+        format!("--algo fomaml --model @tiny --outer-lr 1e-2 --set data.meta_dev_count=1 {SMALL}");
     let train = |arguments: &str| run(path, &format!("train {settings} {arguments}"));
     train("--run-dir whole --steps 4").success();
     for steps in [2, 4, 4] {
@@ -73,7 +76,7 @@ fn a_budget_of_time_ends_training_and_learning_rates_decay_over_it() {
     let dir = work_dir();
     let path = dir.path();
     let timed = format!(
-        "train --model @tiny --time 2s --outer-lr 1e-2 --eval-every 0 --run-dir timed {TRAIN} {SMALL}"
+        "train --algo fomaml --model @tiny --time 2s --outer-lr 1e-2 --eval-every 0 --run-dir timed {TRAIN} {SMALL}"
     );
     run(path, &timed).success();
     let steps = events(&path.join("timed"), "outer_step");
@@ -95,10 +98,56 @@ fn a_budget_of_time_ends_training_and_learning_rates_decay_over_it() {
     for (given, expected) in
         [("5", "such as 90s, 30m or 2h"), ("0m", "such as 90s"), ("m", "such as")]
     {
-        let found = run(path, &format!("train --model @tiny --run-dir r --time {given} {SMALL}"));
+        let found = run(
+            path,
+            &format!("train --algo fomaml --model @tiny --run-dir r --time {given} {SMALL}"),
+        );
         assert_eq!(found.code, Some(2), "{}", found.stderr);
         assert!(found.stderr.contains(expected), "{}", found.stderr);
     }
-    let both = run(path, &format!("train --model @tiny --run-dir r --time 5s --steps 3 {SMALL}"));
+    let both = run(
+        path,
+        &format!("train --algo fomaml --model @tiny --run-dir r --time 5s --steps 3 {SMALL}"),
+    );
     assert_eq!(both.code, Some(2), "{}", both.stderr);
+}
+
+#[test]
+fn training_takes_the_best_known_recipe_for_the_label_sets_of_its_data() {
+    let dir = work_dir();
+    let path = dir.path();
+    let record = |domain: usize, label: usize, text: usize| {
+        json!({"domain": format!("d{domain}"), "label": format!("{domain}-{label}"),
+               "text": format!("text {text} of {label} in {domain}")})
+    };
+    let records: Vec<Value> =
+        (0..4).flat_map(|domain| (0..60).map(move |text| record(domain, text % 3, text))).collect();
+    fs::write(path.join("own.json"), json!(records).to_string()).unwrap();
+    fs::write(path.join("empty.toml"), "").unwrap();
+    let settings = |arguments: &str| {
+        let printed = run(path, &format!("train --model @tiny {arguments} --print-config"));
+        let settings: toml::Table = printed.success().parse().expect("printed settings are TOML");
+        [settings["preset"].clone(), settings["train"]["algo"].clone()]
+            .map(|value| value.as_str().expect("a name").to_owned())
+    };
+    for (arguments, expected) in [
+        ("--data @data", ["reviews", "transfer"]),
+        ("--data own.json", ["intents", "protonet"]),
+        ("--data own.json --outer-lr 1e-3", ["intents", "protonet"]),
+        ("--data own.json --algo transfer", ["", "transfer"]),
+        ("--data own.json --set train.algo=anil", ["", "anil"]),
+        ("--data own.json --preset reviews", ["reviews", "transfer"]),
+        ("--data own.json --config empty.toml", ["", "fomaml"]),
+        ("", ["", "fomaml"]),
+    ] {
+        assert_eq!(settings(arguments), expected, "{arguments}");
+    }
+    let train = "train --data own.json --model @tiny --run-dir run --steps 2 --low-resource d3 \
+                 --set data.meta_dev_count=1 --query 8 --threads 1 --device cpu";
+    let found = run(path, train);
+    assert!(found.stderr.contains("the domains have labels of their own: --preset intents"));
+    found.success();
+    let stored = fs::read_to_string(path.join("run/config.toml")).unwrap();
+    assert!(stored.contains("preset = \"intents\""), "{stored}");
+    run(path, "train --run-dir run --resume").success();
 }

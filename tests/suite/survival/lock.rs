@@ -7,7 +7,9 @@ use crate::support::run::{SMALL, command, finish, logged_steps, run, work_dir};
 use crate::survival::resume::{checkpoint, send, spawn, wait_until};
 
 fn train(more: &str) -> String {
-    format!("train --run-dir r --model @tiny --set evaluate.dev_episodes=1 {SMALL} {more}")
+    format!(
+        "train --set train.algo=fomaml --run-dir r --model @tiny --set evaluate.dev_episodes=1 {SMALL} {more}"
+    )
 }
 
 #[test]

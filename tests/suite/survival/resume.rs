@@ -62,7 +62,7 @@ fn two_steps_and_two_more_are_four() {
 #[test]
 fn resuming_a_finished_run_changes_nothing() {
     let dir = work_dir();
-    let train = format!("train --model @tiny --run-dir r --steps 2 {SMALL}");
+    let train = format!("train --algo fomaml --model @tiny --run-dir r --steps 2 {SMALL}");
     let first = run(dir.path(), &train).success();
     let before = snapshot(&dir.path().join("r/checkpoints"));
     assert_eq!(run(dir.path(), &format!("{train} --resume")).success(), first);
@@ -166,7 +166,8 @@ fn a_second_signal_stops_at_once_and_leaves_the_last_checkpoint() {
         let path = dir.path();
         let settings = "--model @tiny --eval-every 0 --set evaluate.dev_episodes=1";
         for (name, steps) in [("whole", 2), ("r", 1)] {
-            let train = format!("train --run-dir {name} --steps {steps} {settings} {SMALL}");
+            let train =
+                format!("train --algo fomaml --run-dir {name} --steps {steps} {settings} {SMALL}");
             run(path, &train).success();
         }
         // The next step takes minutes.
@@ -205,7 +206,7 @@ fn a_second_signal_stops_at_once_and_leaves_the_last_checkpoint() {
 fn settings_that_change_no_result_may_change_and_are_recorded() {
     let dir = work_dir();
     let path = dir.path();
-    let train = format!("train --model @tiny --outer-lr 1e-2 {SMALL}");
+    let train = format!("train --algo fomaml --model @tiny --outer-lr 1e-2 {SMALL}");
     run(path, &format!("{train} --run-dir whole --steps 4 --set evaluate.dev_episodes=1"))
         .success();
     fs::copy(repository("data/tiny.json"), path.join("moved.json")).unwrap();

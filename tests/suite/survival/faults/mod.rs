@@ -79,7 +79,8 @@ fn the_run() -> &'static Run {
     RUN.get_or_init(|| {
         let first = work_dir();
         let settings = "--eval-every 1 --outer-lr 1e-2 --set evaluate.dev_episodes=1";
-        let train = format!("train --run-dir r --model @tiny --steps 1 {settings} {SMALL}");
+        let train =
+            format!("train --algo fomaml --run-dir r --model @tiny --steps 1 {settings} {SMALL}");
         finish(&mut command(first.path(), &train), b"").success();
         let second = copy(first.path());
         let log = second.path().join("calls");
