@@ -45,11 +45,18 @@ fn main() {
         dispatch.define("METABERT_X86", None);
     }
     dispatch.compile("metabert_kernels");
-    build("shim.cpp")
-        .define("_GLIBCXX_USE_CXX11_ABI", env::var("LIBTORCH_CXX11_ABI").as_deref().unwrap_or("1"))
-        .include(&include_dir)
-        .include(include_dir.join("torch/csrc/api/include"))
-        .compile("metabert_torch_ext");
+    let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
+    // Two translation units: c10d's headers are as large as all others.
+    for (file, archive) in
+        [("shim.cpp", "metabert_torch_ext"), ("process_group.cpp", "metabert_process_group")]
+    {
+        build(file)
+            .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
+            .include(SOURCES)
+            .include(&include_dir)
+            .include(include_dir.join("torch/csrc/api/include"))
+            .compile(archive);
+    }
     // After the archives that refer to them.
     println!("cargo:rustc-link-lib=static=metabert_kernels");
     for (isa, _) in KERNELS.iter().take(if is_x86 { KERNELS.len() } else { 1 }) {

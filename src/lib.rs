@@ -10,6 +10,7 @@
 //! names      the known name that a mistyped one is nearest to
 //! table      cells in aligned columns
 //! machine    device, memory, threads; where the time goes
+//! ranks      several processes as one run: who they are, and what travels between them
 //! params     named tensors over a shared layout, views of them, safetensors files
 //! data       a labelled file becomes examples, a split, token ids, episodes, packed batches
 //! model      BERT as a function of a ParamSet; Hugging Face directories
@@ -34,6 +35,7 @@
 //! names      -
 //! table      -
 //! machine    torch_ext
+//! ranks      checks torch_ext
 //! params     seed torch_ext
 //! data       checks files names seed table
 //! model      data files params seed torch_ext
@@ -42,10 +44,10 @@
 //! tasks      data machine meta model params seed
 //! eval       checks data machine meta model params seed table tasks
 //! run        data files model optim params
-//! train      checks data eval machine meta model optim params run tasks
+//! train      checks data eval machine meta model optim params ranks run tasks
 //! config     checks data eval files meta names train
 //! cli        config meta
-//! commands   checks cli config data eval files machine meta model optim params run seed table tasks torch_ext train
+//! commands   checks cli config data eval files machine meta model optim params ranks run seed table tasks torch_ext train
 //! ```
 //!
 //! `data` knows no model, `model` knows no task, `meta` and `optim` know no file, clock or log: so
@@ -91,6 +93,7 @@ pub mod model;
 pub(crate) mod names;
 pub mod optim;
 pub mod params;
+pub mod ranks;
 pub mod run;
 pub mod seed;
 pub(crate) mod table;

@@ -86,6 +86,9 @@ pub struct TrainArgs {
     /// Print where the time went, the speed reached and the peak memory, on stderr at the end.
     #[arg(long)]
     pub profile: bool,
+    /// Wait this long for other processes of the run before taking them to be lost.
+    #[arg(long, value_name = "TIME", value_parser = flags::seconds, default_value = "10m")]
+    pub timeout: f64,
     /// What an outer step is made of, and what happens between outer steps.
     #[command(flatten)]
     pub outer_loop: OuterLoopFlags,

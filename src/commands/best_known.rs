@@ -15,11 +15,11 @@ const SHARED_LABELS: &str = "reviews";
 const OWN_LABELS: &str = "intents";
 
 /// [`Session::begin`] for a command that trains, over the preset that fits the data where neither `--config`, `--preset` nor
-/// `--algo` names a recipe. Says which one it is.
-pub fn begin(shared: &SharedArgs) -> Result<Option<Session>> {
+/// `--algo` names a recipe. Says which one it is where it `speaks`.
+pub fn begin(shared: &SharedArgs, speaks: bool) -> Result<Option<Session>> {
     let Some((preset, below)) = fitting(shared)? else { return Session::begin(shared, None) };
     let session = Session::begin(shared, Some(below))?;
-    if let Some(session) = &session {
+    if let Some(session) = session.as_ref().filter(|_| speaks) {
         let labels = match preset {
             OWN_LABELS => "have labels of their own",
             _ => "share their labels",

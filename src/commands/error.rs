@@ -13,12 +13,12 @@ use crate::run::lock::LockError;
 
 /// A signal stopped training, which saved its state first.
 #[derive(Debug, Error)]
-#[error("interrupted; resume with: {resume}")]
+#[error("interrupted{}", resume.as_ref().map(|it| format!("; resume with: {it}")).unwrap_or_default())]
 pub struct Interrupted {
     /// The signal's number.
     pub signal: usize,
-    /// The command that resumes the run.
-    pub resume: String,
+    /// The command that resumes the run, where it is this process's to say so.
+    pub resume: Option<String>,
 }
 
 /// 2 where usage, configuration or input is wrong, 128 + the signal where one stopped training,

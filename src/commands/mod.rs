@@ -24,13 +24,20 @@ pub use message::describe;
 use anyhow::Result;
 use clap::CommandFactory;
 
+use crate::checks;
 use crate::cli::{Cli, Command, DataCommand, ModelCommand};
+use crate::ranks::Launch;
 
 /// Runs one command.
 ///
 /// # Errors
 /// Any error of the command; [`exit_code`] says whether the input or the work is at fault.
 pub fn run(command: &Command) -> Result<()> {
+    if let Command::Finetune(_) | Command::Eval(_) | Command::Tune(_) = command {
+        let num_processes = Launch::from_environment()?.size;
+        let expected = "one process: only train is shared between several";
+        checks::require(num_processes == 1, "the launcher", expected, num_processes)?;
+    }
     match command {
         Command::Train(args) => train::run(args),
         Command::Finetune(args) => finetune::run(args),

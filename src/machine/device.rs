@@ -50,12 +50,16 @@ pub fn select(asked: &str) -> Result<(Device, Option<NoCuda>), DeviceError> {
 /// Sets the number of CPU threads to `asked`, or to the number of cores where that is smaller:
 /// more only wait for each other, and thousands bring a machine down. Returns the number set.
 pub fn set_threads(asked: usize) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = asked.min(cores);
+    let threads = asked.min(cores());
     tch::set_num_threads(threads as i32);
     // The tokenizer's pool; it can only be set once, and this is the only place.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     threads
+}
+
+/// The cores that this process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The memory that programs can still be given, in MiB; `None` where the system does not say.

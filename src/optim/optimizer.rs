@@ -88,6 +88,11 @@ impl Optimizer {
         Self { config, num_steps, moments }
     }
 
+    /// Continues as after so many steps.
+    pub fn set_num_steps(&mut self, num_steps: u64) {
+        self.num_steps = num_steps;
+    }
+
     /// The state that [`Optimizer::restore`] needs: each moment under its name.
     pub fn moments(&self) -> impl Iterator<Item = (&'static str, &ParamSet)> {
         moment_names(&self.config).iter().copied().zip(&self.moments)

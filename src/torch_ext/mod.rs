@@ -13,6 +13,7 @@ mod fused_adam;
 mod fused_attention;
 mod instruction_set;
 mod layer_norm;
+mod process_group;
 mod products;
 #[cfg(test)]
 mod soundness;
@@ -25,6 +26,9 @@ pub use dropout::{DropoutMask, dropout};
 pub use fused_adam::{AdamHyper, fused_adam};
 pub use fused_attention::fused_attention;
 pub use layer_norm::{NormWeights, dropout_add_layer_norm};
+#[cfg(test)]
+pub(crate) use process_group::GROUPS;
+pub use process_group::{ProcessGroup, Store};
 pub use products::{linear, matmul};
 
 /// The release of libtorch that `tch` binds.

@@ -3,6 +3,7 @@
 //! Meta-gradients are summed in a fixed tree over their positions in the meta-batch: neighbours in pairs, pairs in pairs of
 //! pairs. However the positions are dealt out, and whoever sums which part first, the result is the same to the bit.
 
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, TchError};
 
 use super::non_finite::NonFinite;
@@ -14,24 +15,24 @@ use crate::params::{ParamSet, TaskView};
 #[derive(Debug)]
 pub struct MetaBatch {
     /// The outer step, counted from 1.
-    step: u64,
+    pub(super) step: u64,
     /// Sums over neighbouring positions, ascending; no two of them make a larger one.
-    nodes: Vec<Node>,
-    report: StepReport,
-    non_finite: Vec<NonFinite>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) report: StepReport,
+    pub(super) non_finite: Vec<NonFinite>,
 }
 
 /// The sum over the positions from `first` to before `first + size`, which is a power of two that divides `first`.
 #[derive(Debug)]
-struct Node {
-    first: u64,
-    size: u64,
-    sum: Sum,
+pub(super) struct Node {
+    pub(super) first: u64,
+    pub(super) size: u64,
+    pub(super) sum: Sum,
 }
 
 /// A sum of meta-gradients. One alone stays in its view until another joins it.
 #[derive(Debug)]
-enum Sum {
+pub(super) enum Sum {
     Empty,
     One(TaskView, ParamSet),
     Many(ParamSet),
@@ -39,10 +40,10 @@ enum Sum {
 
 /// The numbers of the episodes of one outer step, for the log.
 #[derive(Debug, Default)]
-pub struct StepReport(Vec<EpisodeNumbers>);
+pub struct StepReport(pub(super) Vec<EpisodeNumbers>);
 
-#[derive(Debug)]
-struct EpisodeNumbers {
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct EpisodeNumbers {
     index: u64,
     domain: Option<String>,
     support_losses: Vec<f64>,
@@ -90,6 +91,7 @@ impl MetaBatch {
             }
             Some((quantity, value)) => {
                 let (step, episodes, domain) = (self.step, vec![numbers.index], numbers.domain);
+                let quantity = quantity.into();
                 one.non_finite.push(NonFinite { step, episodes, domain, quantity, value });
                 Sum::Empty
             }
@@ -159,7 +161,7 @@ impl Sum {
         Ok(Self::Many(left))
     }
 
-    fn whole(self, meta: &ParamSet) -> Result<Option<ParamSet>, TchError> {
+    pub(super) fn whole(self, meta: &ParamSet) -> Result<Option<ParamSet>, TchError> {
         Ok(match self {
             Self::Empty => None,
             Self::One(view, gradient) => {

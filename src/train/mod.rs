@@ -5,6 +5,7 @@
 pub mod align;
 pub mod config;
 pub mod dev_set;
+pub mod exchange;
 pub mod meta_batch;
 pub mod non_finite;
 pub mod outer_loop;

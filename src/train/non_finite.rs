@@ -1,5 +1,7 @@
 //! Numbers that went wrong, and what training does about them.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -17,7 +19,7 @@ pub enum NonFinitePolicy {
 }
 
 /// A number that went wrong, before it reached the meta-parameters.
-#[derive(Clone, Debug, PartialEq, Error)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Error)]
 #[error("outer step {step}: {quantity} is {value} {}", place(episodes, domain.as_deref()))]
 pub struct NonFinite {
     /// The outer step, counted from 1.
@@ -27,9 +29,23 @@ pub struct NonFinite {
     /// The domain of the one episode; `None` for a pooled minibatch and for several.
     pub domain: Option<String>,
     /// What went wrong.
-    pub quantity: &'static str,
+    pub quantity: Cow<'static, str>,
     /// Its value.
+    #[serde(with = "bits")]
     pub value: f64,
+}
+
+/// Numbers on the way to other processes by their bits: JSON has no others than finite ones.
+mod bits {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        value.to_bits().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        u64::deserialize(deserializer).map(f64::from_bits)
+    }
 }
 
 fn place(episodes: &[u64], domain: Option<&str>) -> String {
@@ -106,7 +122,7 @@ mod tests {
             step: 3,
             episodes: episodes.to_vec(),
             domain: domain.map(str::to_owned),
-            quantity: "the query loss",
+            quantity: "the query loss".into(),
             value: f64::NAN,
         }
     }
@@ -119,6 +135,14 @@ mod tests {
         assert_eq!(nan(&[5], None).to_string(), expected);
         let expected = "outer step 3: the query loss is NaN over the episodes [4, 5]";
         assert_eq!(nan(&[4, 5], None).to_string(), expected);
+    }
+
+    #[test]
+    fn it_travels_to_other_processes() {
+        let mut sent = nan(&[5], Some("boots"));
+        sent.value = f64::NEG_INFINITY;
+        let text = serde_json::to_string(&sent).unwrap();
+        assert_eq!(serde_json::from_str::<NonFinite>(&text).unwrap(), sent);
     }
 
     #[test]

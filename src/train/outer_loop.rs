@@ -6,12 +6,14 @@ use anyhow::{Context, Result};
 use tch::TchError;
 
 use super::config::{OuterConfig, TrainConfig};
+use super::exchange::mean_over_ranks;
 use super::meta_batch::{MeanGradient, MetaBatch, StepReport};
 use super::non_finite::{NonFinite, NonFiniteGuard};
 use crate::machine::Workers;
 use crate::meta::{Learner, Recipe, Task};
 use crate::optim::clip_by_global_norm;
 use crate::params::ParamSet;
+use crate::ranks::Group;
 use crate::run::TrainingState;
 
 /// Everything an outer step is made of but the state that it changes. `T` makes the task of an index for
@@ -25,6 +27,8 @@ pub struct OuterLoop<'a, L: Learner, T> {
     pub tasks: T,
     /// How many tasks run at once.
     pub workers: Workers,
+    /// The processes that share the tasks of a step.
+    pub group: &'a Group,
     /// Section `[train]`.
     pub train: &'a TrainConfig,
     /// Section `[outer]`.
@@ -75,7 +79,7 @@ where
             gradient_norm = clip_by_global_norm(gradient, self.outer.clip_norm)?;
         }
         if !gradient_norm.is_finite() {
-            let quantity = "the norm of the mean meta-gradient";
+            let quantity = "the norm of the mean meta-gradient".into();
             let (step, episodes, value) = (step + 1, report.episodes(), gradient_norm);
             skipped.push(NonFinite { step, episodes, domain: None, quantity, value });
             gradient = None;
@@ -108,15 +112,18 @@ where
         let Self { learner, recipe, tasks, .. } = self;
         let (step, size) = (state.progress.step, self.train.meta_batch);
         let mut batch = MetaBatch::new(step + 1);
-        let work = |meta: &ParamSet, position: usize| {
+        let share = self.group.share(size as usize);
+        let first = share.start;
+        let work = |meta: &ParamSet, number: usize| {
+            let position = first + number;
             let index = step * size + position as u64;
             let outcome = tasks(meta, index)
                 .and_then(|task| recipe.meta_gradient(*learner, meta, task, step));
             outcome.with_context(|| format!("outer step {}, episode {index}", step + 1))
         };
-        let add = |position, outcome| Ok(batch.add(&state.meta, position as u64, outcome)?);
-        self.workers.run(size as usize, || Ok(state.meta.share()?), work, add)?;
-        Ok(batch.finish(&state.meta)?)
+        let add = |number, outcome| Ok(batch.add(&state.meta, (first + number) as u64, outcome)?);
+        self.workers.run(share.len(), || Ok(state.meta.share()?), work, add)?;
+        mean_over_ranks(self.group, batch, &state.meta)
     }
 }
 
@@ -166,6 +173,7 @@ mod tests {
             recipe: &recipe,
             tasks,
             workers: Workers::one(),
+            group: &Group::alone(),
             train: &train,
             outer,
             non_finite: NonFiniteGuard::new(train.non_finite),
@@ -263,6 +271,7 @@ mod tests {
             recipe: &recipe,
             tasks,
             workers: Workers::one(),
+            group: &Group::alone(),
             train: &train,
             outer: &outer,
             non_finite: NonFiniteGuard::new(train.non_finite),

@@ -16,11 +16,12 @@ use crate::run::directory::{Pointer, Which};
 use crate::run::retention::prune;
 use crate::run::{Event, Machine, Progress, RunDirectory, RunLog, TrainingState};
 
-/// Writes down what happens to a run. One process of a run has one.
+/// Writes down what happens to a run. Of several processes of a run only the first writes and shows anything.
 pub struct Recorder<'a> {
     run: &'a RunDirectory,
     files: &'a ModelFiles,
-    log: RunLog,
+    /// Absent in the processes that do not write.
+    log: Option<RunLog>,
     console: &'a Console,
     train: &'a TrainConfig,
 }
@@ -37,7 +38,17 @@ impl<'a> Recorder<'a> {
         train: &'a TrainConfig,
         console: &'a Console,
     ) -> Result<Self> {
-        Ok(Self { run, files, log: RunLog::open(run, step)?, console, train })
+        Ok(Self { run, files, log: Some(RunLog::open(run, step)?), console, train })
+    }
+
+    /// A recorder that writes nothing, beside that of another process.
+    pub fn silent(
+        run: &'a RunDirectory,
+        files: &'a ModelFiles,
+        train: &'a TrainConfig,
+        console: &'a Console,
+    ) -> Self {
+        Self { run, files, log: None, console, train }
     }
 
     /// The lines and bars.
@@ -148,6 +159,9 @@ impl<'a> Recorder<'a> {
 
     /// Writes the checkpoint of this step, unless it exists, and moves the pointers to it.
     pub fn checkpoint(&mut self, state: &TrainingState) -> Result<()> {
+        if self.log.is_none() {
+            return Ok(());
+        }
         let pointer = state.progress.pointer();
         let best = state.progress.best_pointer().filter(|best| best.step == pointer.step);
         let latest = self.run.pointer(Which::Latest)?;
@@ -187,7 +201,8 @@ impl<'a> Recorder<'a> {
     }
 
     fn emit(&mut self, event: &Event) -> Result<()> {
+        let Some(log) = &mut self.log else { return Ok(()) };
         self.console.show(event);
-        Ok(self.log.append(event)?)
+        Ok(log.append(event)?)
     }
 }

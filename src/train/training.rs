@@ -9,6 +9,7 @@ use serde_json::Value;
 use tch::TchError;
 
 use super::dev_set::DevSet;
+use super::exchange::agree;
 use super::outer_loop::OuterLoop;
 use super::recorder::Recorder;
 use crate::eval::evaluator::Diverged;
@@ -67,7 +68,11 @@ where
             if is_due(state.progress.step, self.outer_loop.train.checkpoint_every) {
                 self.recorder.checkpoint(state)?;
             }
-            let (outcome, reason) = match self.stop.load(Ordering::Relaxed) {
+            let stop = self.stop.load(Ordering::Relaxed);
+            let agreed = agree(self.outer_loop.group, stop, &state.progress);
+            let (stop, progress) = self.recorder.saved_before_leaving(state, agreed)?;
+            state.progress = progress;
+            let (outcome, reason) = match stop {
                 0 if self.has_run_out_of_patience(state) => {
                     (Outcome::EarlyStopping, "early_stopping")
                 }

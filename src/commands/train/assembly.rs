@@ -13,8 +13,10 @@ use crate::data::{Corpus, Dataset, LabelSet, Side, Split};
 use crate::eval::{Evaluator, SafeguardConfig};
 use crate::meta::Tasks;
 use crate::params::ParamSet;
+use crate::ranks::Group;
 use crate::run::{Environment, RunDirectory, StartingPoint};
 use crate::tasks::{Source, TaskBuilder, TextTasks};
+use crate::train::exchange::take_state_of_lead;
 use crate::train::{DevSet, NonFiniteGuard, Outcome, OuterLoop, Recorder, Training};
 
 /// The texts of a run, read, split and tokenised.
@@ -29,7 +31,7 @@ pub struct TrainingTexts<'a> {
 }
 
 /// Trains `model` from `start` until all steps are done, training stops early, or a signal asks for
-/// an end.
+/// an end; with the other processes of `group`, whose first one says where it starts, and writes.
 pub fn train(
     session: &Session,
     run: &RunDirectory,
@@ -37,15 +39,17 @@ pub fn train(
     model: LoadedModel,
     start: StartingPoint,
     environment: Environment,
+    group: &Group,
 ) -> Result<Outcome> {
     let Session { config, console } = session;
     let TrainingTexts { dataset, split, corpus } = texts;
-    let stop = stop_on_signals()?;
+    let stop = stop_on_signals(group.is_lead())?;
     let files = files::model_files(&model, config, environment.provenance);
     let head_rows = model.head_rows(dataset);
     let LoadedModel { classifier, params, .. } = model;
     let outer = (config.outer.optimizer(), config.outer.average);
     let mut state = start.state(run, outer, &classifier, params, console)?;
+    take_state_of_lead(group, &mut state)?;
     let (recipe, evaluation_recipe) = (config.recipe(), config.evaluation_recipe());
     let device = state.meta.device();
     let builder = TaskBuilder { classifier: &classifier, recipe: &recipe, corpus, device };
@@ -83,13 +87,17 @@ pub fn train(
             recipe: &recipe,
             tasks: |meta: &ParamSet, index| tasks.task(meta, index),
             workers: session.workers(&classifier, device, num_traced_steps),
+            group,
             train: &config.train,
             outer: &config.outer,
             non_finite: NonFiniteGuard::new(config.train.non_finite),
         },
         num_support_steps,
         dev,
-        recorder: Recorder::open(run, state.progress.step, &files, &config.train, console)?,
+        recorder: match group.is_lead() {
+            true => Recorder::open(run, state.progress.step, &files, &config.train, console)?,
+            false => Recorder::silent(run, &files, &config.train, console),
+        },
         stop: &stop,
     };
     training.run(&mut state, environment.machine, changeable_settings(config))

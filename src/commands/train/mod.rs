@@ -3,6 +3,7 @@
 mod assembly;
 mod checks;
 mod files;
+mod group;
 mod locking;
 mod resume;
 mod signals;
@@ -23,30 +24,41 @@ use super::texts;
 use crate::cli::{Resume, TrainArgs};
 use crate::data::Side;
 use crate::machine::{Profile, observe};
+use crate::ranks::Group;
+use crate::run::console::Console;
 use crate::run::lock::RunLock;
 use crate::run::{RunDirectory, StartingPoint};
 use crate::train::Outcome;
 
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> Result<()> {
+    let group = match args.shared.print_config {
+        true => Group::alone(),
+        false => group::join(args.timeout)?,
+    };
     let run = RunDirectory::at(args.run_dir.as_deref().unwrap_or(Path::new("")));
     let resumes = match args.resume {
         None => false,
         Some(Resume::Always) => true,
         Some(Resume::Auto) => run.config_file().exists(),
     };
+    // The first process may be about to make the run.
+    let resumes = group.of_lead(resumes)?;
     let mut lock = None;
     if resumes && !args.shared.print_config {
         resume::ensure_resumable(&run)?;
-        lock = Some(RunLock::acquire(&run)?);
+        lock = group.is_lead().then(|| RunLock::acquire(&run)).transpose()?;
     }
     let before = resumes.then(|| resume::stored_config(&run)).transpose()?;
     let session = match &before {
         Some(before) => Session::begin(&args.shared, Some(before.clone()))?,
-        None => best_known::begin(&args.shared)?,
+        None => best_known::begin(&args.shared, group.is_lead())?,
     };
     let Some(mut session) = session else { return Ok(()) };
-    let start = if resumes {
+    let start = if !group.is_lead() {
+        session.console = Console::new(true, 0);
+        StartingPoint::Beginning
+    } else if resumes {
         resume::starting_point(&run, &session.console)?
     } else {
         run.ensure_free(args.force)?;
@@ -65,6 +77,9 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     if let Some(before) = &before {
         resume::ensure_same_settings(&run, before, config, console)?;
     }
+    if session.config.threads == 0 {
+        group::share_cores(&group);
+    }
     let device = session.select_device()?;
     let environment = files::environment(config, &dataset, &split, opened.directory(), device)?;
     if resumes {
@@ -76,22 +91,30 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     observe(profile.clone(), console.on_forward());
     let corpus = session.tokenise(&dataset, &model)?;
 
+    group::ensure_alike(&group, config, &environment, console)?;
     // Nothing has been written before this line: all faults of the input have been reported.
-    let lock = lock.map_or_else(|| locking::lock_new(&run), Ok)?;
-    locking::warn_unless_enforced(&lock, &run, console);
-    files::prepare_directory(&run, config, (!resumes).then_some(&environment))
-        .with_context(|| format!("{}: cannot be written", run.path().display()))?;
+    let _lock = match group.is_lead() {
+        true => {
+            let lock = lock.map_or_else(|| locking::lock_new(&run), Ok)?;
+            locking::warn_unless_enforced(&lock, &run, console);
+            files::prepare_directory(&run, config, (!resumes).then_some(&environment))
+                .with_context(|| format!("{}: cannot be written", run.path().display()))?;
+            Some(lock)
+        }
+        false => None,
+    };
     let texts = TrainingTexts { dataset: &dataset, split: &split, corpus: &corpus };
-    let outcome = assembly::train(&session, &run, texts, model, start, environment)
+    let outcome = assembly::train(&session, &run, texts, model, start, environment, &group)
         .map_err(|error| resume::advise(error, &run, config.train.non_finite))?;
     if let Some(profile) = &profile {
         console.line(&profile.table());
     }
     match outcome {
         Outcome::Interrupted(signal) => {
-            let resume = resume::command_to_resume(&run);
+            let resume = group.is_lead().then(|| resume::command_to_resume(&run));
             Err(Interrupted { signal, resume }.into())
         }
+        _ if !group.is_lead() => Ok(()),
         Outcome::Completed | Outcome::EarlyStopping => {
             print_result(&format!("{}\n", RunDirectory::resolve(run.path())?.display()))
         }

@@ -17,7 +17,7 @@ const SAME_REQUEST: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// The system's, where handlers can't be installed.
-pub fn stop_on_signals() -> io::Result<Arc<AtomicUsize>> {
+pub fn stop_on_signals(speaks: bool) -> io::Result<Arc<AtomicUsize>> {
     let stop = Arc::new(AtomicUsize::new(0));
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
     let flag = stop.clone();
@@ -28,11 +28,13 @@ pub fn stop_on_signals() -> io::Result<Arc<AtomicUsize>> {
                 None => {
                     first = Some(Instant::now());
                     flag.store(signal as usize, Ordering::Relaxed);
-                    // Training stops even where nobody reads stderr any more.
-                    let _ = writeln!(
-                        io::stderr(),
-                        "stopping after this outer step; interrupt again to stop immediately"
-                    );
+                    if speaks {
+                        // Training stops even where nobody reads stderr any more.
+                        let _ = writeln!(
+                            io::stderr(),
+                            "stopping after this outer step; interrupt again to stop immediately"
+                        );
+                    }
                 }
                 Some(at) if at.elapsed() < SAME_REQUEST => {}
                 Some(_) => low_level::exit(128 + signal),

@@ -41,7 +41,7 @@ const MAX_ROUNDS: usize = 3;
 /// Runs the command.
 pub fn run(args: &TuneArgs) -> Result<()> {
     let started = Instant::now();
-    let Some(mut session) = best_known::begin(&args.shared)? else { return Ok(()) };
+    let Some(mut session) = best_known::begin(&args.shared, true)? else { return Ok(()) };
     checks::within("--trials", args.trials as u64, 1..=1_000)?;
     checks::within("--adaptations", args.adaptations as u64, 1..=1_000)?;
     let opened = OpenedModel::open(&starting_model(&session.config)?)?;

@@ -9,6 +9,7 @@ mod golden_curves;
 mod learning;
 mod optimizers;
 mod random_streams;
+mod ranks;
 mod reference_trace;
 mod task_view;
 mod tokenizer_parity;

@@ -3,4 +3,5 @@
 pub mod evaluation;
 pub mod fixtures;
 pub mod python;
+pub mod ranks;
 pub mod run;

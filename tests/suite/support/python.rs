@@ -5,8 +5,8 @@ use std::process::Command;
 
 use crate::support::run::repository;
 
-/// What `tests/fixtures/<script>` prints on stdout, run in `dir`; it has to succeed.
-pub fn python(dir: &Path, script: &str, arguments: &[&str]) -> String {
+/// Python in `dir`, with the packages that the tests need.
+pub fn python_command(dir: &Path) -> Command {
     // A test that is skipped proves nothing.
     let packages = std::env::var_os("METABERT_PYTHONPATH").unwrap_or_else(|| {
         panic!(
@@ -15,17 +15,22 @@ pub fn python(dir: &Path, script: &str, arguments: &[&str]) -> String {
     });
     // The packages are those of the Python that .ci/setup was run with.
     let python = std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
-    let output = Command::new(python)
-        .arg(repository("tests/fixtures").join(script))
-        .args(arguments)
+    let mut command = Command::new(python);
+    command
         .current_dir(dir)
         .env("PYTHONPATH", packages)
         .env_remove("LD_LIBRARY_PATH")
         .env("OMP_NUM_THREADS", "1")
         // Without compiled files transformers takes seconds to import, each time.
-        .env_remove("PYTHONDONTWRITEBYTECODE")
-        .output()
-        .expect("Python starts");
+        .env_remove("PYTHONDONTWRITEBYTECODE");
+    command
+}
+
+/// What `tests/fixtures/<script>` prints on stdout, run in `dir`; it has to succeed.
+pub fn python(dir: &Path, script: &str, arguments: &[&str]) -> String {
+    let mut command = python_command(dir);
+    command.arg(repository("tests/fixtures").join(script)).args(arguments);
+    let output = command.output().expect("Python starts");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{script} {}: {stderr}", arguments.join(" "));
     String::from_utf8(output.stdout).expect("the answer is UTF-8")

@@ -6,5 +6,6 @@ mod faults;
 mod lock;
 mod memory;
 mod non_finite;
+mod ranks;
 pub mod resume;
 mod resume_state;

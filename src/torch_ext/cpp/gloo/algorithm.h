@@ -1,0 +1,1 @@
+// Nothing of it is read: see README.md.

@@ -1,0 +1,5 @@
+// See ../README.md.
+
+#pragma once
+
+#include <exception>

@@ -1,0 +1,12 @@
+// See ../README.md.
+
+#pragma once
+
+namespace gloo {
+namespace transport {
+
+class Device;
+class UnboundBuffer;
+
+}  // namespace transport
+}  // namespace gloo
