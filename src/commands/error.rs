@@ -21,11 +21,24 @@ pub struct Interrupted {
     pub resume: Option<String>,
 }
 
+/// A process that this one has started failed, and has said why.
+#[derive(Debug, Error)]
+#[error("rank {rank} ended with exit code {code}")]
+pub struct RankFailed {
+    /// Its number.
+    pub rank: usize,
+    /// Its exit code, or 128 + the signal that ended it.
+    pub code: u8,
+}
+
 /// 2 where usage, configuration or input is wrong, 128 + the signal where one stopped training,
 /// 1 where the work failed.
 pub fn exit_code(error: &Error) -> u8 {
     if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
         return 128 + interrupted.signal as u8;
+    }
+    if let Some(failed) = error.downcast_ref::<RankFailed>() {
+        return failed.code;
     }
     let is_input = error.chain().any(|cause| {
         cause.is::<Invalid>()

@@ -55,6 +55,11 @@ impl Session {
 
     /// Sets the number of threads and picks the device; says once why `auto` is not CUDA.
     pub fn select_device(&self) -> Result<Device> {
+        self.select_device_of(0)
+    }
+
+    /// The same for a process that has this number among those on its machine.
+    pub fn select_device_of(&self, local_rank: usize) -> Result<Device> {
         let asked = self.config.threads;
         if asked > 0 {
             let threads = device::set_threads(asked);
@@ -64,7 +69,7 @@ impl Session {
                     .line(&format!("warning: threads: using {threads}, {cores}, not {asked}"));
             }
         }
-        let selected = device::select(&self.config.device);
+        let selected = device::select(&self.config.device, local_rank);
         if let Ok((_, Some(NoCuda::NoGpu { detail })))
         | Err(DeviceError::NoCuda { reason: NoCuda::NoGpu { detail }, .. }) = &selected
         {

@@ -21,29 +21,31 @@ pub enum DeviceError {
     },
 }
 
-/// The device that `--device` means, and for `auto` without CUDA the reason.
+/// The device that `--device` means, and for `auto` without CUDA the reason. `auto` and `cuda` mean the GPU number `local_rank`,
+/// that of a process among those on its machine; or the only one that it sees.
 ///
-/// Must be called before the first tensor is made.
+/// Must be called before the first tensor is made, or [`load_cuda_library`].
 ///
 /// # Errors
 /// An unknown name, and CUDA asked for by name where there is none.
-pub fn select(asked: &str) -> Result<(Device, Option<NoCuda>), DeviceError> {
-    let index = match asked {
+pub fn select(asked: &str, local_rank: usize) -> Result<(Device, Option<NoCuda>), DeviceError> {
+    let own = |count: usize| if count == 1 { 0 } else { local_rank };
+    let found = match asked {
         "cpu" => return Ok((Device::Cpu, None)),
         "auto" => {
-            return Ok(match usable_cuda(0) {
+            return Ok(match usable_cuda(own) {
                 Ok(device) => (device, None),
                 Err(reason) => (Device::Cpu, Some(reason)),
             });
         }
-        "cuda" => 0,
-        _ => asked
-            .strip_prefix("cuda:")
-            .and_then(|index| index.parse().ok())
-            .ok_or_else(|| DeviceError::Unknown(asked.to_owned()))?,
+        "cuda" => usable_cuda(own),
+        _ => {
+            let index = asked.strip_prefix("cuda:").and_then(|index| index.parse().ok());
+            let index = index.ok_or_else(|| DeviceError::Unknown(asked.to_owned()))?;
+            usable_cuda(|_| index)
+        }
     };
-    let device = usable_cuda(index)
-        .map_err(|reason| DeviceError::NoCuda { asked: asked.to_owned(), reason })?;
+    let device = found.map_err(|reason| DeviceError::NoCuda { asked: asked.to_owned(), reason })?;
     Ok((device, None))
 }
 
@@ -85,10 +87,11 @@ fn size_mib(path: &str, name: &str) -> Option<u64> {
     Some(size.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? / 1024)
 }
 
-fn usable_cuda(index: usize) -> Result<Device, NoCuda> {
+/// The GPU whose number `choose` takes, of so many.
+fn usable_cuda(choose: impl Fn(usize) -> usize) -> Result<Device, NoCuda> {
     load_cuda_library()?;
     match usize::try_from(tch::Cuda::device_count()) {
-        Ok(count) if index < count => Ok(Device::Cuda(index)),
+        Ok(count) if choose(count) < count => Ok(Device::Cuda(choose(count))),
         Ok(1..) => Err(NoCuda::Unusable("no GPU has this number; they count from 0".to_owned())),
         _ => {
             Err(NoCuda::Unusable("libtorch cannot use the GPU here; update its driver".to_owned()))
@@ -111,14 +114,14 @@ mod tests {
     #[test]
     fn unknown_names_are_refused() {
         for name in ["gpu", "cuda:", "cuda:-1", "cuda:x", ""] {
-            assert!(matches!(select(name), Err(DeviceError::Unknown(_))), "{name:?}");
+            assert!(matches!(select(name, 0), Err(DeviceError::Unknown(_))), "{name:?}");
         }
     }
 
     #[test]
     fn auto_never_fails_and_cuda_fails_with_a_reason() {
-        let (device, reason) = select("auto").unwrap();
-        match select("cuda") {
+        let (device, reason) = select("auto", 0).unwrap();
+        match select("cuda", 0) {
             Ok((found, _)) => assert_eq!(found, device),
             Err(error) => {
                 assert_eq!(device, Device::Cpu);

@@ -18,7 +18,7 @@ use super::device;
 use crate::torch_ext;
 
 /// The spans that count, each a phase of the work. They do not lie in one another, except in an outer step.
-const PHASES: [&str; 8] = [
+const PHASES: [&str; 9] = [
     // Turning the dataset into token ids, once.
     "tokenise",
     // Packing token ids into batches.
@@ -27,11 +27,14 @@ const PHASES: [&str; 8] = [
     "backward",
     // Inner and outer optimizer steps.
     "optimizer",
+    // Between the processes of a run, waiting for the slowest included.
+    EXCHANGE,
     // Evaluations on the meta-dev domains, all their passes included.
     EVALUATE,
     "checkpoint",
     OUTER_STEP,
 ];
+const EXCHANGE: &str = "exchange";
 const EVALUATE: &str = "evaluate";
 const OUTER_STEP: &str = "outer_step";
 
@@ -65,7 +68,12 @@ impl Profile {
             writeln!(table, "  {name:<10} {phase_s:>9.2} s {share:>5.1} %")
                 .expect("a string takes every line");
         };
-        for phase in PHASES.into_iter().filter(|phase| *phase != OUTER_STEP) {
+        let is_shown = |phase: &&str| match *phase {
+            OUTER_STEP => false,
+            EXCHANGE => self.seconds(EXCHANGE) > 0.0,
+            _ => true,
+        };
+        for phase in PHASES.into_iter().filter(is_shown) {
             rest_s -= self.seconds(phase);
             row(phase, self.seconds(phase));
         }

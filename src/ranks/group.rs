@@ -166,6 +166,11 @@ impl Group {
         self.launch.size
     }
 
+    /// The number of this process among those on its machine.
+    pub fn local_rank(&self) -> usize {
+        self.launch.local_rank
+    }
+
     /// How many of the processes are on this machine.
     pub fn local_size(&self) -> usize {
         self.launch.local_size

@@ -11,13 +11,19 @@ use crate::machine::device;
 use crate::ranks::{Group, Launch};
 use crate::run::Environment;
 use crate::run::console::Console;
+use crate::torch_ext::load_cuda_library;
 
 /// Settings that may differ from one process to another.
 const OWN: [&str; 5] = ["data.path", "device", "model.path", "threads", "workers"];
 
 /// Meets the other processes that the launcher has started, if it has.
 pub fn join(timeout_s: f64) -> Result<Group> {
-    Ok(Group::join(Launch::from_environment()?, Duration::from_secs_f64(timeout_s))?)
+    let launch = Launch::from_environment()?;
+    if launch.size > 1 {
+        // Before the first tensor, which processes send to each other. Without CUDA the device says so.
+        let _ = load_cuda_library();
+    }
+    Ok(Group::join(launch, Duration::from_secs_f64(timeout_s))?)
 }
 
 /// Gives this process its share of the cores of its machine, unless the user has said otherwise. torchrun gives one thread to each

@@ -5,6 +5,7 @@ mod checks;
 mod files;
 mod group;
 mod locking;
+mod processes;
 mod resume;
 mod signals;
 
@@ -32,6 +33,11 @@ use crate::train::Outcome;
 
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> Result<()> {
+    if let Some(count) = args.processes
+        && !processes::is_one_of_them()?
+    {
+        return processes::run(count, args.timeout);
+    }
     let group = match args.shared.print_config {
         true => Group::alone(),
         false => group::join(args.timeout)?,
@@ -80,7 +86,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     if session.config.threads == 0 {
         group::share_cores(&group);
     }
-    let device = session.select_device()?;
+    let device = session.select_device_of(group.local_rank())?;
     let environment = files::environment(config, &dataset, &split, opened.directory(), device)?;
     if resumes {
         resume::ensure_same_inputs(&run, &environment)?;

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -41,7 +42,18 @@ at::Tensor check_buffer(const at::Tensor &tensor, const char *name) {
   return tensor;
 }
 
-void finish(const c10::intrusive_ptr<c10d::Work> &work) { work->wait(); }
+// Waits for the collective that `start` begins. c10d's flight recorder, one for the whole process, notes the beginning in a map
+// that it does not lock: groups of several threads would write to it at once.
+template <typename F>
+void finish(F start) {
+  static std::mutex starting;
+  c10::intrusive_ptr<c10d::Work> work;
+  {
+    const std::lock_guard<std::mutex> guard(starting);
+    work = start();
+  }
+  work->wait();
+}
 
 int64_t total(const std::vector<int64_t> &sizes) {
   int64_t sum = 0;
@@ -128,7 +140,7 @@ const char *metabert_group_all_gather(Group *group, const at::Tensor *input, con
     auto parts = to.chunk(group->backend->getSize());
     std::vector<std::vector<at::Tensor>> outputs{{parts.begin(), parts.end()}};
     std::vector<at::Tensor> inputs{from};
-    finish(group->backend->allgather(outputs, inputs));
+    finish([&] { return group->backend->allgather(outputs, inputs); });
   });
 }
 
@@ -141,7 +153,7 @@ const char *metabert_group_all_to_all(Group *group, const at::Tensor *input, con
     std::vector<int64_t> sent(input_sizes, input_sizes + size), got(output_sizes, output_sizes + size);
     TORCH_CHECK(total(sent) == from.numel() && total(got) == to.numel() && to.scalar_type() == from.scalar_type(),
                 "all-to-all: expected buffers of the sizes of their parts, found others");
-    finish(group->backend->alltoall_base(to, from, got, sent));
+    finish([&] { return group->backend->alltoall_base(to, from, got, sent); });
   });
 }
 
@@ -151,7 +163,7 @@ const char *metabert_group_broadcast(Group *group, const at::Tensor *tensor, int
     std::vector<at::Tensor> tensors{check_buffer(*tensor, "tensor")};
     c10d::BroadcastOptions options;
     options.rootRank = root;
-    finish(group->backend->broadcast(tensors, options));
+    finish([&] { return group->backend->broadcast(tensors, options); });
   });
 }
 

@@ -49,6 +49,25 @@ fn any_number_of_ranks_trains_the_same() {
 }
 
 #[test]
+fn the_program_starts_ranks_itself() {
+    let dir = work_dir();
+    let path = dir.path();
+    run(path, &train("fomaml", 3, 2, "one")).success();
+    run(path, &format!("{} --processes 3", train("fomaml", 3, 2, "of-3"))).success();
+    assert_same_state(&path.join("one"), &path.join("of-3"), 2);
+    // Each says itself what is wrong; the first one's exit code is that of all.
+    let wrong = train("fomaml", 3, 2, "wrong").replace("--threads 1", "--threads 1 --max-length 2");
+    let answer = run(path, &format!("{wrong} --processes 2").replacen("--max-length 32 ", "", 1));
+    assert_eq!(answer.code, Some(2), "{}", answer.stderr);
+    assert!(answer.stderr.contains("data.max_length: expected"), "{}", answer.stderr);
+    for arguments in ["--processes 0", "--processes 9999"] {
+        let answer = run(path, &format!("{} {arguments}", train("fomaml", 3, 2, "none")));
+        assert_eq!(answer.code, Some(2), "{}", answer.stderr);
+        assert!(answer.stderr.contains("--processes: expected"), "{}", answer.stderr);
+    }
+}
+
+#[test]
 fn every_algorithm_trains_the_same_on_ranks() {
     let dir = work_dir();
     let path = dir.path();

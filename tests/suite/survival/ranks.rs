@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::support::ranks::{end_of, free_port, rank_command, start_ranks};
-use crate::support::run::{SMALL, events, finish, repository, work_dir};
+use crate::support::run::{SMALL, command, events, finish, repository, work_dir};
 
 /// A training that is far from its end when anything happens to it.
 fn long(run: &str) -> String {
@@ -77,6 +77,19 @@ fn a_signal_to_one_rank_stops_all_after_the_same_step() {
     let run = dir.path().join("r");
     let (steps, saved) = (events(&run, "outer_step"), events(&run, "checkpointed"));
     assert_eq!(saved.last().unwrap()["step"], steps.last().unwrap()["step"]);
+}
+
+#[test]
+fn a_signal_to_the_starter_of_processes_reaches_them() {
+    let dir = work_dir();
+    let mut starter = command(dir.path(), &format!("{} --processes 2", long("r")));
+    let starter = starter.env("OMP_WAIT_POLICY", "passive").spawn().unwrap();
+    wait_for_steps(&dir.path().join("r"));
+    signal(&starter, "-TERM");
+    let answer = end_of(vec![starter]).remove(0);
+    assert_eq!(answer.code, Some(143), "{}", answer.stderr);
+    assert!(answer.stderr.contains("resume with: metabert train --run-dir r"), "{}", answer.stderr);
+    assert!(dir.path().join("r/latest.json").exists());
 }
 
 #[test]
