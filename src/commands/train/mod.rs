@@ -34,6 +34,7 @@ use crate::train::Outcome;
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> Result<()> {
     if let Some(count) = args.processes
+        && !args.shared.print_config
         && !processes::is_one_of_them()?
     {
         return processes::run(count, args.timeout);
