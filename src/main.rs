@@ -12,8 +12,10 @@ fn main() -> ExitCode {
     match commands::run(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Where nobody reads stderr, the exit code has to do.
-            let _ = writeln!(std::io::stderr(), "error: {}", commands::describe(&error));
+            if !commands::is_reported_elsewhere(&error) {
+                // Where nobody reads stderr, the exit code has to do.
+                let _ = writeln!(std::io::stderr(), "error: {}", commands::describe(&error));
+            }
             ExitCode::from(commands::exit_code(&error))
         }
     }

@@ -9,7 +9,7 @@ use super::texts;
 use crate::cli::SharedArgs;
 use crate::config::{Layer, RunConfig};
 
-/// For domains that share their labels; on other data it won against meta-learning.
+/// For domains that share their labels: on reviews it won against meta-learning.
 const SHARED_LABELS: &str = "reviews";
 /// For domains with labels of their own.
 const OWN_LABELS: &str = "intents";

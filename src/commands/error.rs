@@ -13,7 +13,7 @@ use crate::run::lock::LockError;
 
 /// A signal stopped training, which saved its state first.
 #[derive(Debug, Error)]
-#[error("interrupted{}", resume.as_ref().map(|it| format!("; resume with: {it}")).unwrap_or_default())]
+#[error("interrupted; resume with: {}", resume.as_deref().unwrap_or_default())]
 pub struct Interrupted {
     /// The signal's number.
     pub signal: usize,
@@ -29,6 +29,11 @@ pub struct RankFailed {
     pub rank: usize,
     /// Its exit code, or 128 + the signal that ended it.
     pub code: u8,
+}
+
+/// Whether another process of the run says what has happened.
+pub fn is_reported_elsewhere(error: &Error) -> bool {
+    error.downcast_ref::<Interrupted>().is_some_and(|interrupted| interrupted.resume.is_none())
 }
 
 /// 2 where usage, configuration or input is wrong, 128 + the signal where one stopped training,

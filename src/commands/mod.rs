@@ -18,7 +18,7 @@ mod texts;
 mod train;
 mod tune;
 
-pub use error::exit_code;
+pub use error::{exit_code, is_reported_elsewhere};
 pub use message::describe;
 
 use anyhow::Result;
@@ -33,7 +33,15 @@ use crate::ranks::Launch;
 /// # Errors
 /// Any error of the command; [`exit_code`] says whether the input or the work is at fault.
 pub fn run(command: &Command) -> Result<()> {
-    if let Command::Finetune(_) | Command::Eval(_) | Command::Tune(_) = command {
+    let computes_alone = matches!(
+        command,
+        Command::Finetune(_)
+            | Command::Eval(_)
+            | Command::Tune(_)
+            | Command::Predict(_)
+            | Command::Model(ModelCommand::Align(_))
+    );
+    if computes_alone {
         let num_processes = Launch::from_environment()?.size;
         let expected = "one process: only train is shared between several";
         checks::require(num_processes == 1, "the launcher", expected, num_processes)?;

@@ -128,15 +128,8 @@ pub fn meta_train_episodes(dataset: &Dataset, split: &Split, config: &RunConfig)
     EpisodeSampler::new(&config.training_episode(), pools, config.seed, "meta-train episodes")
 }
 
-/// The draws of support and query by which training and searches score on these domains.
-pub fn dev_episodes(
-    dataset: &Dataset,
-    domains: &[DomainId],
-    episode: &EpisodeConfig,
-    config: &RunConfig,
-    purpose: &str,
-) -> EpisodeSampler {
-    let sampler = evaluation_episodes(dataset, domains, episode, config, purpose);
+/// The draws of `sampler` with no larger query sets than training and searches score on.
+pub fn with_dev_query(sampler: EpisodeSampler, config: &RunConfig) -> EpisodeSampler {
     match config.evaluate.dev_query {
         0 => sampler,
         count => sampler.with_query_of_at_most(count),

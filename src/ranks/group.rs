@@ -1,5 +1,6 @@
 //! The processes of a run as one group.
 
+use std::cell::RefCell;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,9 @@ const AT_ONCE: Duration = Duration::from_millis(10);
 pub struct Group {
     launch: Launch,
     connected: Option<Connected>,
+    timeout: Duration,
+    /// The processes that are gone, once a call has failed.
+    lost: RefCell<Option<Vec<usize>>>,
 }
 
 #[derive(Debug)]
@@ -112,7 +116,7 @@ fn open_store(
 impl Group {
     /// This process by itself.
     pub fn alone() -> Self {
-        Self { launch: Launch::alone(), connected: None }
+        Self::of(Launch::alone(), None, Duration::ZERO)
     }
 
     /// Meets the other processes of a launch. They, and every later answer of theirs, are waited for up to `timeout`.
@@ -121,7 +125,7 @@ impl Group {
     /// A store that cannot be reached, and processes that do not come.
     pub fn join(launch: Launch, timeout: Duration) -> Result<Self, GroupError> {
         if launch.size == 1 {
-            return Ok(Self { launch, connected: None });
+            return Ok(Self::of(launch, None, timeout));
         }
         let Launch { rank, size, ref host, port, .. } = launch;
         let no_store = |error| GroupError::NoStore {
@@ -129,7 +133,7 @@ impl Group {
             place: format!("{host}:{port}"),
             reason: reason(&error),
         };
-        let is_host = rank == 0 && !launch.launcher_hosts_store;
+        let is_host = launch.hosts_store();
         // As torchrun's own programs do: a group that is started anew must not find the keys of the one before.
         let prefix = format!("/metabert/attempt_{}", launch.attempt);
         let deadline = Instant::now() + timeout;
@@ -153,7 +157,12 @@ impl Group {
         let processes = ProcessGroup::join(&store, address, (rank, size), timeout)
             .map_err(|error| GroupError::Lost { rank, lost: Vec::new(), reason: reason(&error) })?;
         let heartbeat = Heartbeat::start(second, rank);
-        Ok(Self { launch, connected: Some(Connected { processes, _heartbeat: heartbeat, store }) })
+        let connected = Connected { processes, _heartbeat: heartbeat, store };
+        Ok(Self::of(launch, Some(connected), timeout))
+    }
+
+    fn of(launch: Launch, connected: Option<Connected>, timeout: Duration) -> Self {
+        Self { launch, connected, timeout, lost: RefCell::new(None) }
     }
 
     /// The number of this process.
@@ -278,24 +287,52 @@ impl Group {
             // The store is gone with the process that hosted it.
             if self.launch.launcher_hosts_store { Vec::new() } else { vec![0] }
         });
+        self.lost.replace(Some(lost.clone()));
         GroupError::Lost { rank, lost, reason }
     }
 
     fn first_lost(&self, store: &Store) -> Result<Vec<usize>, TchError> {
-        if let Some(first) = store.get(FIRST_LOST, AT_ONCE)? {
-            return Ok(vec![first as usize]);
-        }
-        let lost = silent(store, (0..self.size()).filter(|&other| other != self.rank()))?;
+        let lost = match store.get(FIRST_LOST, AT_ONCE)? {
+            Some(first) => vec![first as usize],
+            None => silent(store, (0..self.size()).filter(|&other| other != self.rank()))?,
+        };
         if let Some(&first) = lost.first() {
             store.set(FIRST_LOST, first as i64)?;
         }
+        store.set(&knows(self.rank()), 1)?;
         Ok(lost)
+    }
+}
+
+/// The key of a process that knows which one was lost.
+fn knows(rank: usize) -> String {
+    format!("knows/{rank}")
+}
+
+impl Drop for Group {
+    /// The process that hosts the store keeps it until the others have read there which one was lost: some are still busy with
+    /// their episodes when the first ones notice.
+    fn drop(&mut self) {
+        let (Some(Connected { store, .. }), Some(lost)) = (&self.connected, self.lost.get_mut())
+        else {
+            return;
+        };
+        if !self.launch.hosts_store() {
+            return;
+        }
+        let deadline = Instant::now() + self.timeout;
+        for other in (1..self.launch.size).filter(|other| !lost.contains(other)) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            // Without an answer there is nobody left to wait for.
+            let _ = store.get(&knows(other), left.max(AT_ONCE));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ranks::threads::with_groups;
 
     #[test]
     fn items_are_dealt_out_evenly_and_in_order() {
@@ -303,7 +340,7 @@ mod tests {
             for count in 0..14 {
                 let shares = (0..size).map(|rank| {
                     let launch = Launch { rank, size, ..Launch::alone() };
-                    Group { launch, connected: None }.share(count)
+                    Group::of(launch, None, Duration::ZERO).share(count)
                 });
                 let shares: Vec<_> = shares.collect();
                 assert_eq!(shares[0].start, 0);
@@ -312,6 +349,22 @@ mod tests {
                 let lengths = shares.iter().map(ExactSizeIterator::len);
                 assert!(lengths.clone().max().unwrap() - lengths.min().unwrap() <= 1);
             }
+        }
+    }
+
+    #[test]
+    fn those_who_notice_late_name_the_same_rank() {
+        let found = with_groups(3, |group| {
+            match group.rank() {
+                1 => return None,
+                // Still busy when the first one has noticed, and would like to leave with its store.
+                2 => std::thread::sleep(Duration::from_secs(7)),
+                _ => {}
+            }
+            Some(group.all_values(&0).unwrap_err())
+        });
+        for error in found.into_iter().flatten() {
+            assert!(matches!(&error, GroupError::Lost { lost, .. } if *lost == [1]), "{error}");
         }
     }
 

@@ -60,6 +60,18 @@ impl Launch {
         }
     }
 
+    /// The environment of a process that is to find itself in this place.
+    pub fn variables(&self) -> [(&'static str, String); 6] {
+        [
+            ("RANK", self.rank.to_string()),
+            ("WORLD_SIZE", self.size.to_string()),
+            ("LOCAL_RANK", self.local_rank.to_string()),
+            ("LOCAL_WORLD_SIZE", self.local_size.to_string()),
+            ("MASTER_ADDR", self.host.clone()),
+            ("MASTER_PORT", self.port.to_string()),
+        ]
+    }
+
     /// As the environment of the process says.
     ///
     /// # Errors
@@ -108,6 +120,11 @@ impl Launch {
             .is_some_and(|value| value.eq_ignore_ascii_case("true"));
         let attempt = number("TORCHELASTIC_RESTART_COUNT")?.unwrap_or(0);
         Ok(Self { rank, size, local_rank, local_size, host, port, launcher_hosts_store, attempt })
+    }
+
+    /// Whether this process hosts the store.
+    pub fn hosts_store(&self) -> bool {
+        self.rank == 0 && !self.launcher_hosts_store
     }
 
     /// Whether this process writes and prints for the group.
@@ -164,6 +181,22 @@ mod tests {
         let mpi = [("OMPI_COMM_WORLD_RANK", "1"), ("OMPI_COMM_WORLD_SIZE", "2")];
         let found = launch(&mpi).unwrap();
         assert_eq!((found.rank, found.size, found.port), (1, 2, DEFAULT_PORT));
+    }
+
+    #[test]
+    fn a_process_finds_itself_where_its_starter_puts_it() {
+        let place = Launch {
+            rank: 2,
+            size: 3,
+            local_rank: 2,
+            local_size: 3,
+            port: 4321,
+            ..Launch::alone()
+        };
+        let variables = place.variables();
+        let variables: Vec<_> =
+            variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        assert_eq!(launch(&variables).unwrap(), place);
     }
 
     #[test]

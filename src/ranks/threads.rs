@@ -10,6 +10,16 @@ use crate::torch_ext::GROUPS;
 
 /// Runs `body` as each of `size` ranks, on a thread of its own.
 pub fn as_ranks<T: Send>(size: usize, body: impl Fn(&Group) -> T + Sync) -> Vec<T> {
+    with_groups(size, |group| {
+        let found = body(&group);
+        // The first one hosts the store for the others.
+        group.of_lead(0).unwrap();
+        found
+    })
+}
+
+/// The same for a `body` that decides when it leaves its group.
+pub fn with_groups<T: Send>(size: usize, body: impl Fn(Group) -> T + Sync) -> Vec<T> {
     static ATTEMPTS: AtomicUsize = AtomicUsize::new(0);
     let _held = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
     let attempt = ATTEMPTS.fetch_add(1, Ordering::Relaxed);
@@ -20,13 +30,7 @@ pub fn as_ranks<T: Send>(size: usize, body: impl Fn(&Group) -> T + Sync) -> Vec<
             let place =
                 Launch { rank, size, local_rank: rank, local_size: size, ..Launch::alone() };
             let launch = Launch { port, attempt, ..place };
-            scope.spawn(move || {
-                let group = Group::join(launch, Duration::from_secs(30)).unwrap();
-                let found = body(&group);
-                // The first one hosts the store for the others.
-                group.of_lead(0).unwrap();
-                found
-            })
+            scope.spawn(move || body(Group::join(launch, Duration::from_secs(30)).unwrap()))
         });
         let ranks: Vec<_> = ranks.collect();
         ranks.into_iter().map(|rank| rank.join().unwrap()).collect()

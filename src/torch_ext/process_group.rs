@@ -143,7 +143,8 @@ pub struct ProcessGroup {
 
 impl ProcessGroup {
     /// Connects process `rank` to the other `size - 1`, which meet at `store`. `address` is that of this machine to bind to; empty
-    /// for the one that its name resolves to. A call that the others do not answer within `timeout` fails.
+    /// for that of the interface GLOO_SOCKET_IFNAME, or else for the one that its name resolves to. A call that the others do not
+    /// answer within `timeout` fails.
     ///
     /// # Errors
     /// A rank that is none; processes that cannot be reached.

@@ -66,9 +66,10 @@ pub fn mean_over_ranks(group: &Group, batch: MetaBatch, meta: &ParamSet) -> Resu
         for (first, size, has_sum) in nodes {
             let sum = match has_sum {
                 true => {
-                    let shard = own_copy(&received.f_narrow(0, at, shards.own())?)?;
+                    let shard = received.f_narrow(0, at, shards.own())?;
                     at += shards.own();
-                    Sum::Many(ParamSet::new(layout.clone(), vec![shard]))
+                    // Sums are added to in place.
+                    Sum::Many(ParamSet::new(layout.clone(), vec![shard]).deep_copy()?)
                 }
                 false => Sum::Empty,
             };
@@ -145,12 +146,6 @@ impl Shards {
     }
 }
 
-fn own_copy(tensor: &Tensor) -> Result<Tensor, TchError> {
-    let mut copy = tensor.f_empty_like()?;
-    copy.f_copy_(tensor)?;
-    Ok(copy)
-}
-
 /// All numbers of a parameter set in a row, on the CPU.
 fn flat(params: &ParamSet) -> Result<Tensor, TchError> {
     let rows = params.tensors().iter().map(|tensor| tensor.f_detach()?.f_flatten(0, -1));
@@ -164,9 +159,10 @@ fn unflat(row: &Tensor, meta: &ParamSet) -> Result<ParamSet, TchError> {
         let count = like.numel() as i64;
         let part = row.f_narrow(0, at, count)?.f_view(like.size().as_slice())?;
         at += count;
-        own_copy(&part.f_to_device(like.device())?)
+        part.f_to_device(like.device())
     });
-    Ok(ParamSet::new(meta.layout().clone(), tensors.collect::<Result<Vec<_>, TchError>>()?))
+    // Each with storage of its own.
+    ParamSet::new(meta.layout().clone(), tensors.collect::<Result<_, TchError>>()?).deep_copy()
 }
 
 /// What all ranks go by after a step: the first stop signal that one of them has got, and the progress as rank 0 has it, whose
@@ -197,8 +193,8 @@ pub fn take_state_of_lead(group: &Group, state: &mut TrainingState) -> Result<()
     let moments = state.optimizer.moments().map(|(_, moments)| moments);
     for params in [&state.meta].into_iter().chain(&state.average).chain(moments) {
         for tensor in params.tensors() {
-            let row = tensor.f_detach()?.f_flatten(0, -1)?.f_to_device(Device::Cpu)?;
-            let mut row = own_copy(&row)?;
+            // On a CPU the tensor itself, which then needs no copy.
+            let mut row = tensor.f_detach()?.f_flatten(0, -1)?.f_to_device(Device::Cpu)?;
             group.broadcast(&mut row)?;
             tch::no_grad(|| tensor.f_detach()?.f_copy_(&row.f_view(tensor.size().as_slice())?))?;
         }
@@ -244,8 +240,8 @@ mod tests {
             let found = mean_over_ranks(group, batch, &meta).unwrap();
             let bits =
                 |gradient: &ParamSet| values(gradient).iter().map(|it| it.to_bits()).collect();
-            let told = format!("{:?} {:?}", found.report, found.non_finite);
-            (found.gradient.as_ref().map(bits), told)
+            let rest = format!("{:?} {:?}", found.report, found.non_finite);
+            (found.gradient.as_ref().map(bits), rest)
         })
     }
 

@@ -4,12 +4,12 @@ use anyhow::Result;
 
 use super::super::loading::LoadedModel;
 use super::super::session::Session;
-use super::super::texts::{dev_episodes, meta_train_episodes};
+use super::super::texts::{evaluation_episodes, meta_train_episodes, with_dev_query};
 use super::files;
 use super::resume::changeable_settings;
 use super::signals::stop_on_signals;
 use crate::config::RunConfig;
-use crate::data::{Corpus, Dataset, LabelSet, Side, Split};
+use crate::data::{Corpus, Dataset, DomainId, EpisodeSampler, LabelSet, Side, Split};
 use crate::eval::{Evaluator, SafeguardConfig};
 use crate::meta::Tasks;
 use crate::params::ParamSet;
@@ -63,13 +63,7 @@ pub fn train(
             safeguard: SafeguardConfig::OFF,
             workers: session.workers(&classifier, device, 0),
         },
-        sampler: dev_episodes(
-            dataset,
-            dev_domains,
-            &config.evaluation_episode(),
-            config,
-            "meta-dev episodes",
-        ),
+        sampler: dev_sampler(config, dataset, dev_domains),
         episodes: config.evaluate.dev_episodes,
     });
     let tasks = TextTasks {
@@ -101,6 +95,12 @@ pub fn train(
         stop: &stop,
     };
     training.run(&mut state, environment.machine, changeable_settings(config))
+}
+
+fn dev_sampler(config: &RunConfig, dataset: &Dataset, domains: &[DomainId]) -> EpisodeSampler {
+    let episode = config.evaluation_episode();
+    let draws = evaluation_episodes(dataset, domains, &episode, config, "meta-dev episodes");
+    with_dev_query(draws, config)
 }
 
 fn source(config: &RunConfig, texts: TrainingTexts) -> Source {

@@ -51,16 +51,9 @@ pub fn run(count: usize, timeout_s: f64) -> Result<()> {
     for rank in 0..count {
         let mut command = Command::new(&program);
         command.args(env::args_os().skip(1)).env(MARK, std::process::id().to_string());
-        for (name, value) in [
-            ("RANK", rank),
-            ("LOCAL_RANK", rank),
-            ("WORLD_SIZE", count),
-            ("LOCAL_WORLD_SIZE", count),
-            ("MASTER_PORT", port.into()),
-        ] {
-            command.env(name, value.to_string());
-        }
-        command.env("MASTER_ADDR", Ipv4Addr::LOCALHOST.to_string());
+        let place =
+            Launch { rank, size: count, local_rank: rank, local_size: count, ..Launch::alone() };
+        command.envs(Launch { port, ..place }.variables());
         command.env_remove("TORCHELASTIC_USE_AGENT_STORE");
         match command.spawn() {
             Ok(child) => children.push(child),

@@ -10,7 +10,7 @@ use crate::commands::checkpoint::intact_model;
 use crate::commands::eval::sizes::episodes_of_each_size;
 use crate::commands::loading::{LoadedModel, OpenedModel};
 use crate::commands::session::Session;
-use crate::commands::texts::dev_episodes;
+use crate::commands::texts::{evaluation_episodes, with_dev_query};
 use crate::config::RunConfig;
 use crate::data::{Corpus, Dataset, DomainId, EpisodeSampler, check_sizes};
 use crate::eval::SafeguardConfig;
@@ -54,7 +54,8 @@ impl<'a> Scorer<'a> {
         let sizes = episodes_of_each_size(config, false, true);
         let sampler = |(_, episode)| -> Result<EpisodeSampler> {
             check_sizes(dataset, &domains, &episode)?;
-            Ok(dev_episodes(dataset, &domains, &episode, config, "tuning episodes"))
+            let draws = evaluation_episodes(dataset, &domains, &episode, config, "tuning episodes");
+            Ok(with_dev_query(draws, config))
         };
         let samplers = sizes.into_iter().map(sampler).collect::<Result<_>>()?;
         Ok(Self { session, device, dataset, samplers })

@@ -21,7 +21,7 @@ extern int32_t FLAGS_caffe2_log_level;
 namespace {
 
 // c10d prints warnings and stack traces of what it also throws. TORCH_CPP_LOG_LEVEL brings them back.
-void print_errors_once() {
+void silence_logging() {
   constexpr int32_t fatal = 3;
   if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = fatal;
 }
@@ -72,7 +72,7 @@ extern "C" {
 const char *metabert_store_open(Store **out, const char *host, uint16_t port, bool hosts_store, const char *prefix,
                                 int64_t timeout_ms) {
   return metabert::guarded([&] {
-    print_errors_once();
+    silence_logging();
     c10d::TCPStoreOptions options;
     options.port = port;
     options.isServer = hosts_store;
@@ -118,9 +118,13 @@ const char *metabert_group_join(Group **out, Store *store, const char *address, 
                                 int64_t timeout_ms) {
   return metabert::guarded([&] {
     TORCH_CHECK(size >= 1 && rank >= 0 && rank < size, "expected a rank below ", size, ", found ", rank);
-    auto options = c10d::ProcessGroupGloo::Options::create(std::chrono::milliseconds(timeout_ms));
-    options->devices.push_back(*address == '\0' ? c10d::ProcessGroupGloo::createDefaultDevice()
-                                                : c10d::ProcessGroupGloo::createDeviceForHostname(address));
+    const std::chrono::milliseconds timeout(timeout_ms);
+    // The default goes by GLOO_SOCKET_IFNAME, or else by the machine's name.
+    auto options = *address == '\0' ? c10d::ProcessGroupGloo::Options::create_default(timeout)
+                                    : c10d::ProcessGroupGloo::Options::create(timeout);
+    if (*address != '\0') {
+      options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(address));
+    }
     auto group = std::make_unique<Group>();
     group->backend = c10::make_intrusive<c10d::ProcessGroupGloo>(store->keys, rank, size, std::move(options));
     *out = group.release();

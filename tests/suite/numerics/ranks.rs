@@ -1,10 +1,8 @@
 //! However many processes share a training, it ends in the same bytes.
 
-use std::path::Path;
-
 use crate::support::python::python_command;
 use crate::support::ranks::run_ranks;
-use crate::support::run::{SMALL, assert_same_bytes, run, tiny, work_dir};
+use crate::support::run::{SMALL, assert_same_state, checkpoint, run, tiny, work_dir};
 
 fn train(algo: &str, meta_batch: u64, steps: u64, run: &str) -> String {
     let more = match algo {
@@ -22,13 +20,6 @@ fn train(algo: &str, meta_batch: u64, steps: u64, run: &str) -> String {
     )
 }
 
-fn assert_same_state(left: &Path, right: &Path, step: u64) {
-    for file in ["model.safetensors", "training_state.safetensors"] {
-        let file = format!("checkpoints/step-{step:06}/{file}");
-        assert_same_bytes(&left.join(&file), &right.join(&file));
-    }
-}
-
 #[test]
 fn any_number_of_ranks_trains_the_same() {
     let dir = work_dir();
@@ -44,7 +35,7 @@ fn any_number_of_ranks_trains_the_same() {
         }
         let warns = answers[0].stderr.contains("1 have none; raise --meta-batch");
         assert_eq!(warns, size == 6, "{}", answers[0].stderr);
-        assert_same_state(&path.join("one"), &path.join(name), 3);
+        assert_same_state(&checkpoint(path, "one", 3), &checkpoint(path, &name, 3));
     }
 }
 
@@ -54,7 +45,7 @@ fn the_program_starts_ranks_itself() {
     let path = dir.path();
     run(path, &train("fomaml", 3, 2, "one")).success();
     run(path, &format!("{} --processes 3", train("fomaml", 3, 2, "of-3"))).success();
-    assert_same_state(&path.join("one"), &path.join("of-3"), 2);
+    assert_same_state(&checkpoint(path, "one", 2), &checkpoint(path, "of-3", 2));
     // Each says itself what is wrong; the first one's exit code is that of all.
     let wrong = train("fomaml", 3, 2, "wrong").replace("--threads 1", "--threads 1 --max-length 2");
     let answer = run(path, &format!("{wrong} --processes 2").replacen("--max-length 32 ", "", 1));
@@ -79,7 +70,7 @@ fn every_algorithm_trains_the_same_on_ranks() {
         for answer in run_ranks(path, &train(algo, 3, 2, &name), 2) {
             assert_eq!(answer.code, Some(0), "{algo}: {}", answer.stderr);
         }
-        assert_same_state(&path.join(algo), &path.join(name), 2);
+        assert_same_state(&checkpoint(path, algo, 2), &checkpoint(path, &name, 2));
     }
 }
 
@@ -94,7 +85,7 @@ fn a_run_goes_on_with_another_number_of_ranks() {
             assert_eq!(answer.code, Some(0), "{}", answer.stderr);
         }
     }
-    assert_same_state(&path.join("whole"), &path.join("parts"), 5);
+    assert_same_state(&checkpoint(path, "whole", 5), &checkpoint(path, "parts", 5));
 }
 
 #[test]
@@ -110,5 +101,5 @@ fn torchrun_starts_ranks() {
     torchrun.args(["--no-python", env!("CARGO_BIN_EXE_metabert")]);
     let output = torchrun.args(arguments.split_whitespace()).output().expect("torchrun starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_same_state(&path.join("one"), &path.join("of-torchrun"), 2);
+    assert_same_state(&checkpoint(path, "one", 2), &checkpoint(path, "of-torchrun", 2));
 }

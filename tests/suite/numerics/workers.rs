@@ -16,7 +16,8 @@ use tch::Device;
 use crate::support::evaluation::of_domains;
 use crate::support::fixtures::max_abs_difference;
 use crate::support::run::{
-    SMALL, assert_same_bytes, command, events, finish, json_lines, tiny_records, work_dir,
+    SMALL, assert_same_bytes, assert_same_state, checkpoint, command, events, finish, json_lines,
+    tiny_records, work_dir,
 };
 
 /// [`SMALL`] on two threads, and steps so large that everything they depend on shows in the parameters.
@@ -53,13 +54,6 @@ fn timeless_events(run: &Path) -> Vec<Value> {
     events
 }
 
-fn assert_same_run(left: &Path, right: &Path, step: u64) {
-    for file in ["model.safetensors", "training_state.safetensors"] {
-        let file = format!("checkpoints/step-{step:06}/{file}");
-        assert_same_bytes(&left.join(&file), &right.join(&file));
-    }
-}
-
 #[test]
 fn training_does_not_depend_on_the_number_of_workers() {
     let dir = work_dir();
@@ -79,7 +73,7 @@ fn training_does_not_depend_on_the_number_of_workers() {
         }
         for workers in [2, 3, 4] {
             let many = path.join(directory(workers));
-            assert_same_run(&one, &many, 3);
+            assert_same_state(&checkpoint(&one, ".", 3), &checkpoint(&many, ".", 3));
             assert_eq!(timeless_events(&many), expected, "{algo}, {workers} workers");
         }
     }
@@ -96,7 +90,7 @@ fn training_does_not_depend_on_the_number_of_threads() {
             run_with(1, path, &format!("{train} --run-dir {run}"));
             path.join(run)
         });
-        assert_same_run(&one, &two, 3);
+        assert_same_state(&checkpoint(&one, ".", 3), &checkpoint(&two, ".", 3));
         assert_eq!(timeless_events(&one), timeless_events(&two), "{algo}");
     }
 }
@@ -109,7 +103,7 @@ fn a_run_goes_on_with_another_number_of_workers() {
     run_with(1, path, &settings(4, "whole"));
     run_with(2, path, &settings(2, "parts"));
     run_with(3, path, &format!("{} --resume", settings(4, "parts")));
-    assert_same_run(&path.join("whole"), &path.join("parts"), 4);
+    assert_same_state(&checkpoint(path, "whole", 4), &checkpoint(path, "parts", 4));
 }
 
 #[test]

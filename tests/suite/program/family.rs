@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 use super::interop::write_texts;
 use super::interop_sentence::write_encoder;
 use crate::support::python::python;
-use crate::support::run::{assert_same_bytes, json as read_json, json_lines, run, work_dir};
-use crate::survival::resume::{checkpoint, send, spawn};
+use crate::support::run::{
+    assert_same_bytes, checkpoint, json as read_json, json_lines, run, work_dir,
+};
+use crate::survival::resume::{send, spawn};
 
 /// Each algorithm with what it needs beside the settings of all.
 const ALGORITHMS: [(&str, &str); 9] = [

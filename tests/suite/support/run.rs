@@ -243,3 +243,15 @@ pub fn assert_same_bytes(left: &Path, right: &Path) {
         b.len()
     );
 }
+
+/// A checkpoint of a run in `dir`.
+pub fn checkpoint(dir: &Path, run: &str, step: u64) -> PathBuf {
+    dir.join(run).join(format!("checkpoints/step-{step:06}"))
+}
+
+/// Checks that two checkpoints have the same parameters and state of the outer optimizer.
+pub fn assert_same_state(left: &Path, right: &Path) {
+    for file in ["model.safetensors", "training_state.safetensors"] {
+        assert_same_bytes(&left.join(file), &right.join(file));
+    }
+}

@@ -13,7 +13,7 @@ use crate::program::command_line_errors::refuses;
 use crate::support::run::{
     SMALL, events, json as read_json, logged_steps, run, snapshot, work_dir,
 };
-use crate::survival::resume::{assert_same_state, checkpoint};
+use crate::support::run::{assert_same_state, checkpoint};
 
 const MANIFEST: &str = "metabert_manifest.json";
 const AS_A_PLAIN_MODEL: &str =

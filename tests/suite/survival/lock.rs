@@ -3,8 +3,8 @@
 use std::fs;
 
 use crate::program::command_line_errors::message_of;
-use crate::support::run::{SMALL, command, finish, logged_steps, run, work_dir};
-use crate::survival::resume::{checkpoint, send, spawn, wait_until};
+use crate::support::run::{SMALL, checkpoint, command, finish, logged_steps, run, work_dir};
+use crate::survival::resume::{send, spawn, wait_until};
 
 fn train(more: &str) -> String {
     format!(

@@ -74,6 +74,9 @@ fn a_signal_to_one_rank_stops_all_after_the_same_step() {
     }
     let expected = "interrupted; resume with: metabert train --run-dir r --resume";
     assert!(answers[0].stderr.contains(expected), "{}", answers[0].stderr);
+    for answer in &answers[1..] {
+        assert_eq!(answer.stderr, "", "only the first rank speaks");
+    }
     let run = dir.path().join("r");
     let (steps, saved) = (events(&run, "outer_step"), events(&run, "checkpointed"));
     assert_eq!(saved.last().unwrap()["step"], steps.last().unwrap()["step"]);
@@ -116,6 +119,7 @@ fn commands_of_one_process_refuse_to_be_ranks() {
     let dir = work_dir();
     for arguments in [
         "eval --checkpoint @tiny --data @data",
+        "predict --checkpoint @tiny --input texts.txt",
         "finetune --checkpoint @tiny --data @data --domain boots --out out",
     ] {
         let answer = finish(&mut rank_command(dir.path(), arguments, (1, 2), free_port()), b"");

@@ -10,21 +10,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::run::{
-    SMALL, assert_same_bytes, command, events, finish, logged_steps, repository, run, snapshot,
-    work_dir,
+    SMALL, assert_same_state, checkpoint, command, events, finish, logged_steps, repository, run,
+    snapshot, work_dir,
 };
-
-/// A checkpoint of a run in `dir`.
-pub fn checkpoint(dir: &Path, run: &str, step: u64) -> PathBuf {
-    dir.join(run).join(format!("checkpoints/step-{step:06}"))
-}
-
-/// The parameters and the outer optimizer's state.
-pub fn assert_same_state(left: &Path, right: &Path) {
-    for file in ["model.safetensors", "training_state.safetensors"] {
-        assert_same_bytes(&left.join(file), &right.join(file));
-    }
-}
 
 #[test]
 fn two_steps_and_two_more_are_four() {

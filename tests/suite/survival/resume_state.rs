@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::run::{SMALL, events, logged_steps, run, work_dir};
-use crate::survival::resume::{assert_same_state, checkpoint};
+use crate::support::run::{assert_same_state, checkpoint};
 
 const STEPS: u64 = 8;
 const HALF: u64 = 4;
