@@ -14,6 +14,7 @@ use metabert::meta::{Algorithm, InnerConfig, MetaConfig, Recipe, Support, Task};
 use metabert::model::{BertConfig, Classifier, Pooling, Precision};
 use metabert::optim::{Optimizer, OptimizerConfig, Rule};
 use metabert::params::{ParamSet, TaskView, init};
+use metabert::ranks::Executor;
 use tch::Device;
 
 /// Lengths of reviews in wordpieces: a long tail behind a median of about 60.
@@ -68,8 +69,10 @@ fn adaptation(criterion: &mut Criterion) {
     let texts = texts();
     let rows: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
     group.bench_function("predict", |bencher| {
-        bencher
-            .iter(|| predict::logits(&classifier, &params, &rows, Workers::one()).expect("logits"));
+        bencher.iter(|| {
+            predict::logits(&classifier, &params, &rows, Executor::new(Workers::one()))
+                .expect("logits")
+        });
     });
 
     let steps = 4;

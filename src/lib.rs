@@ -35,14 +35,14 @@
 //! names      -
 //! table      -
 //! machine    torch_ext
-//! ranks      checks torch_ext
+//! ranks      checks machine torch_ext
 //! params     seed torch_ext
 //! data       checks files names seed table
 //! model      data files params seed torch_ext
 //! optim      params torch_ext
 //! meta       checks data model optim params seed torch_ext
 //! tasks      data machine meta model params seed
-//! eval       checks data machine meta model params seed table tasks
+//! eval       checks data machine meta model params ranks seed table tasks
 //! run        data files model optim params
 //! train      checks data eval machine meta model optim params ranks run tasks
 //! config     checks data eval files meta names train

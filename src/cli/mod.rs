@@ -3,6 +3,7 @@
 mod data;
 mod flags;
 mod model;
+mod ranks;
 mod shared;
 mod train;
 mod tune;
@@ -10,6 +11,7 @@ mod tune;
 pub use data::{DataCommand, EpisodesArgs, SplitArgs, StatsArgs, ValidateArgs};
 pub use flags::{AdaptationFlags, DatasetFlags, Flags};
 pub use model::{AlignArgs, InfoArgs, InitArgs, ModelCommand};
+pub use ranks::{NumGpus, RanksArgs};
 pub use shared::SharedArgs;
 pub use train::{Resume, TrainArgs};
 pub use tune::TuneArgs;
@@ -91,6 +93,9 @@ pub struct FinetuneArgs {
     /// Read labelled texts from this file.
     #[arg(id = "data.path", long = "data", value_name = "FILE", help_heading = "Data")]
     pub data: (),
+    /// Other processes that share the work.
+    #[command(flatten)]
+    pub ranks: RanksArgs,
     /// Shared settings.
     #[command(flatten)]
     pub shared: SharedArgs,
@@ -132,6 +137,9 @@ pub struct EvalArgs {
     /// How the dataset is read and split.
     #[command(flatten)]
     pub dataset: DatasetFlags,
+    /// Other processes that share the work.
+    #[command(flatten)]
+    pub ranks: RanksArgs,
     /// Shared settings.
     #[command(flatten)]
     pub shared: SharedArgs,
@@ -155,6 +163,9 @@ pub struct PredictArgs {
     /// Replace the output file.
     #[arg(long)]
     pub force: bool,
+    /// Other processes that share the work.
+    #[command(flatten)]
+    pub ranks: RanksArgs,
     /// Shared settings.
     #[command(flatten)]
     pub shared: SharedArgs,

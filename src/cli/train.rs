@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::flags::{AdaptationFlags, DatasetFlags, seconds};
+use super::flags::{AdaptationFlags, DatasetFlags};
+use super::ranks::RanksArgs;
 use super::shared::SharedArgs;
 
 /// Arguments of `train`.
@@ -32,12 +33,6 @@ pub struct TrainArgs {
     /// Print where the time went, the speed reached and the peak memory, on stderr at the end.
     #[arg(long)]
     pub profile: bool,
-    /// Train on this machine with this many processes.
-    #[arg(long, value_name = "N")]
-    pub processes: Option<usize>,
-    /// Wait this long for other processes of the run before taking them to be lost.
-    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "10m")]
-    pub timeout: f64,
     /// What an outer step is made of, and what happens between outer steps.
     #[command(flatten)]
     pub outer_loop: OuterLoopFlags,
@@ -53,6 +48,9 @@ pub struct TrainArgs {
     /// How the dataset is read and split.
     #[command(flatten)]
     pub dataset: DatasetFlags,
+    /// Other processes that share the work.
+    #[command(flatten)]
+    pub ranks: RanksArgs,
     /// Shared settings.
     #[command(flatten)]
     pub shared: SharedArgs,

@@ -13,7 +13,7 @@ use crate::run::output::ensure_free;
 
 /// Runs `data stats`.
 pub fn stats(args: &StatsArgs) -> Result<()> {
-    let Some(Session { config, console }) = Session::begin(&args.shared, None)? else {
+    let Some(Session { config, console, .. }) = Session::begin(&args.shared, None)? else {
         return Ok(());
     };
     let dataset = texts::read(&config, None)?;
@@ -37,7 +37,7 @@ pub fn stats(args: &StatsArgs) -> Result<()> {
 
 /// Runs `data validate`.
 pub fn validate(args: &ValidateArgs) -> Result<()> {
-    let Some(Session { mut config, console }) = Session::begin(&args.shared, None)? else {
+    let Some(Session { mut config, console, .. }) = Session::begin(&args.shared, None)? else {
         return Ok(());
     };
     let (dataset, split) = texts::read_split(&mut config, None, &console)?;
@@ -80,7 +80,7 @@ fn describe_labels(dataset: &Dataset) -> String {
 
 /// Runs `data split`. Repeated texts stay: what is written is the dataset, side by side.
 pub fn split(args: &SplitArgs) -> Result<()> {
-    let Some(Session { config, console }) = Session::begin(&args.shared, None)? else {
+    let Some(Session { config, console, .. }) = Session::begin(&args.shared, None)? else {
         return Ok(());
     };
     ensure_free(&args.out, args.force)?;

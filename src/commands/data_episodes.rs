@@ -45,7 +45,7 @@ pub fn run(args: &EpisodesArgs) -> Result<()> {
 
 /// Lists the episodes of `train`.
 fn training_episodes(args: &EpisodesArgs, session: Session) -> Result<()> {
-    let Session { mut config, console } = session;
+    let Session { mut config, console, .. } = session;
     let algo = config.train.algo;
     if !config.recipe().trains_on(Tasks::Episodes) {
         let reason = format!("train.algo: {algo} has no episodes; choose fomaml or reptile");
@@ -63,7 +63,7 @@ fn training_episodes(args: &EpisodesArgs, session: Session) -> Result<()> {
 
 /// Lists the draws of `eval`: domain by domain for each size of the support set.
 fn evaluation_draws(args: &EpisodesArgs, session: Session) -> Result<()> {
-    let Session { mut config, console } = session;
+    let Session { mut config, console, .. } = session;
     if args.shared.flags.set("episode.query") {
         // Of evaluations, this setting would overrule the flag.
         config.evaluate.query = QuerySize::Count(0);

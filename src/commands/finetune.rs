@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use super::alike::{Inputs, ensure_alike};
 use super::loading::{LoadedModel, OpenedModel};
 use super::output::{ensure_model_fits, print_result};
 use super::session::Session;
@@ -26,11 +27,9 @@ use crate::run::manifest;
 
 /// Runs the command.
 pub fn run(args: &FinetuneArgs) -> Result<()> {
-    let Some((session, checkpoint)) = Session::of_checkpoint(&args.shared, &args.checkpoint)?
-    else {
-        return Ok(());
-    };
-    let Session { config, console } = &session;
+    let session = Session::of_checkpoint(&args.shared, &args.ranks, &args.checkpoint)?;
+    let Some((session, checkpoint)) = session else { return Ok(()) };
+    let Session { config, console, .. } = &session;
     ensure_model_fits(&args.out, args.force, &[&checkpoint, Path::new(&config.data.path)])?;
     let opened = OpenedModel::open(&checkpoint)?;
     let labels = opened.labels(config)?;
@@ -50,15 +49,26 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         }
         None => Vec::new(),
     };
+    ensure_alike(&session, device, || {
+        let inputs = Inputs::default().with_dataset(&dataset);
+        let inputs = inputs.with_model("checkpoint", opened.directory())?;
+        match &args.unlabelled {
+            Some(path) => inputs.with_file("--unlabelled", path),
+            None => Ok(inputs),
+        }
+    })?;
     let head = opened.own_labels(&dataset, config)?;
     let model = opened.load(&head, config, Some(&recipe), device, console)?;
     let corpus = session.tokenise(&dataset, &model)?;
     let unlabelled = model.tokenizer.encode_batch(&unlabelled, config.data.max_length)?;
     let unlabelled: Vec<Vec<u32>> = unlabelled.into_iter().map(|it| it.ids).collect();
     let head_rows = model.head_rows(&dataset);
-    let evaluator = session.evaluator(&model, &head_rows, &corpus, &recipe, config.safeguard);
+    let evaluator = session.evaluator(&model, &head_rows, &corpus, &recipe, config.safeguard)?;
     let num_folds = config.safeguard.num_folds(&pool);
     let kept = adapt_to(&evaluator, &model.params, &pool, &unlabelled, num_folds, console)?;
+    if !session.group.is_lead() {
+        return Ok(());
+    }
     let labels = pool.labels.names(&dataset.labels);
     let safeguard = kept.verdict.describe(&labels);
     if !safeguard.is_empty() {

@@ -1,5 +1,6 @@
 //! One file or folder per subcommand: the only place that wires the parts together.
 
+mod alike;
 mod best_known;
 mod checkpoint;
 mod data;
@@ -7,12 +8,14 @@ mod data_episodes;
 mod error;
 mod eval;
 mod finetune;
+mod group;
 mod loading;
 mod message;
 mod model;
 mod model_align;
 mod output;
 mod predict;
+mod processes;
 mod session;
 mod texts;
 mod train;
@@ -33,17 +36,12 @@ use crate::ranks::Launch;
 /// # Errors
 /// Any error of the command; [`exit_code`] says whether the input or the work is at fault.
 pub fn run(command: &Command) -> Result<()> {
-    let computes_alone = matches!(
-        command,
-        Command::Finetune(_)
-            | Command::Eval(_)
-            | Command::Tune(_)
-            | Command::Predict(_)
-            | Command::Model(ModelCommand::Align(_))
-    );
+    let computes_alone =
+        matches!(command, Command::Tune(_) | Command::Model(ModelCommand::Align(_)));
     if computes_alone {
         let num_processes = Launch::from_environment()?.size;
-        let expected = "one process: only train is shared between several";
+        let expected =
+            "one process: train, finetune, eval and predict alone share their work between several";
         checks::require(num_processes == 1, "the launcher", expected, num_processes)?;
     }
     match command {

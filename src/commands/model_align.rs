@@ -31,7 +31,7 @@ const FITTED_TEXTS: usize = 4_000;
 pub fn run(args: &AlignArgs) -> Result<()> {
     let path = checkpoint::intact_model(&args.model)?;
     let Some(session) = Session::begin(&args.shared, None)? else { return Ok(()) };
-    let Session { config, console } = &session;
+    let Session { config, console, .. } = &session;
     ensure_model_fits(&args.out, args.force, &[&path, Path::new(&config.data.path)])?;
     let directory = ModelDirectory::open(&path)?;
     check(args, config, &directory)?;

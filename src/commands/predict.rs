@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::alike::{Inputs, ensure_alike};
 use super::loading::{LoadedModel, OpenedModel};
 use super::session::Session;
 use crate::checks::{Invalid, require};
@@ -14,17 +15,15 @@ use crate::cli::PredictArgs;
 use crate::data::unlabelled::Source;
 use crate::eval::predict::{argmax, logits, probabilities};
 use crate::files::atomic::AtomicFile;
-use crate::machine::Workers;
 use crate::params::ModelFileError;
+use crate::ranks::Executor;
 use crate::run::OutputExists;
 use crate::run::checkpoint::provenance;
 
 /// Runs the command.
 pub fn run(args: &PredictArgs) -> Result<()> {
-    let Some((mut session, checkpoint)) = Session::of_checkpoint(&args.shared, &args.checkpoint)?
-    else {
-        return Ok(());
-    };
+    let session = Session::of_checkpoint(&args.shared, &args.ranks, &args.checkpoint)?;
+    let Some((mut session, checkpoint)) = session else { return Ok(()) };
     let opened = OpenedModel::open(&checkpoint)?;
     let positions = opened.directory().config().max_position_embeddings as usize;
     let max_length = session.config.data.max_length.min(positions);
@@ -44,17 +43,23 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let is_share = (0.0..=1.0).contains(&args.min_score);
     require(is_share, "--min-score", "from 0 to 1", args.min_score)?;
     let source = Source::open(&args.input)?;
-    let file = (args.output != Path::new("-")).then(|| output_file(args)).transpose()?;
     let device = session.select_device()?;
+    ensure_alike(&session, device, || {
+        let inputs = Inputs::default().with_model("checkpoint", opened.directory())?;
+        inputs.with_file("--input", &args.input)
+    })?;
+    let writes_file = args.output != Path::new("-") && session.group.is_lead();
+    let file = writes_file.then(|| output_file(args)).transpose()?;
     let model = opened.load(&labels, &session.config, None, device, &session.console)?;
     let labeller = Labeller {
-        workers: session.workers(&model.classifier, model.params.device(), 0),
+        executor: session.executor(&model.classifier, model.params.device())?,
         max_length,
         min_score: args.min_score,
         model,
     };
     let truncated = match file {
-        None => labeller.label_all(source, io::stdout().lock())?,
+        None if session.group.is_lead() => labeller.label_all(source, io::stdout().lock())?,
+        None => labeller.label_all(source, io::sink())?,
         Some(mut file) => {
             // The file appears when it is complete; a run that fails leaves nothing.
             let truncated = labeller.label_all(source, &mut file)?;
@@ -82,15 +87,15 @@ fn output_file(args: &PredictArgs) -> Result<AtomicFile> {
 }
 
 /// A model that labels texts.
-struct Labeller {
+struct Labeller<'a> {
     model: LoadedModel,
     max_length: usize,
     /// Below it no label is given.
     min_score: f64,
-    workers: Workers,
+    executor: Executor<'a>,
 }
 
-impl Labeller {
+impl Labeller<'_> {
     /// Labels window by window, in input order; returns how many texts were truncated. A reader of the
     /// output that wants no more ends the work without an error.
     fn label_all(&self, mut source: Source, mut output: impl Write) -> Result<usize> {
@@ -106,9 +111,18 @@ impl Labeller {
             let lines = self
                 .lines(&texts, &ids)
                 .with_context(|| format!("{}: cannot label its texts", source.name()))?;
-            match output.write_all(&lines).and_then(|()| output.flush()) {
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(truncated),
-                other => other.context("cannot write the predictions")?,
+            let written = match output.write_all(&lines).and_then(|()| output.flush()) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+                other => other.map(|()| true),
+            };
+            // The process that writes decides for all.
+            let mut goes_on = written.as_ref().is_ok_and(|&is_wanted| is_wanted);
+            if let Some(group) = self.executor.group() {
+                goes_on = group.of_lead(goes_on)?;
+            }
+            written.context("cannot write the predictions")?;
+            if !goes_on {
+                return Ok(truncated);
             }
         }
     }
@@ -116,7 +130,7 @@ impl Labeller {
     /// The lines of output for some texts.
     fn lines(&self, texts: &[String], ids: &[&[u32]]) -> Result<Vec<u8>> {
         let LoadedModel { classifier, params, labels, directory, .. } = &self.model;
-        let rows = logits(classifier, params, ids, self.workers)?;
+        let rows = logits(classifier, params, ids, self.executor)?;
         if rows.iter().flatten().any(|logit| !logit.is_finite()) {
             let problem = "the model's logits are not finite";
             return Err(Invalid::at(directory.path(), problem).into());

@@ -7,9 +7,10 @@ use anyhow::Result;
 use tch::Device;
 
 use super::checkpoint;
+use super::group::{self, share_cores};
 use super::loading::LoadedModel;
 use super::output::print_result;
-use crate::cli::SharedArgs;
+use crate::cli::{RanksArgs, SharedArgs};
 use crate::config::{Layer, RunConfig};
 use crate::data::{Corpus, Dataset};
 use crate::eval::{Evaluator, SafeguardConfig};
@@ -17,6 +18,7 @@ use crate::machine::device::{self, DeviceError};
 use crate::machine::{Workers, observe};
 use crate::meta::{Algorithm, Recipe, Tasks};
 use crate::model::Classifier;
+use crate::ranks::{Executor, Group};
 use crate::run::console::Console;
 use crate::tasks::{HeadRows, TaskBuilder};
 use crate::torch_ext::NoCuda;
@@ -27,6 +29,8 @@ pub struct Session {
     pub config: RunConfig,
     /// The console.
     pub console: Console,
+    /// The processes that share the work.
+    pub group: Group,
 }
 
 impl Session {
@@ -43,24 +47,40 @@ impl Session {
             print_result(&config.to_toml())?;
             return Ok(None);
         }
-        Ok(Some(Self { config, console: Console::new(shared.quiet, shared.verbose) }))
+        let console = Console::new(shared.quiet, shared.verbose);
+        Ok(Some(Self { config, console, group: Group::alone() }))
     }
 
-    /// The same over the settings of a checkpoint, with the path of the checkpoint.
-    pub fn of_checkpoint(shared: &SharedArgs, argument: &Path) -> Result<Option<(Self, PathBuf)>> {
+    /// The same over the settings of a checkpoint, in all processes that `ranks` asks for, with the path of the checkpoint. `None`
+    /// also in a process that has only started others.
+    pub fn of_checkpoint(
+        shared: &SharedArgs,
+        ranks: &RanksArgs,
+        argument: &Path,
+    ) -> Result<Option<(Self, PathBuf)>> {
+        let Some(group) = group::join(ranks, shared.print_config)? else { return Ok(None) };
         let path = checkpoint::intact_model(argument)?;
         let session = Self::with(settings_of_checkpoint(&path, &shared.layers()?)?, shared)?;
-        Ok(session.map(|session| (session, path)))
+        Ok(session.map(|session| (session.of_group(group, ranks), path)))
+    }
+
+    /// The same as one of the processes of `group`, whose first one alone prints.
+    pub fn of_group(mut self, group: Group, ranks: &RanksArgs) -> Self {
+        if !group.is_lead() {
+            self.console = Console::new(true, 0);
+        }
+        if ranks.gpus.is_some() {
+            self.config.device = "cuda".to_owned();
+        }
+        Self { group, ..self }
     }
 
     /// Sets the number of threads and picks the device; says once why `auto` is not CUDA.
     pub fn select_device(&self) -> Result<Device> {
-        self.select_device_of(0)
-    }
-
-    /// The same for a process that has this number among those on its machine.
-    pub fn select_device_of(&self, local_rank: usize) -> Result<Device> {
         let asked = self.config.threads;
+        if asked == 0 {
+            share_cores(&self.group);
+        }
         if asked > 0 {
             let threads = device::set_threads(asked);
             if threads < asked {
@@ -69,7 +89,7 @@ impl Session {
                     .line(&format!("warning: threads: using {threads}, {cores}, not {asked}"));
             }
         }
-        let selected = device::select(&self.config.device, local_rank);
+        let selected = device::select(&self.config.device, self.group.local_rank());
         if let Ok((_, Some(NoCuda::NoGpu { detail })))
         | Err(DeviceError::NoCuda { reason: NoCuda::NoGpu { detail }, .. }) = &selected
         {
@@ -114,28 +134,39 @@ impl Session {
         }
     }
 
+    /// Who computes independent jobs with a model: all processes, each with its workers.
+    ///
+    /// # Errors
+    /// Lost processes.
+    pub fn executor(&self, classifier: &Classifier, device: Device) -> Result<Executor<'_>> {
+        Ok(Executor::over(&self.group, self.workers(classifier, device, 0))?)
+    }
+
     /// An evaluator that adapts `model`, whose head has the labels in `head_rows`, to texts of `corpus` as `recipe` and
     /// `safeguard` say. Progress bars follow its forward passes.
+    ///
+    /// # Errors
+    /// Lost processes.
     pub fn evaluator<'a>(
-        &self,
+        &'a self,
         model: &'a LoadedModel,
         head_rows: &'a HeadRows,
         corpus: &'a Corpus,
         recipe: &'a Recipe,
         safeguard: SafeguardConfig,
-    ) -> Evaluator<'a> {
+    ) -> Result<Evaluator<'a>> {
         observe(None, self.console.on_forward());
         let (classifier, device) = (&model.classifier, model.params.device());
         // Episodes train weights that are good after adapting, and not before.
         let is_classifier = recipe.trains_on(Tasks::Pooled) && model.has_own_head;
         let knows_labels = is_classifier && head_rows.know_all();
-        Evaluator {
+        Ok(Evaluator {
             builder: TaskBuilder { classifier, recipe, corpus, device },
             head_rows,
             run_seed: self.config.seed,
             safeguard: safeguard.for_head(recipe.head, knows_labels),
-            workers: self.workers(classifier, device, 0),
-        }
+            executor: self.executor(classifier, device)?,
+        })
     }
 }
 

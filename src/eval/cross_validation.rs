@@ -61,8 +61,8 @@ pub fn adapt(
     let mut start = evaluator.start(params, pool.labels.clone(), read)?;
     if !unlabelled.is_empty() {
         let texts: Vec<&[u32]> = unlabelled.iter().map(Vec::as_slice).collect();
-        let (classifier, workers) = (evaluator.builder.classifier, evaluator.workers);
-        let features = predict::vectors(classifier, &start.theta, &texts, workers)?;
+        let (classifier, executor) = (evaluator.builder.classifier, evaluator.executor);
+        let features = predict::vectors(classifier, &start.theta, &texts, executor)?;
         start = start.with_unlabelled(features)?;
     }
     let streams = FoldStreams {

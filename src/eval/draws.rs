@@ -27,8 +27,7 @@ pub struct TestTexts<'a> {
 
 impl Evaluator<'_> {
     /// `num_draws` draws of one domain by each of `samplers`, each scored on its own query set or on `test` where given; one
-    /// result a sampler. Texts are embedded once for all of them. `on_draw` is called after each with its adapted scores, and
-    /// may end the series with an error.
+    /// result a sampler. Texts are embedded once for all of them. `on_draw` is called after each with its adapted scores.
     ///
     /// # Errors
     /// [`Diverged`](super::evaluator::Diverged), and any error of libtorch.
@@ -39,7 +38,7 @@ impl Evaluator<'_> {
         (domain, name): (DomainId, &str),
         num_draws: u64,
         test: Option<TestTexts>,
-        mut on_draw: impl FnMut(Scores) -> Result<()>,
+        mut on_draw: impl FnMut(Scores),
     ) -> Result<Vec<DomainResult>> {
         let draws = samplers.iter().map(|sampler| {
             (0..num_draws).map(|draw| sampler.draw(domain, draw)).collect::<Vec<Episode>>()
@@ -66,13 +65,13 @@ impl Evaluator<'_> {
                         Scored { corpus, examples: &draws[draw].query, vectors }
                     }
                 };
-                evaluator.draw(start, pool, &draws[draw], &scored)
+                Ok((evaluator.draw(start, pool, &draws[draw], &scored)?, ()))
             };
             let mut scored = Vec::new();
-            self.in_parallel(draws.len(), share, work, |_, draw: Draw| {
-                let scores = draw.adapted.scores();
+            self.in_parallel(draws.len(), share, work, |draw: Draw, _| {
+                on_draw(draw.adapted.scores());
                 scored.push(draw);
-                on_draw(scores)
+                Ok(())
             })?;
             results.push(DomainResult::of(name, draws[0].support.len(), scored, self.run_seed));
         }

@@ -2,14 +2,14 @@
 //!
 //! Knows outcomes only, not how they came about.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::bootstrap::Estimate;
 use super::metrics::{LabelCounts, Scores, mean};
 use super::outcome::Outcome;
 
 /// The outcomes of one draw, before and after adapting.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Draw {
     /// Of the weights as they are.
     pub zero_step: Outcome,

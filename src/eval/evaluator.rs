@@ -1,6 +1,8 @@
 //! What every way to score weights is made of: adapting them to texts of a domain, and answering others.
 
 use anyhow::{Context, Result};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tch::TchError;
 use thiserror::Error;
 
@@ -8,10 +10,11 @@ use super::domain::{DomainStart, Scored};
 use super::predict;
 use super::safeguard::SafeguardConfig;
 use crate::data::{Corpus, ExampleId, LabelSet};
-use crate::machine::workers::Workers;
+use crate::machine::Workers;
 use crate::meta::{Adapted, HeadStart};
 use crate::model::Pass;
 use crate::params::ParamSet;
+use crate::ranks::{Executor, Kept};
 use crate::seed;
 use crate::tasks::{HeadRows, TaskBuilder, Vectors};
 
@@ -26,12 +29,12 @@ pub struct Evaluator<'a> {
     pub run_seed: u64,
     /// What keeps adaptations from doing harm.
     pub safeguard: SafeguardConfig,
-    /// How many adaptations run at once.
-    pub workers: Workers,
+    /// Who computes its draws, folds and vectors.
+    pub executor: Executor<'a>,
 }
 
 /// An adaptation whose logits are not finite: its scores would mean nothing.
-#[derive(Debug, Error)]
+#[derive(Debug, Serialize, Deserialize, Error)]
 #[error("{adaptation}: the adapted model's logits are not finite; lower inner.lr")]
 pub struct Diverged {
     /// Which adaptation, in words.
@@ -40,19 +43,28 @@ pub struct Diverged {
 
 impl Evaluator<'_> {
     /// Calls `work` for the jobs 0 to `num_jobs`, several at once, each with an evaluator that runs one job at a time and what
-    /// `context` makes for its thread, and `take` with their results in order.
+    /// `context` makes for its thread, and `take` with their results in order. The second part of a result stays in the process
+    /// that has computed it.
     ///
     /// # Errors
-    /// The first error of either.
-    pub(super) fn in_parallel<C: Send, T: Send>(
+    /// The first error of either. [`Diverged`] is that in all processes.
+    pub(super) fn in_parallel<C: Send, T: Serialize + DeserializeOwned + Send, L: Send>(
         &self,
         num_jobs: usize,
         context: impl FnMut() -> Result<C>,
-        work: impl Fn(&Evaluator, &C, usize) -> Result<T> + Sync,
-        take: impl FnMut(usize, T) -> Result<()>,
+        work: impl Fn(&Evaluator, &C, usize) -> Result<(T, L)> + Sync,
+        mut take: impl FnMut(T, Kept<Option<L>>) -> Result<()>,
     ) -> Result<()> {
-        let alone = Evaluator { workers: Workers::one(), ..*self };
-        self.workers.run(num_jobs, context, |context, job| work(&alone, context, job), take)
+        let Self { builder, head_rows, run_seed, safeguard, .. } = *self;
+        let work = |context: &C, job: usize| {
+            let executor = Executor::new(Workers::one());
+            let alone = Evaluator { builder, head_rows, run_seed, safeguard, executor };
+            match work(&alone, context, job) {
+                Ok((result, kept)) => Ok((Ok(result), Some(kept))),
+                Err(error) => Ok((Err(error.downcast::<Diverged>()?), None)),
+            }
+        };
+        self.executor.run_keeping(num_jobs, context, work, |_, result, kept| take(result?, kept))
     }
 
     /// `params` with a head for `labels`, and the vectors of `examples`.
@@ -71,11 +83,12 @@ impl Evaluator<'_> {
             HeadStart::LabelNames => {
                 let names = labels.ids().iter().map(|&label| corpus.name_of(label));
                 let names: Vec<&[u32]> = names.collect();
-                Some(predict::vectors(classifier, &theta, &names, self.workers)?)
+                Some(predict::vectors(classifier, &theta, &names, self.executor)?)
             }
             _ => None,
         };
-        let features = predict::vectors(classifier, &theta, &texts(corpus, examples), self.workers);
+        let features =
+            predict::vectors(classifier, &theta, &texts(corpus, examples), self.executor);
         let vectors = Vectors::new(examples, features?, names);
         Ok(DomainStart { labels, theta, vectors })
     }
@@ -91,7 +104,7 @@ impl Evaluator<'_> {
         examples: &[ExampleId],
     ) -> Result<Vectors> {
         let texts = texts(corpus, examples);
-        let features = predict::vectors(self.builder.classifier, theta, &texts, self.workers)?;
+        let features = predict::vectors(self.builder.classifier, theta, &texts, self.executor)?;
         Ok(Vectors::new(examples, features, None))
     }
 
@@ -132,7 +145,7 @@ impl Evaluator<'_> {
         let rows = || -> Result<Vec<Vec<f32>>> {
             if is_moved {
                 let texts = texts(corpus, examples);
-                return predict::logits(classifier, weights, &texts, self.workers);
+                return predict::logits(classifier, weights, &texts, self.executor);
             }
             let features = vectors.of(examples)?;
             let logits = tch::no_grad(|| classifier.classify(weights, &features, Pass::eval()))?;

@@ -10,6 +10,7 @@ use super::outcome::Outcome;
 use super::safeguard::HeldOut;
 use crate::data::{DomainPool, ExampleId};
 use crate::params::{ParamSet, Region};
+use crate::ranks::Kept;
 
 /// The random numbers of folds: which texts they hold, and how they are adapted to.
 pub struct FoldStreams {
@@ -91,16 +92,35 @@ impl Evaluator<'_> {
             folds.len(),
             || Ok(start.share()?),
             work,
-            |_, (fold, weights): (HeldOut, Option<ParamSet>)| {
+            |fold: HeldOut, weights: Kept<Option<Option<ParamSet>>>| {
                 if !fold.truths.is_empty() {
                     on_fold(Outcome::of(&fold.truths, &fold.adapted).scores());
                     found.answers.push(fold);
-                    weights.map(|weights| found.add(&weights, &theta)).transpose()?;
+                    if self.safeguard.average_folds {
+                        found.add(&self.everywhere(weights, &theta)?, &theta)?;
+                    }
                 }
                 Ok(())
             },
         )?;
         Ok(found)
+    }
+
+    /// The weights of a fold, like `theta`, in all processes.
+    fn everywhere(
+        &self,
+        weights: Kept<Option<Option<ParamSet>>>,
+        theta: &ParamSet,
+    ) -> Result<ParamSet> {
+        let (weights, owner) = match weights {
+            Kept::Here(weights) => (weights.flatten(), None),
+            Kept::At(rank) => (None, Some(rank)),
+        };
+        let weights = weights.map_or_else(|| theta.deep_copy(), Ok)?;
+        if let Some(group) = self.executor.group() {
+            group.take_from(owner.unwrap_or(group.rank()), weights.tensors())?;
+        }
+        Ok(weights)
     }
 
     /// What the adaptation to `train` answers to `test`, and its weights where they are asked for.

@@ -2,7 +2,7 @@
 //!
 //! Labels are numbers here: positions in the label set of the domain that is scored.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Accuracy and macro F1 of some predictions.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -62,7 +62,7 @@ impl LabelCounts {
 }
 
 /// How often each label was given to texts of each label.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confusion {
     num_labels: usize,
     /// `[labels, labels]`: a row for each truth, a column for each answer.

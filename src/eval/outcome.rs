@@ -1,10 +1,12 @@
 //! One scoring of some texts: counts, and how good the probabilities of the answers are.
 
+use serde::{Deserialize, Serialize};
+
 use super::metrics::{Confusion, Scores};
 use super::predict;
 
 /// The result of scoring texts, over the label set of their domain.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// Answers against truths.
     pub confusion: Confusion,
@@ -82,11 +84,11 @@ impl Outcome {
 }
 
 /// Answers by their confidence, in equal intervals that include their upper ends.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Calibration([Bin; 15]);
 
 /// The answers of one of these intervals.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Bin {
     confidence_sum: f64,
     num_right: f64,

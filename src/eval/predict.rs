@@ -4,9 +4,9 @@ use anyhow::Result;
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::data::batch::{AttentionLayout, Batch};
-use crate::machine::workers::Workers;
 use crate::model::{Classifier, Pass};
 use crate::params::ParamSet;
+use crate::ranks::Executor;
 
 /// Tokens in one batch of predictions: enough to fill the processor, little enough for its caches
 /// on a CPU.
@@ -21,10 +21,10 @@ pub fn logits(
     classifier: &Classifier,
     params: &ParamSet,
     texts: &[&[u32]],
-    workers: Workers,
+    executor: Executor,
 ) -> Result<Vec<Vec<f32>>> {
     let logits = |params: &ParamSet, batch: &Batch| classifier.logits(params, batch, Pass::eval());
-    rows(params, texts, workers, logits)
+    rows(params, texts, executor, logits)
 }
 
 /// The vectors that the head reads of `texts` (token ids, none empty), in the given order: `[texts, hidden]`.
@@ -35,10 +35,10 @@ pub fn vectors(
     classifier: &Classifier,
     params: &ParamSet,
     texts: &[&[u32]],
-    workers: Workers,
+    executor: Executor,
 ) -> Result<Tensor> {
     let embed = |params: &ParamSet, batch: &Batch| classifier.embed(params, batch, Pass::eval());
-    let rows = rows(params, texts, workers, embed)?;
+    let rows = rows(params, texts, executor, embed)?;
     let (head, num_texts) = (params.get(classifier.head().weight), texts.len() as i64);
     let features = Tensor::f_from_slice(&rows.concat())?.f_view([num_texts, head.size()[1]])?;
     Ok(features.f_to_kind(head.kind())?.f_to_device(head.device())?)
@@ -51,7 +51,7 @@ pub fn vectors(
 fn rows(
     params: &ParamSet,
     texts: &[&[u32]],
-    workers: Workers,
+    executor: Executor,
     compute: impl Fn(&ParamSet, &Batch) -> Result<Tensor, TchError> + Sync,
 ) -> Result<Vec<Vec<f32>>> {
     debug_assert!(texts.iter().all(|text| !text.is_empty()), "a text holds at least [CLS], [SEP]");
@@ -64,7 +64,7 @@ fn rows(
         Ok(to_rows(&tch::no_grad(|| compute(params, &batch))?)?)
     };
     let mut rows = vec![Vec::new(); texts.len()];
-    workers.run(
+    executor.in_one_round().run(
         batches.len(),
         || Ok(params.share()?),
         work,

@@ -77,7 +77,7 @@ impl Display for Margin {
 }
 
 /// The folds' answers to the texts that they were not adapted to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HeldOut {
     /// The labels of the texts, as their domain numbers them.
     pub truths: Vec<u32>,

@@ -87,15 +87,26 @@ fn size_mib(path: &str, name: &str) -> Option<u64> {
     Some(size.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? / 1024)
 }
 
-/// The GPU whose number `choose` takes, of so many.
-fn usable_cuda(choose: impl Fn(usize) -> usize) -> Result<Device, NoCuda> {
+/// How many GPUs this process sees.
+///
+/// # Errors
+/// Why there is none.
+pub fn num_gpus() -> Result<usize, NoCuda> {
     load_cuda_library()?;
     match usize::try_from(tch::Cuda::device_count()) {
-        Ok(count) if choose(count) < count => Ok(Device::Cuda(choose(count))),
-        Ok(1..) => Err(NoCuda::Unusable("no GPU has this number; they count from 0".to_owned())),
+        Ok(count @ 1..) => Ok(count),
         _ => {
             Err(NoCuda::Unusable("libtorch cannot use the GPU here; update its driver".to_owned()))
         }
+    }
+}
+
+/// The GPU whose number `choose` takes, of so many.
+fn usable_cuda(choose: impl Fn(usize) -> usize) -> Result<Device, NoCuda> {
+    let count = num_gpus()?;
+    match choose(count) {
+        index if index < count => Ok(Device::Cuda(index)),
+        _ => Err(NoCuda::Unusable("no GPU has this number; they count from 0".to_owned())),
     }
 }
 

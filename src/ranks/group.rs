@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tch::{TchError, Tensor};
+use tch::{Device, TchError, Tensor};
 use thiserror::Error;
 
 use super::heartbeat::{Heartbeat, silent};
@@ -227,17 +227,20 @@ impl Group {
         }
     }
 
-    /// Replaces `vector`, a contiguous one on the CPU, by that of rank 0.
+    /// Replaces the numbers in `tensors` by those of rank `root`.
     ///
     /// # Errors
-    /// Lost processes.
-    pub fn broadcast(&self, vector: &mut Tensor) -> Result<(), GroupError> {
-        match &self.connected {
-            None => Ok(()),
-            Some(Connected { processes, .. }) => {
-                processes.broadcast(vector, 0).map_err(|error| self.lost(&error))
-            }
+    /// Lost processes, and any error of libtorch.
+    pub fn take_from(&self, root: usize, tensors: &[Tensor]) -> anyhow::Result<()> {
+        let Some(Connected { processes, .. }) = &self.connected else { return Ok(()) };
+        for tensor in tensors {
+            let tensor = tensor.f_detach()?;
+            // On a CPU the tensor itself, which then needs no copy.
+            let mut row = tensor.f_flatten(0, -1)?.f_to_device(Device::Cpu)?;
+            processes.broadcast(&mut row, root).map_err(|error| self.lost(&error))?;
+            tch::no_grad(|| tensor.shallow_clone().f_copy_(&row.f_view_as(&tensor)?))?;
         }
+        Ok(())
     }
 
     /// The values of all ranks in order.
@@ -248,17 +251,18 @@ impl Group {
         &self,
         value: &T,
     ) -> Result<Vec<T>, GroupError> {
-        let bytes = serde_json::to_vec(value).expect("values for other ranks serialise");
+        // Keeps every number to the bit, those that are not finite too.
+        let bytes = rmp_serde::to_vec_named(value).expect("values for other ranks serialise");
         let own = Tensor::from_slice(&[bytes.len() as i64]);
         let lengths = Vec::<i64>::try_from(self.all_gather(&own)?.flatten(0, -1));
         let lengths = lengths.map_err(|error| self.lost(&error))?;
         let longest = lengths.iter().copied().max().unwrap_or(0) as usize;
         let mut padded = bytes;
-        padded.resize(longest, b' ');
+        padded.resize(longest, 0);
         let all = self.all_gather(&Tensor::from_slice(&padded))?.flatten(0, -1);
         let all = Vec::<u8>::try_from(all).map_err(|error| self.lost(&error))?;
         let parts = all.chunks(longest.max(1)).zip(lengths);
-        let read = parts.map(|(part, length)| serde_json::from_slice(&part[..length as usize]));
+        let read = parts.map(|(part, length)| rmp_serde::from_slice(&part[..length as usize]));
         read.collect::<Result<_, _>>().map_err(|error| GroupError::Lost {
             rank: self.rank(),
             lost: Vec::new(),

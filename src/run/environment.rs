@@ -39,8 +39,11 @@ pub struct Machine {
     /// Dtype of the matrix products; empty in files of older versions, which had only fp32.
     #[serde(default)]
     pub precision: String,
-    /// CPU threads.
+    /// CPU threads of the process that writes.
     pub threads: i32,
+    /// Processes that share the work; 0 in files of older versions, which had one.
+    #[serde(default)]
+    pub processes: usize,
 }
 
 /// The contents of `environment.json`, written when a run starts and not touched when it resumes.

@@ -1,14 +1,12 @@
 //! The meta-dev domains, on which the meta-parameters are scored while they are trained.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use anyhow::Result;
-use thiserror::Error;
 
 use crate::data::EpisodeSampler;
 use crate::eval::metrics::Scores;
 use crate::eval::{Evaluation, Evaluator};
 use crate::params::ParamSet;
+use crate::ranks::StopRequested;
 use crate::run::console::Console;
 
 /// The meta-dev domains and how to score on them.
@@ -21,25 +19,15 @@ pub struct DevSet<'a> {
     pub episodes: u64,
 }
 
-/// A signal asked for a stop while the meta-dev domains were being evaluated.
-#[derive(Debug, Error)]
-#[error("stop requested")]
-struct StopRequested;
-
 impl DevSet<'_> {
-    /// The scores of `meta`; `None` where `stop` is not 0 any more before all draws are scored.
+    /// The scores of `meta`; `None` where a signal asks for a stop before all draws are scored.
     ///
     /// # Errors
     /// [`Diverged`](crate::eval::evaluator::Diverged), and any error of libtorch.
-    pub fn evaluate(
-        &self,
-        meta: &ParamSet,
-        console: &Console,
-        stop: &AtomicUsize,
-    ) -> Result<Option<Evaluation>> {
+    pub fn evaluate(&self, meta: &ParamSet, console: &Console) -> Result<Option<Evaluation>> {
         let pools = self.sampler.pools();
         console.begin_evaluation(pools.len() as u64 * self.episodes);
-        let found = self.domain_by_domain(meta, console, stop);
+        let found = self.domain_by_domain(meta, console);
         console.end_evaluation();
         match found {
             Ok(evaluation) => Ok(Some(evaluation)),
@@ -49,23 +37,12 @@ impl DevSet<'_> {
         }
     }
 
-    fn domain_by_domain(
-        &self,
-        meta: &ParamSet,
-        console: &Console,
-        stop: &AtomicUsize,
-    ) -> Result<Evaluation> {
+    fn domain_by_domain(&self, meta: &ParamSet, console: &Console) -> Result<Evaluation> {
         let steps = self.evaluator.builder.recipe.visit.num_steps(self.sampler.num_support());
         let mut results = Vec::new();
         for pool in self.sampler.pools() {
             let named = (pool.domain, pool.name.as_str());
-            let on_draw = |scores: Scores| {
-                console.evaluated_draw(scores.accuracy, scores.macro_f1);
-                match stop.load(Ordering::Relaxed) {
-                    0 => Ok(()),
-                    _ => Err(StopRequested.into()),
-                }
-            };
+            let on_draw = |scores: Scores| console.evaluated_draw(scores.accuracy, scores.macro_f1);
             console.begin_episode(steps * self.episodes as usize);
             let (sampler, episodes) = (&self.sampler, self.episodes);
             let sampler = std::slice::from_ref(sampler);

@@ -192,12 +192,7 @@ pub fn take_state_of_lead(group: &Group, state: &mut TrainingState) -> Result<()
     state.optimizer.set_num_steps(steps_taken);
     let moments = state.optimizer.moments().map(|(_, moments)| moments);
     for params in [&state.meta].into_iter().chain(&state.average).chain(moments) {
-        for tensor in params.tensors() {
-            // On a CPU the tensor itself, which then needs no copy.
-            let mut row = tensor.f_detach()?.f_flatten(0, -1)?.f_to_device(Device::Cpu)?;
-            group.broadcast(&mut row)?;
-            tch::no_grad(|| tensor.f_detach()?.f_copy_(&row.f_view(tensor.size().as_slice())?))?;
-        }
+        group.take_from(0, params.tensors())?;
     }
     Ok(())
 }

@@ -134,7 +134,7 @@ where
         let Some(dev) = &self.dev else { return Ok(()) };
         let started = Instant::now();
         let span = tracing::trace_span!("evaluate").entered();
-        let found = dev.evaluate(state.result(), self.recorder.console(), self.stop);
+        let found = dev.evaluate(state.result(), self.recorder.console());
         span.exit();
         match found {
             Err(error) if error.is::<Diverged>() && self.outer_loop.non_finite.skips() => {

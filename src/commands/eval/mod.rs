@@ -9,6 +9,7 @@ use anyhow::Result;
 
 use self::sizes::{episodes_of_each_size, query_size};
 use self::texts::EvaluationTexts;
+use super::alike::{Inputs, ensure_alike};
 use super::checkpoint::intact_model;
 use super::loading::{LoadedModel, OpenedModel};
 use super::output::{print_json, print_result};
@@ -29,11 +30,9 @@ pub(super) const EVALUATION_DRAWS: &str = "evaluation episodes";
 
 /// Runs the command.
 pub fn run(args: &EvalArgs) -> Result<()> {
-    let Some((session, checkpoint)) = Session::of_checkpoint(&args.shared, &args.checkpoint)?
-    else {
-        return Ok(());
-    };
-    let Session { config, console } = &session;
+    let session = Session::of_checkpoint(&args.shared, &args.ranks, &args.checkpoint)?;
+    let Some((session, checkpoint)) = session else { return Ok(()) };
+    let Session { config, console, .. } = &session;
     // By name and path; the first one also sets the texts and the draws.
     let mut checkpoints = vec![(&args.checkpoint, checkpoint)];
     for baseline in &args.baselines {
@@ -76,6 +75,16 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     // All checkpoints are loaded before the first is evaluated: a fault of the last one shows now,
     // and not in an hour.
     let device = session.select_device()?;
+    ensure_alike(&session, device, || {
+        let mut inputs = Inputs::default().with_dataset(&dataset);
+        for ((name, _), opened) in checkpoints.iter().zip(&opened) {
+            inputs = inputs.with_model(&name.display().to_string(), opened.directory())?;
+        }
+        match &args.test_data {
+            Some(path) => inputs.with_file("--test-data", path),
+            None => Ok(inputs),
+        }
+    })?;
     let mut models = Vec::new();
     for (opened, adaptation) in opened.into_iter().zip(&adaptations) {
         let names = domains.iter().map(|&domain| dataset.domain_name(domain));
@@ -103,6 +112,9 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         sizes: episodes.iter().map(|(size, _)| *size).collect(),
         labels: domains.iter().map(|&it| dataset.labels_of(it).names(&dataset.labels)).collect(),
     };
+    if !session.group.is_lead() {
+        return Ok(());
+    }
     let report = Report::new(draws, candidates);
     match args.json {
         true => print_json(&report),
@@ -144,14 +156,14 @@ fn evaluate(
     texts: &EvaluationTexts,
     samplers: &[EpisodeSampler],
 ) -> Result<Vec<Evaluation>> {
-    let Session { config, console } = session;
+    let Session { config, console, .. } = session;
     let corpus = session.tokenise(texts.dataset, model)?;
     let test_corpus = texts.test.map(|test| session.tokenise(test, model)).transpose()?;
     let num_draws = config.evaluate.episodes;
     console.begin_evaluation((samplers.len() * texts.domains.len()) as u64 * num_draws);
     let recipe = adaptation.recipe();
     let head_rows = model.head_rows(texts.dataset);
-    let evaluator = session.evaluator(model, &head_rows, &corpus, &recipe, adaptation.safeguard);
+    let evaluator = session.evaluator(model, &head_rows, &corpus, &recipe, adaptation.safeguard)?;
     // For each support size the results of all domains.
     let mut results: Vec<Vec<DomainResult>> = samplers.iter().map(|_| Vec::new()).collect();
     for &domain in texts.domains {
@@ -161,10 +173,7 @@ fn evaluate(
         let named = (domain, texts.dataset.domain_name(domain));
         let num_steps = samplers.iter().map(|sampler| adaptation.num_steps(sampler.num_support()));
         console.begin_episode(num_steps.sum::<usize>() * num_draws as usize);
-        let on_draw = |scores: Scores| {
-            console.evaluated_draw(scores.accuracy, scores.macro_f1);
-            Ok(())
-        };
+        let on_draw = |scores: Scores| console.evaluated_draw(scores.accuracy, scores.macro_f1);
         let found = evaluator.domain(&model.params, samplers, named, num_draws, test, on_draw)?;
         for (results, found) in results.iter_mut().zip(found) {
             let (domain, support, adapted) =

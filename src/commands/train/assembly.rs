@@ -13,7 +13,6 @@ use crate::data::{Corpus, Dataset, DomainId, EpisodeSampler, LabelSet, Side, Spl
 use crate::eval::{Evaluator, SafeguardConfig};
 use crate::meta::Tasks;
 use crate::params::ParamSet;
-use crate::ranks::Group;
 use crate::run::{Environment, RunDirectory, StartingPoint};
 use crate::tasks::{Source, TaskBuilder, TextTasks};
 use crate::train::exchange::take_state_of_lead;
@@ -31,7 +30,7 @@ pub struct TrainingTexts<'a> {
 }
 
 /// Trains `model` from `start` until all steps are done, training stops early, or a signal asks for
-/// an end; with the other processes of `group`, whose first one says where it starts, and writes.
+/// an end; with the other processes of the session, whose first one says where it starts, and writes.
 pub fn train(
     session: &Session,
     run: &RunDirectory,
@@ -39,9 +38,8 @@ pub fn train(
     model: LoadedModel,
     start: StartingPoint,
     environment: Environment,
-    group: &Group,
 ) -> Result<Outcome> {
-    let Session { config, console } = session;
+    let Session { config, console, group } = session;
     let TrainingTexts { dataset, split, corpus } = texts;
     let stop = stop_on_signals(group.is_lead())?;
     let files = files::model_files(&model, config, environment.provenance);
@@ -54,6 +52,7 @@ pub fn train(
     let device = state.meta.device();
     let builder = TaskBuilder { classifier: &classifier, recipe: &recipe, corpus, device };
     let dev_domains = split.domains(Side::MetaDev);
+    let executor = session.executor(&classifier, device)?.until(&stop);
     let dev = (!dev_domains.is_empty()).then(|| DevSet {
         evaluator: Evaluator {
             builder: TaskBuilder { recipe: &evaluation_recipe, ..builder },
@@ -61,7 +60,7 @@ pub fn train(
             run_seed: config.seed,
             // A checkpoint is chosen by how it adapts; its answers are safeguarded once.
             safeguard: SafeguardConfig::OFF,
-            workers: session.workers(&classifier, device, 0),
+            executor,
         },
         sampler: dev_sampler(config, dataset, dev_domains),
         episodes: config.evaluate.dev_episodes,

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::super::session::Session;
 use super::super::texts::meta_train_episodes;
 use crate::checks::{Invalid, require};
 use crate::config::RunConfig;
@@ -31,6 +32,17 @@ pub fn ensure_replaceable(run: &RunDirectory, config: &RunConfig) -> Result<()> 
         }
     }
     Ok(())
+}
+
+/// Warns of processes that have no episode in an outer step.
+pub fn warn_of_idle_processes(Session { config, console, group }: &Session) {
+    let (size, count) = (group.size(), config.train.meta_batch);
+    let num_idle = size.saturating_sub(count as usize);
+    if size > 1 && num_idle > 0 {
+        console.line(&format!(
+            "warning: {size} processes share the {count} episodes of an outer step: {num_idle} have none; raise --meta-batch"
+        ));
+    }
 }
 
 /// Requires enough texts in each domain for training and its evaluations. Low-resource domains that

@@ -6,6 +6,7 @@ use std::io;
 use tch::Device;
 
 use super::super::loading::{LoadedModel, precision};
+use super::super::session::Session;
 use crate::config::RunConfig;
 use crate::data::{Dataset, Side, Split};
 use crate::files::atomic::write_file;
@@ -17,7 +18,7 @@ use crate::torch_ext::TORCH_VERSION;
 
 /// The inputs of a run and the machine that it runs on.
 pub fn environment(
-    config: &RunConfig,
+    Session { config, group, .. }: &Session,
     dataset: &Dataset,
     split: &Split,
     model: &ModelDirectory,
@@ -40,6 +41,7 @@ pub fn environment(
             device: format!("{device:?}"),
             precision: format!("{:?}", precision(config, device)).to_lowercase(),
             threads: tch::get_num_threads(),
+            processes: group.size(),
         },
         model_sha256: model_sha256(model)?,
     })

@@ -3,9 +3,7 @@
 mod assembly;
 mod checks;
 mod files;
-mod group;
 mod locking;
-mod processes;
 mod resume;
 mod signals;
 
@@ -15,9 +13,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use self::assembly::TrainingTexts;
+use super::alike::{Inputs, ensure_alike};
 use super::best_known;
 use super::checkpoint::starting_model;
 use super::error::Interrupted;
+use super::group;
 use super::loading::OpenedModel;
 use super::output::print_result;
 use super::session::Session;
@@ -25,24 +25,13 @@ use super::texts;
 use crate::cli::{Resume, TrainArgs};
 use crate::data::Side;
 use crate::machine::{Profile, observe};
-use crate::ranks::Group;
-use crate::run::console::Console;
 use crate::run::lock::RunLock;
 use crate::run::{RunDirectory, StartingPoint};
 use crate::train::Outcome;
 
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> Result<()> {
-    if let Some(count) = args.processes
-        && !args.shared.print_config
-        && !processes::is_one_of_them()?
-    {
-        return processes::run(count, args.timeout);
-    }
-    let group = match args.shared.print_config {
-        true => Group::alone(),
-        false => group::join(args.timeout)?,
-    };
+    let Some(group) = group::join(&args.ranks, args.shared.print_config)? else { return Ok(()) };
     let run = RunDirectory::at(args.run_dir.as_deref().unwrap_or(Path::new("")));
     let resumes = match args.resume {
         None => false,
@@ -61,9 +50,10 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         Some(before) => Session::begin(&args.shared, Some(before.clone()))?,
         None => best_known::begin(&args.shared, group.is_lead())?,
     };
-    let Some(mut session) = session else { return Ok(()) };
-    let start = if !group.is_lead() {
-        session.console = Console::new(true, 0);
+    let Some(session) = session else { return Ok(()) };
+    let is_lead = group.is_lead();
+    let mut session = session.of_group(group, &args.ranks);
+    let start = if !is_lead {
         StartingPoint::Beginning
     } else if resumes {
         resume::starting_point(&run, &session.console)?
@@ -77,18 +67,15 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let labels = opened.labels(&session.config)?;
     let (dataset, split) =
         texts::read_split(&mut session.config, labels.as_deref(), &session.console)?;
-    let Session { config, console } = &session;
+    let Session { config, console, .. } = &session;
     checks::check_domain_sizes(&dataset, &split, config, console)?;
     let held_out = [Side::MetaDev, Side::LowResource].map(|side| split.domains(side)).concat();
     opened.warn_of_seen_domains(held_out.iter().map(|&it| dataset.domain_name(it)), console);
     if let Some(before) = &before {
         resume::ensure_same_settings(&run, before, config, console)?;
     }
-    if session.config.threads == 0 {
-        group::share_cores(&group);
-    }
-    let device = session.select_device_of(group.local_rank())?;
-    let environment = files::environment(config, &dataset, &split, opened.directory(), device)?;
+    let device = session.select_device()?;
+    let environment = files::environment(&session, &dataset, &split, opened.directory(), device)?;
     if resumes {
         resume::ensure_same_inputs(&run, &environment)?;
     }
@@ -98,9 +85,11 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     observe(profile.clone(), console.on_forward());
     let corpus = session.tokenise(&dataset, &model)?;
 
-    group::ensure_alike(&group, config, &environment, console)?;
+    let inputs = || Inputs::default().with_dataset(&dataset).with_model("model", &model.directory);
+    ensure_alike(&session, device, inputs)?;
+    checks::warn_of_idle_processes(&session);
     // Nothing has been written before this line: all faults of the input have been reported.
-    let _lock = match group.is_lead() {
+    let _lock = match is_lead {
         true => {
             let lock = lock.map_or_else(|| locking::lock_new(&run), Ok)?;
             locking::warn_unless_enforced(&lock, &run, console);
@@ -111,17 +100,17 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         false => None,
     };
     let texts = TrainingTexts { dataset: &dataset, split: &split, corpus: &corpus };
-    let outcome = assembly::train(&session, &run, texts, model, start, environment, &group)
+    let outcome = assembly::train(&session, &run, texts, model, start, environment)
         .map_err(|error| resume::advise(error, &run, config.train.non_finite))?;
     if let Some(profile) = &profile {
         console.line(&profile.table());
     }
     match outcome {
         Outcome::Interrupted(signal) => {
-            let resume = group.is_lead().then(|| resume::command_to_resume(&run));
+            let resume = is_lead.then(|| resume::command_to_resume(&run));
             Err(Interrupted { signal, resume }.into())
         }
-        _ if !group.is_lead() => Ok(()),
+        _ if !is_lead => Ok(()),
         Outcome::Completed | Outcome::EarlyStopping => {
             print_result(&format!("{}\n", RunDirectory::resolve(run.path())?.display()))
         }

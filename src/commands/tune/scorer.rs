@@ -86,12 +86,12 @@ impl<'a> Scorer<'a> {
         // The answers themselves: what a safeguard makes of them is the same for all.
         let safeguard = SafeguardConfig { share: config.safeguard.share, ..SafeguardConfig::OFF };
         let head_rows = model.head_rows(self.dataset);
-        let evaluator = self.session.evaluator(model, &head_rows, corpus, &recipe, safeguard);
+        let evaluator = self.session.evaluator(model, &head_rows, corpus, &recipe, safeguard)?;
         let (mut losses, mut scores) = (Vec::new(), Vec::new());
         for (domain, name) in (0..).zip(&self.dataset.domains) {
             let named = (domain, name.as_str());
             let found =
-                evaluator.domain(&model.params, &self.samplers, named, num_draws, None, |_| Ok(()));
+                evaluator.domain(&model.params, &self.samplers, named, num_draws, None, |_| ());
             match found {
                 Ok(found) => {
                     losses.extend(found.iter().map(|result| result.summary.adapted.log_loss));

@@ -6,8 +6,8 @@ use metabert::eval::predict::logits;
 use metabert::machine::Workers;
 use metabert::model::{BertConfig, Classifier, ModelDirectory, Pooling, Precision};
 use metabert::params::init;
+use metabert::ranks::Executor;
 use proptest::prelude::*;
-use tch::Device;
 
 use super::mutation::{Bytes, changed, edited, written};
 use super::{Fate, assert_tells, for_all};
@@ -39,7 +39,7 @@ fn assert_can_be_made(directory: &ModelDirectory) {
     let longest = config.max_position_embeddings.min(5) as usize;
     let texts: Vec<Vec<u32>> = (1..=longest).map(|length| vec![0; length]).collect();
     let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-    let rows = logits(&classifier, &params, &texts, Workers::new(1, Device::Cpu)).unwrap();
+    let rows = logits(&classifier, &params, &texts, Executor::new(Workers::one())).unwrap();
     assert!(rows.iter().all(|row| row.len() == num_labels), "{rows:?}");
 }
 

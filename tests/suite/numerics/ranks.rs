@@ -1,8 +1,15 @@
-//! However many processes share a training, it ends in the same bytes.
+//! However many processes share the work of a command, it ends in the same bytes.
+
+use std::path::Path;
+
+use serde_json::Value;
 
 use crate::support::python::python_command;
 use crate::support::ranks::run_ranks;
-use crate::support::run::{SMALL, assert_same_state, checkpoint, run, tiny, work_dir};
+use crate::support::run::{
+    SMALL, assert_same_bytes, assert_same_state, checkpoint, events, run, timeless_events, tiny,
+    tiny_records, work_dir,
+};
 
 fn train(algo: &str, meta_batch: u64, steps: u64, run: &str) -> String {
     let more = match algo {
@@ -36,6 +43,8 @@ fn any_number_of_ranks_trains_the_same() {
         let warns = answers[0].stderr.contains("1 have none; raise --meta-batch");
         assert_eq!(warns, size == 6, "{}", answers[0].stderr);
         assert_same_state(&checkpoint(path, "one", 3), &checkpoint(path, &name, 3));
+        assert_eq!(timeless_events(&path.join(&name)), timeless_events(&path.join("one")));
+        assert_eq!(events(&path.join(&name), "started")[0]["machine"]["processes"], size);
     }
 }
 
@@ -86,6 +95,82 @@ fn a_run_goes_on_with_another_number_of_ranks() {
         }
     }
     assert_same_state(&checkpoint(path, "whole", 5), &checkpoint(path, "parts", 5));
+}
+
+/// Checks that a command prints the same in one process as it does as 2 and as 3 ranks.
+fn assert_prints_the_same(dir: &Path, arguments: &str) {
+    let expected = run(dir, arguments).success();
+    for size in [2, 3] {
+        let answers = run_ranks(dir, arguments, size);
+        for (rank, answer) in answers.into_iter().enumerate() {
+            let printed = answer.success();
+            assert_eq!(
+                printed,
+                if rank == 0 { expected.as_str() } else { "" },
+                "rank {rank} of {size}"
+            );
+        }
+    }
+}
+
+#[test]
+fn ranks_share_the_draws_of_an_evaluation() {
+    let dir = work_dir();
+    let mut records = tiny_records();
+    for record in &mut records {
+        record["text"] = format!("{} again", record["text"].as_str().unwrap()).into();
+    }
+    std::fs::write(dir.path().join("test.json"), Value::from(records).to_string()).unwrap();
+    let small = SMALL.replace("--support 8", "--support 6,8").replace("--query 4", "");
+    for more in
+        ["--query 4 --folds 3", "--query all --folds 3 --scope head", "--test-data test.json"]
+    {
+        let arguments = format!("eval --checkpoint @tiny --episodes 5 --json {more} {small}");
+        assert_prints_the_same(dir.path(), &arguments);
+    }
+}
+
+#[test]
+fn ranks_share_the_folds_of_an_adaptation() {
+    let dir = work_dir();
+    let path = dir.path();
+    let small = SMALL.replace("--low-resource-max 16", "").replace("--query 4", "");
+    let arguments = |out: &str| {
+        format!(
+            "finetune --checkpoint @tiny --domain boots --folds 4 --set safeguard.average_folds=true --inner-lr 1e-2 \
+             --out {out} {small}"
+        )
+    };
+    let expected = run(path, &arguments("one")).success();
+    for size in [2, 3] {
+        let out = format!("of-{size}");
+        let mut answers = run_ranks(path, &arguments(&out), size).into_iter();
+        let printed = answers.next().unwrap().success();
+        assert_eq!(printed, expected.replace("one", &out));
+        answers.for_each(|answer| assert_eq!(answer.success(), ""));
+        assert_same_bytes(
+            &path.join("one/model.safetensors"),
+            &path.join(out).join("model.safetensors"),
+        );
+    }
+}
+
+#[test]
+fn ranks_share_the_texts_of_a_prediction() {
+    let dir = work_dir();
+    let text =
+        |number: usize| format!("text {number} {}\n", "is longer than most ".repeat(number % 70));
+    let texts: String = (0..600).map(text).collect();
+    std::fs::write(dir.path().join("texts.txt"), texts).unwrap();
+    let arguments = "predict --checkpoint @adapted --input texts.txt --threads 1 --device cpu";
+    assert_prints_the_same(dir.path(), arguments);
+    for answer in run_ranks(dir.path(), &format!("{arguments} --output out.jsonl"), 2) {
+        assert_eq!(answer.success(), "");
+    }
+    let written = std::fs::read_to_string(dir.path().join("out.jsonl")).unwrap();
+    assert_eq!(written, run(dir.path(), arguments).success());
+    let started = run(dir.path(), &format!("{arguments} --processes 2"));
+    assert_eq!(started.success(), written);
 }
 
 #[test]

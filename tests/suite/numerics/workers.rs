@@ -16,8 +16,8 @@ use tch::Device;
 use crate::support::evaluation::of_domains;
 use crate::support::fixtures::max_abs_difference;
 use crate::support::run::{
-    SMALL, assert_same_bytes, assert_same_state, checkpoint, command, events, finish, json_lines,
-    tiny_records, work_dir,
+    SMALL, assert_same_bytes, assert_same_state, checkpoint, command, finish, json_lines,
+    timeless_events, tiny_records, work_dir,
 };
 
 /// [`SMALL`] on two threads, and steps so large that everything they depend on shows in the parameters.
@@ -41,17 +41,6 @@ fn train(algo: &str, steps: u64) -> String {
          --set evaluate.dev_episodes=3 {}",
         settings()
     )
-}
-
-/// The events of a run without what a clock says, and without how many threads and workers it had.
-fn timeless_events(run: &Path) -> Vec<Value> {
-    let mut events = events(run, "");
-    for event in &mut events {
-        let event = event.as_object_mut().expect("an event is an object");
-        let other = ["elapsed_s", "episodes_per_min", "machine", "settings"];
-        event.retain(|key, _| !other.contains(&key.as_str()));
-    }
-    events
 }
 
 #[test]

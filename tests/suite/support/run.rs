@@ -200,6 +200,17 @@ pub fn events(run: &Path, kind: &str) -> Vec<Value> {
     events
 }
 
+/// The events of a run without what a clock says, and without how many processes, threads and workers it had.
+pub fn timeless_events(run: &Path) -> Vec<Value> {
+    let mut events = events(run, "");
+    for event in &mut events {
+        let event = event.as_object_mut().expect("an event is an object");
+        let other = ["elapsed_s", "episodes_per_min", "machine", "settings"];
+        event.retain(|key, _| !other.contains(&key.as_str()));
+    }
+    events
+}
+
 /// The numbers of the outer steps in a run's log, in the order they stand there.
 pub fn logged_steps(run: &Path) -> Vec<u64> {
     let steps = events(run, "outer_step");

@@ -5,7 +5,7 @@ use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::support::ranks::{end_of, free_port, rank_command, start_ranks};
+use crate::support::ranks::{end_of, free_port, rank_command, run_ranks, start_ranks};
 use crate::support::run::{SMALL, command, events, finish, repository, work_dir};
 
 /// A training that is far from its end when anything happens to it.
@@ -83,6 +83,35 @@ fn a_signal_to_one_rank_stops_all_after_the_same_step() {
 }
 
 #[test]
+fn a_signal_to_one_rank_stops_an_evaluation_of_all() {
+    let dir = work_dir();
+    let evaluates =
+        "--eval-every 1 --set evaluate.dev_episodes=1000000 --set data.meta_dev_count=1";
+    let arguments = long("r").replace("--eval-every 0", evaluates);
+    let ranks = start_ranks(dir.path(), &arguments, 2, |_, _| {});
+    wait_for_steps(&dir.path().join("r"));
+    sleep(Duration::from_millis(500));
+    signal(&ranks[1], "-TERM");
+    for answer in end_of(ranks) {
+        assert_eq!(answer.code, Some(143), "{}", answer.stderr);
+    }
+    let run = dir.path().join("r");
+    assert_eq!(events(&run, "outer_step").len(), 1);
+    assert_eq!(events(&run, "checkpointed").last().unwrap()["step"], 1);
+    assert!(events(&run, "evaluated").is_empty());
+}
+
+#[test]
+fn ranks_do_not_share_one_stream_of_texts() {
+    let dir = work_dir();
+    for answer in run_ranks(dir.path(), "predict --checkpoint @adapted", 2) {
+        assert_eq!(answer.code, Some(2), "{}", answer.stderr);
+        let expected = "error: --input: expected a file, which every process can read, found -";
+        assert!(answer.stderr.contains(expected), "{}", answer.stderr);
+    }
+}
+
+#[test]
 fn a_signal_to_the_starter_of_processes_reaches_them() {
     let dir = work_dir();
     let mut starter = command(dir.path(), &format!("{} --processes 2", long("r")));
@@ -118,13 +147,12 @@ fn a_rank_that_does_not_come_is_named() {
 fn commands_of_one_process_refuse_to_be_ranks() {
     let dir = work_dir();
     for arguments in [
-        "eval --checkpoint @tiny --data @data",
-        "predict --checkpoint @tiny --input texts.txt",
-        "finetune --checkpoint @tiny --data @data --domain boots --out out",
+        "tune --data @data --model @tiny --run-dir out",
+        "model align --model @tiny --data @data --out out",
     ] {
         let answer = finish(&mut rank_command(dir.path(), arguments, (1, 2), free_port()), b"");
         assert_eq!(answer.code, Some(2), "{}", answer.stderr);
-        let expected = "expected one process: only train is shared between several, found 2";
+        let expected = "expected one process: train, finetune, eval and predict alone share their work between several, found 2";
         assert!(answer.stderr.contains(expected), "{}", answer.stderr);
     }
 }

@@ -1,4 +1,4 @@
-//! `train --processes N`: starts itself N times, as the ranks of one run on this machine.
+//! `--processes N` and `--gpus N`: starts itself N times, as the ranks of one command on this machine.
 
 use std::env;
 use std::net::{Ipv4Addr, TcpListener};
@@ -12,37 +12,66 @@ use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
-use super::super::error::RankFailed;
-use crate::checks::{self, Invalid};
+use super::error::RankFailed;
+use crate::checks;
+use crate::cli::{NumGpus, RanksArgs};
+use crate::machine::device::{DeviceError, num_gpus};
 use crate::ranks::Launch;
 
+/// The most processes of one machine.
+const MAX_PROCESSES: usize = 1_024;
 /// Set in the processes that this one starts.
 const MARK: &str = "METABERT_PROCESS_OF";
 /// How much longer than its time-out a process has to notice that another one is gone, beyond which it is ended.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// Whether this is a process that `--processes` has started.
-///
-/// # Errors
-/// One that another launcher has started: it says itself how many there are.
-pub fn is_one_of_them() -> Result<bool, Invalid> {
-    if env::var_os(MARK).is_some() {
-        return Ok(true);
-    }
-    let size = Launch::from_environment()?.size;
-    let expected = "to be left out where a launcher starts the processes";
-    checks::require(size == 1, "--processes", expected, format!("{size} processes"))?;
-    Ok(false)
+/// The processes to start.
+pub struct Plan {
+    count: usize,
+    /// How long the others have to notice that one is gone.
+    patience: Duration,
 }
 
-/// Starts `count` processes with the arguments of this one, passes signals on to them, and waits for their end. They wait for each
-/// other for up to `timeout_s` seconds.
-///
-/// # Errors
-/// A number of processes that is none; [`RankFailed`] for the first one in order that failed.
-pub fn run(count: usize, timeout_s: f64) -> Result<()> {
-    let patience = Duration::from_secs_f64(timeout_s) + GRACE;
-    checks::within("--processes", count as u64, 1..=1_024)?;
+impl Plan {
+    /// The plan that the arguments ask for, if they do, and if this is no process that such a plan has started.
+    ///
+    /// # Errors
+    /// A number of processes that is none or too large, `--gpus` without GPUs, and a launcher, which says itself how many
+    /// processes there are.
+    pub fn of(args: &RanksArgs) -> Result<Option<Self>> {
+        if env::var_os(MARK).is_some() {
+            return Ok(None);
+        }
+        let (flag, count, most) = match (args.processes, args.gpus) {
+            (Some(count), _) => ("--processes", count, MAX_PROCESSES),
+            (None, Some(asked)) => {
+                let found = num_gpus()
+                    .map_err(|reason| DeviceError::NoCuda { asked: "cuda".to_owned(), reason })?;
+                let count = match asked {
+                    NumGpus::All => found,
+                    NumGpus::Count(count) => count,
+                };
+                ("--gpus", count, found)
+            }
+            (None, None) => return Ok(None),
+        };
+        checks::within(flag, count as u64, 1..=most as u64)?;
+        let size = Launch::from_environment()?.size;
+        let expected = "to be left out where a launcher starts the processes";
+        checks::require(size == 1, flag, expected, format!("{size} processes"))?;
+        Ok(Some(Self { count, patience: Duration::from_secs_f64(args.timeout) + GRACE }))
+    }
+
+    /// Starts the processes with the arguments of this one, passes signals on to them, and waits for their end.
+    ///
+    /// # Errors
+    /// [`RankFailed`] for the first one in order that failed.
+    pub fn run(&self) -> Result<()> {
+        start(self.count, self.patience)
+    }
+}
+
+fn start(count: usize, patience: Duration) -> Result<()> {
     let program = env::current_exe().context("the program's own file")?;
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
     // Before the first child: a signal in between would end this process alone.
