@@ -27,7 +27,7 @@ SUPPORT    := --support-per-label 8,40
 .DELETE_ON_ERROR:
 # Training, evaluating and building each use every core.
 .NOTPARALLEL:
-.PHONY: help setup demo test soak fuzz sanitize lint audit bench bench-reference bench-setfit bench-rotations clean libtorch encoder sample python setfit build
+.PHONY: help setup demo test test-cuda soak fuzz sanitize lint audit bench bench-reference bench-setfit bench-cuda bench-rotations clean libtorch encoder sample python setfit build
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
@@ -46,10 +46,14 @@ demo: $(ADAPTED)/predictions.jsonl $(RUN)/eval.txt ## train on the sample, adapt
 test: libtorch encoder python ## run all tests
 	METABERT_PYTHONPATH="$$(.ci/setup python --path)" OMP_NUM_THREADS=1 cargo test --release
 
+# Tests of a GPU wait for each other: it has one memory.
+test-cuda: libtorch ## run the tests that need a GPU
+	cargo test --release --test suite -- --ignored --nocapture --test-threads 1 cuda::
+
 # Always --release: every further profile would compile torch-sys's C++ again.
-soak: libtorch python ## kill training 201 times, fail every call that changes a run, take 2,000 steps without growing (3 minutes)
-	METABERT_PYTHONPATH="$$(.ci/setup python --path)" METABERT_KILLS=67 METABERT_FAULTS=all METABERT_LONG_STEPS=2000 OMP_NUM_THREADS=1 \
-		cargo test --release --test suite -- --nocapture --test-threads 2 crash:: faults:: memory::
+soak: libtorch python ## kill training 251 times, fail every call that changes a run, take 2,000 steps without growing (10 minutes)
+	METABERT_PYTHONPATH="$$(.ci/setup python --path)" METABERT_KILLS=67 METABERT_RANK_KILLS=50 METABERT_FAULTS=all METABERT_LONG_STEPS=2000 OMP_NUM_THREADS=1 \
+		cargo test --release --test suite -- --nocapture --test-threads 2 crash:: crash_of_ranks:: faults:: memory::
 
 # New inputs every time, unless SEED is set; a failure names its seed. Unbounded use of memory fails at 16 GiB.
 fuzz: libtorch encoder ## run the property tests on 100,000 inputs each (CASES=N for another number, SEED=N to repeat)
@@ -82,6 +86,15 @@ bench-setfit: $(DATA) build encoder setfit $(if $(filter $(RUN),$(CHECKPOINT)),$
 	PYTHONPATH="$$(.ci/setup setfit --path)" $(or $(PYTHON),python3) benches/setfit/compare.py --metabert $(METABERT) \
 		--checkpoint "$(CHECKPOINT)" --data $(DATA) --model $(ENCODER) --domains "$(DOMAINS)" --per-label $(PER_LABEL) \
 		--episodes $(DRAWS) $(COMPARE)
+
+# The reference's own job, its model BERT-base: episodes per minute of both, then of more workers, and where the time goes.
+bench-cuda: $(DATA) build libtorch python ## time metabert against Python on a GPU (DATA=FILE ENCODER=DIR of a BERT-base)
+	PYTHONPATH="$$(.ci/setup python --path)" $(or $(PYTHON),python3) benches/reference/compare.py --device cuda \
+		--metabert $(METABERT) --data $(DATA) --model $(ENCODER) --precision fp32,bf16 $(COMPARE)
+	for workers in 1 2 4; do for precision in fp32 bf16; do printf '\n%s workers, %s\n' $$workers $$precision; \
+		$(METABERT) train --preset reference-fomaml --device cuda --precision $$precision --workers $$workers --data $(DATA) \
+		--model $(ENCODER) --meta-batch 4 --steps 5 --eval-every 0 --set data.meta_dev_count=0 --profile --force \
+		--run-dir runs/bench-cuda || exit 1; done; done
 
 bench-rotations: $(DATA) build encoder ## train on rotations of the large domains and compare recipes (DATA=FILE RECIPE="NAME: ARGS" AGAINST="NAME: ARGS" SUPPORT=FLAGS)
 	$(or $(PYTHON),python3) benches/rotations/rotate.py --metabert $(METABERT) --data $(DATA) --model $(ENCODER) \

@@ -59,6 +59,10 @@ pub enum Command {
     /// Look at and make model directories.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Show what this machine computes with, and why not with a GPU; several processes also measure how fast they exchange.
+    #[command(after_long_help = "Example:\n  metabert doctor\n  \
+        torchrun --standalone --nproc-per-node 2 --no-python metabert doctor")]
+    Doctor(Box<DoctorArgs>),
     /// Print a shell's completion script.
     #[command(after_long_help = "Example:\n  metabert completions bash > \
         ~/.local/share/bash-completion/completions/metabert")]
@@ -164,6 +168,20 @@ pub struct PredictArgs {
     #[arg(long)]
     pub force: bool,
     /// Other processes that share the work.
+    #[command(flatten)]
+    pub ranks: RanksArgs,
+    /// Shared settings.
+    #[command(flatten)]
+    pub shared: SharedArgs,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+    /// Other processes to look at.
     #[command(flatten)]
     pub ranks: RanksArgs,
     /// Shared settings.

@@ -5,6 +5,7 @@ mod best_known;
 mod checkpoint;
 mod data;
 mod data_episodes;
+mod doctor;
 mod error;
 mod eval;
 mod finetune;
@@ -57,6 +58,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Model(ModelCommand::Info(args)) => model::info(args),
         Command::Model(ModelCommand::Init(args)) => model::init(args),
         Command::Model(ModelCommand::Align(args)) => model_align::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "metabert", &mut script);

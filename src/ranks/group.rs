@@ -1,122 +1,34 @@
 //! The processes of a run as one group.
 
-use std::cell::RefCell;
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tch::{Device, TchError, Tensor};
-use thiserror::Error;
 
-use super::heartbeat::{Heartbeat, silent};
+use super::error::{GroupError, reason};
 use super::launch::Launch;
-use crate::torch_ext::{ProcessGroup, Store};
-
-/// The key of the rank that was lost first: when a group falls apart, those who notice late find more of them gone.
-const FIRST_LOST: &str = "first_lost";
-/// How much longer than a time-out its own report may take.
-const GRACE: Duration = Duration::from_secs(2);
-/// Long enough for a store to answer that it has no such key.
-const AT_ONCE: Duration = Duration::from_millis(10);
+use super::roll::Roll;
+use crate::torch_ext::ProcessGroup;
 
 /// The processes of a run, one of which this is; or this one by itself.
 #[derive(Debug)]
 pub struct Group {
     launch: Launch,
     connected: Option<Connected>,
-    timeout: Duration,
-    /// The processes that are gone, once a call has failed.
-    lost: RefCell<Option<Vec<usize>>>,
 }
 
 #[derive(Debug)]
 struct Connected {
-    // In the order in which they end: connections need the store to the last.
+    // In the order in which they end: without its connections others notice, and read in the store what has happened.
     processes: ProcessGroup,
-    _heartbeat: Heartbeat,
-    store: Store,
-}
-
-/// The group is incomplete.
-#[derive(Debug, Error)]
-pub enum GroupError {
-    /// The store cannot be opened or reached.
-    #[error("rank {rank}: no store at {place}: {reason}")]
-    NoStore {
-        /// This process.
-        rank: usize,
-        /// Host and port.
-        place: String,
-        /// What went wrong.
-        reason: String,
-    },
-    /// Processes that never came.
-    #[error("rank {rank}: {} did not come within {seconds} s", ranks(missing))]
-    Missing {
-        /// This process.
-        rank: usize,
-        /// Those that it waited for.
-        missing: Vec<usize>,
-        /// How long it waited.
-        seconds: u64,
-    },
-    /// Processes that were there and answer no more.
-    #[error("rank {rank}: lost {}: {reason}", ranks(lost))]
-    Lost {
-        /// This process.
-        rank: usize,
-        /// Those that it lost; empty where all still answer.
-        lost: Vec<usize>,
-        /// What went wrong.
-        reason: String,
-    },
-}
-
-fn ranks(ranks: &[usize]) -> String {
-    match ranks {
-        [] => "the connection to other ranks".to_owned(),
-        [rank] => format!("rank {rank}"),
-        ranks => {
-            let names: Vec<String> = ranks.iter().map(usize::to_string).collect();
-            format!("ranks {}", names.join(", "))
-        }
-    }
-}
-
-/// What an error of libtorch says, without where in its sources it arose.
-fn reason(error: &TchError) -> String {
-    let text = error.to_string();
-    let text = text.lines().next().unwrap_or_default();
-    let text = text.strip_prefix("Internal torch error: ").unwrap_or(text);
-    let text = match text.split_once("] ") {
-        Some((place, text)) if place.starts_with('[') => text,
-        _ => text,
-    };
-    text.trim_end_matches('.').to_owned()
-}
-
-/// Opens a store on a thread of its own: where another program listens, libtorch waits for its answer for ever.
-fn open_store(
-    (host, port): (&str, u16),
-    is_host: bool,
-    prefix: &str,
-    timeout: Duration,
-) -> Result<Store, TchError> {
-    let (sender, receiver) = mpsc::channel();
-    let (host, prefix) = (host.to_owned(), prefix.to_owned());
-    std::thread::spawn(move || {
-        let _ = sender.send(Store::open((&host, port), is_host, &prefix, timeout));
-    });
-    let no_answer = "what listens there does not answer as a store does";
-    let opened = receiver.recv_timeout(timeout + GRACE);
-    opened.unwrap_or_else(|_| Err(TchError::Torch(no_answer.to_owned())))
+    roll: Roll,
 }
 
 impl Group {
     /// This process by itself.
     pub fn alone() -> Self {
-        Self::of(Launch::alone(), None, Duration::ZERO)
+        Self { launch: Launch::alone(), connected: None }
     }
 
     /// Meets the other processes of a launch. They, and every later answer of theirs, are waited for up to `timeout`.
@@ -125,44 +37,15 @@ impl Group {
     /// A store that cannot be reached, and processes that do not come.
     pub fn join(launch: Launch, timeout: Duration) -> Result<Self, GroupError> {
         if launch.size == 1 {
-            return Ok(Self::of(launch, None, timeout));
+            return Ok(Self { launch, connected: None });
         }
-        let Launch { rank, size, ref host, port, .. } = launch;
-        let no_store = |error| GroupError::NoStore {
-            rank,
-            place: format!("{host}:{port}"),
-            reason: reason(&error),
-        };
-        let is_host = launch.hosts_store();
-        // As torchrun's own programs do: a group that is started anew must not find the keys of the one before.
-        let prefix = format!("/metabert/attempt_{}", launch.attempt);
-        let deadline = Instant::now() + timeout;
-        let store = open_store((host, port), is_host, &prefix, timeout).map_err(no_store)?;
-        // Its own: a store is busy while it waits for a key.
-        let second = open_store((host, port), false, &prefix, timeout).map_err(no_store)?;
-        store.set(&format!("here/{rank}"), 1).map_err(no_store)?;
-        let mut missing = Vec::new();
-        for other in 0..size {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let key = format!("here/{other}");
-            if store.get(&key, left.max(AT_ONCE)).map_err(no_store)?.is_none() {
-                missing.push(other);
-            }
-        }
-        if !missing.is_empty() {
-            return Err(GroupError::Missing { rank, missing, seconds: timeout.as_secs() });
-        }
+        let (rank, size) = (launch.rank, launch.size);
         let is_local = launch.local_size == size;
         let address = if is_local { "127.0.0.1" } else { "" };
-        let processes = ProcessGroup::join(&store, address, (rank, size), timeout)
-            .map_err(|error| GroupError::Lost { rank, lost: Vec::new(), reason: reason(&error) })?;
-        let heartbeat = Heartbeat::start(second, rank);
-        let connected = Connected { processes, _heartbeat: heartbeat, store };
-        Ok(Self::of(launch, Some(connected), timeout))
-    }
-
-    fn of(launch: Launch, connected: Option<Connected>, timeout: Duration) -> Self {
-        Self { launch, connected, timeout, lost: RefCell::new(None) }
+        let roll = Roll::call(launch.clone(), timeout)?;
+        let processes = ProcessGroup::join(roll.store(), address, (rank, size), timeout);
+        let processes = processes.map_err(|error| roll.lost(&error))?;
+        Ok(Self { launch, connected: Some(Connected { processes, roll }) })
     }
 
     /// The number of this process.
@@ -283,52 +166,12 @@ impl Group {
 
     /// Which processes are gone, after a call that failed with `error`.
     fn lost(&self, error: &TchError) -> GroupError {
-        let (rank, reason) = (self.rank(), reason(error));
-        let Some(Connected { store, .. }) = &self.connected else {
-            return GroupError::Lost { rank, lost: Vec::new(), reason };
-        };
-        let lost = self.first_lost(store).unwrap_or_else(|_| {
-            // The store is gone with the process that hosted it.
-            if self.launch.launcher_hosts_store { Vec::new() } else { vec![0] }
-        });
-        self.lost.replace(Some(lost.clone()));
-        GroupError::Lost { rank, lost, reason }
-    }
-
-    fn first_lost(&self, store: &Store) -> Result<Vec<usize>, TchError> {
-        let lost = match store.get(FIRST_LOST, AT_ONCE)? {
-            Some(first) => vec![first as usize],
-            None => silent(store, (0..self.size()).filter(|&other| other != self.rank()))?,
-        };
-        if let Some(&first) = lost.first() {
-            store.set(FIRST_LOST, first as i64)?;
-        }
-        store.set(&knows(self.rank()), 1)?;
-        Ok(lost)
-    }
-}
-
-/// The key of a process that knows which one was lost.
-fn knows(rank: usize) -> String {
-    format!("knows/{rank}")
-}
-
-impl Drop for Group {
-    /// The process that hosts the store keeps it until the others have read there which one was lost: some are still busy with
-    /// their episodes when the first ones notice.
-    fn drop(&mut self) {
-        let (Some(Connected { store, .. }), Some(lost)) = (&self.connected, self.lost.get_mut())
-        else {
-            return;
-        };
-        if !self.launch.hosts_store() {
-            return;
-        }
-        let deadline = Instant::now() + self.timeout;
-        for other in (1..self.launch.size).filter(|other| !lost.contains(other)) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            // Without an answer there is nobody left to wait for.
-            let _ = store.get(&knows(other), left.max(AT_ONCE));
+        match &self.connected {
+            Some(Connected { roll, .. }) => roll.lost(error),
+            None => {
+                let (rank, lost) = (self.rank(), Vec::new());
+                GroupError::Lost { rank, lost, reason: reason(error) }
+            }
         }
     }
 }
@@ -344,7 +187,7 @@ mod tests {
             for count in 0..14 {
                 let shares = (0..size).map(|rank| {
                     let launch = Launch { rank, size, ..Launch::alone() };
-                    Group::of(launch, None, Duration::ZERO).share(count)
+                    Group { launch, connected: None }.share(count)
                 });
                 let shares: Vec<_> = shares.collect();
                 assert_eq!(shares[0].start, 0);

@@ -2,13 +2,16 @@
 //!
 //! Knows launchers' variables, bytes and jobs; nothing of training.
 
+mod error;
 mod executor;
 mod group;
 mod heartbeat;
 mod launch;
+mod roll;
 #[cfg(test)]
 pub(crate) mod threads;
 
+pub use error::GroupError;
 pub use executor::{Executor, Kept, StopRequested};
-pub use group::{Group, GroupError};
+pub use group::Group;
 pub use launch::Launch;

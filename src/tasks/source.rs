@@ -49,6 +49,19 @@ impl TextTasks<'_> {
         }
     }
 
+    /// The wordpieces in the texts of task number `index`.
+    pub fn num_wordpieces(&self, index: u64) -> u64 {
+        let examples = match &self.source {
+            Source::Episodes(sampler) => {
+                let episode = sampler.episode(index);
+                [episode.support, episode.query].concat()
+            }
+            Source::Pooled(minibatches, _) => minibatches.minibatch(index as usize),
+        };
+        let lengths = examples.iter().map(|&id| self.builder.corpus.tokens_of(id).len() as u64);
+        lengths.sum()
+    }
+
     /// Task number `index`, for meta-parameters like `meta`.
     ///
     /// # Errors

@@ -33,6 +33,16 @@ thread_local! {
     static CURRENT: Cell<Option<InstructionSet>> = const { Cell::new(None) };
 }
 
+/// The name of the instruction set that this thread's kernels use on a CPU.
+///
+/// # Errors
+/// A value of `METABERT_ISA` that this processor lacks.
+pub fn kernels() -> Result<&'static str, TchError> {
+    let current = InstructionSet::current()?;
+    let named = NAMED.iter().find(|(_, isa)| *isa == current);
+    Ok(named.expect("every instruction set has a name").0)
+}
+
 impl InstructionSet {
     /// The instruction set that the environment variable `METABERT_ISA` names, and without it the fastest that this
     /// processor has. Each thread reads the variable once.

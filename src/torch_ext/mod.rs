@@ -25,6 +25,7 @@ pub use device::{multiplies_bf16, peak_device_bytes, synchronize, use_stream_of_
 pub use dropout::{DropoutMask, dropout};
 pub use fused_adam::{AdamHyper, fused_adam};
 pub use fused_attention::fused_attention;
+pub use instruction_set::kernels;
 pub use layer_norm::{NormWeights, dropout_add_layer_norm};
 #[cfg(test)]
 pub(crate) use process_group::GROUPS;

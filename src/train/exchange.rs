@@ -21,12 +21,10 @@ struct Contents {
     non_finite: Vec<NonFinite>,
 }
 
-/// The mean over the parts of all ranks, the same to the bit as that of one process that has computed all of them. The parts are
-/// in the order of the ranks.
+/// The mean over the parts of all ranks, the same to the bit as that of one process that has computed all of them.
 ///
 /// Each rank sums up one shard of the parameters in the fixed tree, and all get all shards: with P numbers a sum and k sums of a
-/// rank, of which there are one or two for a usual number of episodes, a rank sends about (k + 1) P of them and holds (2 k + 2) P,
-/// however many ranks there are.
+/// rank, of which there are about two, a rank sends about (k + 1) P of them and holds (2 k + 2) P, however many ranks there are.
 ///
 /// # Errors
 /// Lost processes, and any error of libtorch.
@@ -55,15 +53,15 @@ pub fn mean_over_ranks(group: &Group, batch: MetaBatch, meta: &ParamSet) -> Resu
     let kind = meta.tensors()[0].kind();
     let received = shards.deal((&sums, kind), &all, group)?;
 
-    let mut merged = MetaBatch::new(step);
     let layout = shards.own_layout();
     let zeros = Tensor::f_zeros([shards.own()], (kind, Device::Cpu))?;
     let zeros = ParamSet::new(layout.clone(), vec![zeros]);
-    let mut at = 0;
-    for Contents { nodes, report, non_finite } in all {
-        let mut part =
-            MetaBatch { step, nodes: Vec::new(), report: StepReport(report), non_finite };
-        for (first, size, has_sum) in nodes {
+    let (mut at, mut nodes) = (0, Vec::new());
+    let (mut report, mut non_finite) = (Vec::new(), Vec::new());
+    for contents in all {
+        report.extend(contents.report);
+        non_finite.extend(contents.non_finite);
+        for (first, size, has_sum) in contents.nodes {
             let sum = match has_sum {
                 true => {
                     let shard = received.f_narrow(0, at, shards.own())?;
@@ -73,10 +71,15 @@ pub fn mean_over_ranks(group: &Group, batch: MetaBatch, meta: &ParamSet) -> Resu
                 }
                 false => Sum::Empty,
             };
-            part.nodes.push(Node { first, size, sum });
+            nodes.push(Node { first, size, sum });
         }
-        merged.merge(&zeros, part)?;
     }
+    // As one process has computed them.
+    nodes.sort_by_key(|node| node.first);
+    report.sort_by_key(|episode: &EpisodeNumbers| episode.index);
+    non_finite.sort_by(|left, right| left.episodes.cmp(&right.episodes));
+    let mut merged = MetaBatch::new(step);
+    merged.merge(&zeros, MetaBatch { step, nodes, report: StepReport(report), non_finite })?;
     let MeanGradient { gradient, report, non_finite } = merged.finish(&zeros)?;
     let gradient = match gradient {
         Some(shard) => Some(unflat(&shards.gather(&shard.tensors()[0], group)?, meta)?),
@@ -205,6 +208,7 @@ mod tests {
     use crate::optim::{OptimizerConfig, Rule};
     use crate::params::TaskView;
     use crate::ranks::threads::as_ranks;
+    use crate::train::deal::deal;
 
     /// A meta-gradient of fractions, whose sums depend on the order.
     fn outcome(position: u64) -> EpisodeOutcome {
@@ -229,7 +233,8 @@ mod tests {
         as_ranks(size, |group| {
             let meta = from_values(&[0.0; 2]);
             let mut batch = MetaBatch::new(7);
-            for position in group.share(total) {
+            let costs: Vec<u64> = (0..total as u64).map(|position| 5 + position * 7 % 11).collect();
+            for &position in &deal(&costs, size)[group.rank()] {
                 batch.add(&meta, position as u64, outcome(position as u64)).unwrap();
             }
             let found = mean_over_ranks(group, batch, &meta).unwrap();

@@ -44,7 +44,7 @@ pub struct StepReport(pub(super) Vec<EpisodeNumbers>);
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct EpisodeNumbers {
-    index: u64,
+    pub(super) index: u64,
     domain: Option<String>,
     support_losses: Vec<f64>,
     query_loss: f64,

@@ -4,7 +4,8 @@
 
 pub mod align;
 pub mod config;
-pub mod dev_set;
+pub mod deal;
+mod dev_set;
 pub mod exchange;
 pub mod meta_batch;
 pub mod non_finite;

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use tch::TchError;
 
 use super::config::{OuterConfig, TrainConfig};
+use super::deal::deal;
 use super::exchange::mean_over_ranks;
 use super::meta_batch::{MeanGradient, MetaBatch, StepReport};
 use super::non_finite::{NonFinite, NonFiniteGuard};
@@ -25,6 +26,8 @@ pub struct OuterLoop<'a, L: Learner, T> {
     pub recipe: &'a Recipe,
     /// The task of each index.
     pub tasks: T,
+    /// What the task of an index costs, in any unit, to deal tasks out evenly.
+    pub cost: &'a (dyn Fn(u64) -> u64 + 'a),
     /// How many tasks run at once.
     pub workers: Workers,
     /// The processes that share the tasks of a step.
@@ -112,18 +115,29 @@ where
         let Self { learner, recipe, tasks, .. } = self;
         let (step, size) = (state.progress.step, self.train.meta_batch);
         let mut batch = MetaBatch::new(step + 1);
-        let share = self.group.share(size as usize);
-        let first = share.start;
+        let index_of = |position: u64| step * size + position;
+        let positions = self.own_positions(index_of);
         let work = |meta: &ParamSet, number: usize| {
-            let position = first + number;
-            let index = step * size + position as u64;
+            let index = index_of(positions[number]);
             let outcome = tasks(meta, index)
                 .and_then(|task| recipe.meta_gradient(*learner, meta, task, step));
             outcome.with_context(|| format!("outer step {}, episode {index}", step + 1))
         };
-        let add = |number, outcome| Ok(batch.add(&state.meta, (first + number) as u64, outcome)?);
-        self.workers.run(share.len(), || Ok(state.meta.share()?), work, add)?;
+        let add =
+            |number: usize, outcome| Ok(batch.add(&state.meta, positions[number], outcome)?);
+        self.workers.run(positions.len(), || Ok(state.meta.share()?), work, add)?;
         mean_over_ranks(self.group, batch, &state.meta)
+    }
+
+    /// The positions in the meta-batch whose tasks are this rank's.
+    fn own_positions(&self, index_of: impl Fn(u64) -> u64) -> Vec<u64> {
+        let all = 0..self.train.meta_batch;
+        if self.group.size() == 1 {
+            return all.collect();
+        }
+        let costs: Vec<u64> = all.map(|position| (self.cost)(index_of(position))).collect();
+        let own = deal(&costs, self.group.size()).swap_remove(self.group.rank());
+        own.into_iter().map(|position| position as u64).collect()
     }
 }
 
@@ -172,6 +186,7 @@ mod tests {
             learner: &Quadratic { curvature: CURVATURE },
             recipe: &recipe,
             tasks,
+            cost: &|_| 1,
             workers: Workers::one(),
             group: &Group::alone(),
             train: &train,
@@ -270,6 +285,7 @@ mod tests {
             learner: &Quadratic { curvature: CURVATURE },
             recipe: &recipe,
             tasks,
+            cost: &|_| 1,
             workers: Workers::one(),
             group: &Group::alone(),
             train: &train,

@@ -79,6 +79,7 @@ pub fn train(
             learner: &classifier,
             recipe: &recipe,
             tasks: |meta: &ParamSet, index| tasks.task(meta, index),
+            cost: &|index| tasks.num_wordpieces(index),
             workers: session.workers(&classifier, device, num_traced_steps),
             group,
             train: &config.train,

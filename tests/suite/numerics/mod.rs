@@ -2,7 +2,7 @@
 //! other numbers of workers and threads.
 
 mod bert_parity;
-
+mod cuda;
 mod dropout_in_bert;
 mod family;
 mod golden_curves;

@@ -9,6 +9,7 @@ mod family;
 mod interop;
 mod interop_sentence;
 mod label_sets;
+mod launchers;
 mod model_align;
 mod model_errors;
 mod predict;

@@ -97,6 +97,9 @@ fn every_recipe_in_configs_resolves() {
     let mut seen = 0;
     for entry in fs::read_dir(root().join("configs")).unwrap() {
         let path = entry.unwrap().path();
+        if path.extension().is_none_or(|ending| ending != "toml") {
+            continue;
+        }
         let output = Command::new(env!("CARGO_BIN_EXE_metabert"))
             .args(["train", "--print-config", "--config"])
             .arg(&path)

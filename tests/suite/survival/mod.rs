@@ -1,6 +1,7 @@
 //! Runs that are stopped, killed, damaged, short of disk or full of numbers that are not finite.
 
 mod crash;
+mod crash_of_ranks;
 mod damaged_checkpoints;
 mod faults;
 mod lock;
