@@ -97,13 +97,31 @@ fn joined(first: Value, second: Value) -> Value {
     }
 }
 
+/// The file with the labelled texts.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
+pub struct DataFileFlags {
+    /// Read labelled texts from this file: JSON, JSONL, .csv or .tsv.
+    #[arg(id = "data.path", long = "data", value_name = "FILE")]
+    pub data: (),
+    /// Take the text from this field or column [default: text].
+    #[arg(id = "data.text_field", long = "text-field", value_name = "NAME")]
+    pub text_field: (),
+    /// Take its label from this field or column [default: label].
+    #[arg(id = "data.label_field", long = "label-field", value_name = "NAME")]
+    pub label_field: (),
+    /// Take its domain from this field or column [default: domain].
+    #[arg(id = "data.domain_field", long = "domain-field", value_name = "NAME")]
+    pub domain_field: (),
+}
+
 /// How the dataset is read and split.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Data")]
 pub struct DatasetFlags {
-    /// Read labelled texts from this file.
-    #[arg(id = "data.path", long = "data", value_name = "FILE")]
-    pub data: (),
+    /// The file.
+    #[command(flatten)]
+    pub file: DataFileFlags,
     /// Keep these domains, separated by commas, out of meta-training.
     #[arg(id = "data.low_resource", long = "low-resource", value_name = "A,B,C")]
     pub low_resource: (),

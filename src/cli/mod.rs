@@ -1,5 +1,6 @@
 //! The command line: types only, no effects.
 
+mod config;
 mod data;
 mod flags;
 mod model;
@@ -8,8 +9,9 @@ mod shared;
 mod train;
 mod tune;
 
+pub use config::{ConfigCommand, DiffArgs, ShowArgs};
 pub use data::{DataCommand, EpisodesArgs, SplitArgs, StatsArgs, ValidateArgs};
-pub use flags::{AdaptationFlags, DatasetFlags, Flags};
+pub use flags::{AdaptationFlags, DataFileFlags, DatasetFlags, Flags};
 pub use model::{AlignArgs, InfoArgs, InitArgs, ModelCommand};
 pub use ranks::{NumGpus, RanksArgs};
 pub use shared::SharedArgs;
@@ -59,6 +61,9 @@ pub enum Command {
     /// Look at and make model directories.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Look at recipes and settings.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Show what this machine computes with, and why not with a GPU; several processes also measure how fast they exchange.
     #[command(after_long_help = "Example:\n  metabert doctor\n  \
         torchrun --standalone --nproc-per-node 2 --no-python metabert doctor")]
@@ -94,9 +99,9 @@ pub struct FinetuneArgs {
     /// How the domain's texts are adapted to.
     #[command(flatten)]
     pub adaptation: AdaptationFlags,
-    /// Read labelled texts from this file.
-    #[arg(id = "data.path", long = "data", value_name = "FILE", help_heading = "Data")]
-    pub data: (),
+    /// The labelled texts.
+    #[command(flatten)]
+    pub file: DataFileFlags,
     /// Other processes that share the work.
     #[command(flatten)]
     pub ranks: RanksArgs,
@@ -247,7 +252,7 @@ mod tests {
         check(&Cli::command(), &mut flags);
         let entries = RunConfig::default().entries();
         assert!(flags.iter().all(|flag| entries.contains_key(flag)), "{flags:?}");
-        assert_eq!(flags.len(), 31, "{flags:?}");
+        assert_eq!(flags.len(), 34, "{flags:?}");
     }
 
     /// The configuration that `metabert` with these arguments has on top of `stored` settings.

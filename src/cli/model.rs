@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::flags::DataFileFlags;
 use super::shared::SharedArgs;
 
 /// What to do with a model directory.
@@ -82,9 +83,9 @@ pub struct AlignArgs {
     /// Learn from this many texts in a step.
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub batch: usize,
-    /// Read texts from this file.
-    #[arg(id = "data.path", long = "data", value_name = "FILE", help_heading = "Data")]
-    pub data: (),
+    /// The labelled texts.
+    #[command(flatten)]
+    pub file: DataFileFlags,
     /// Shared settings.
     #[command(flatten)]
     pub shared: SharedArgs,

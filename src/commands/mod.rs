@@ -3,6 +3,7 @@
 mod alike;
 mod best_known;
 mod checkpoint;
+mod config;
 mod data;
 mod data_episodes;
 mod doctor;
@@ -29,7 +30,7 @@ use anyhow::Result;
 use clap::CommandFactory;
 
 use crate::checks;
-use crate::cli::{Cli, Command, DataCommand, ModelCommand};
+use crate::cli::{Cli, Command, ConfigCommand, DataCommand, ModelCommand};
 use crate::ranks::Launch;
 
 /// Runs one command.
@@ -58,6 +59,9 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Model(ModelCommand::Info(args)) => model::info(args),
         Command::Model(ModelCommand::Init(args)) => model::init(args),
         Command::Model(ModelCommand::Align(args)) => model_align::run(args),
+        Command::Config(ConfigCommand::List) => config::list(),
+        Command::Config(ConfigCommand::Show(args)) => config::show(args),
+        Command::Config(ConfigCommand::Diff(args)) => config::diff(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Completions(args) => {
             let mut script = Vec::new();

@@ -12,5 +12,5 @@ mod run_config;
 
 pub use error::ConfigError;
 pub use layer::Layer;
-pub use preset::PRESET_NAMES;
+pub use preset::{PRESET_NAMES, PRESETS};
 pub use run_config::{ModelConfig, PoolingChoice, PrecisionChoice, RunConfig};

@@ -4,7 +4,7 @@ use super::error::ConfigError;
 use super::layer::Layer;
 
 /// Each preset's name and its file.
-const PRESETS: [(&str, &str); 4] = [
+pub const PRESETS: [(&str, &str); 4] = [
     ("reviews", include_str!("../../configs/reviews.toml")),
     ("intents", include_str!("../../configs/intents.toml")),
     ("reference-fomaml", include_str!("../../configs/reference-fomaml.toml")),

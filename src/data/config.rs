@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::fields::FieldNames;
 use crate::checks::{self, Invalid};
 
 /// What to read and how to split it.
@@ -12,6 +13,12 @@ use crate::checks::{self, Invalid};
 pub struct DataConfig {
     /// The labelled file; empty where it is not set.
     pub path: String,
+    /// The field, or the column of a table, with the text.
+    pub text_field: String,
+    /// The field with its label.
+    pub label_field: String,
+    /// The field with its domain.
+    pub domain_field: String,
     /// The label set in the order of the label ids; empty: the labels of the file, sorted.
     pub labels: Vec<String>,
     /// Whether every domain has all labels of the file, or those of its own examples.
@@ -36,6 +43,9 @@ impl Default for DataConfig {
     fn default() -> Self {
         Self {
             path: String::new(),
+            text_field: FieldNames::OWN.text.to_owned(),
+            label_field: FieldNames::OWN.label.to_owned(),
+            domain_field: FieldNames::OWN.domain.to_owned(),
             labels: Vec::new(),
             label_sets: LabelSets::default(),
             low_resource: Vec::new(),
@@ -50,11 +60,23 @@ impl Default for DataConfig {
 }
 
 impl DataConfig {
+    /// What the fields of a record are called.
+    pub fn fields(&self) -> FieldNames<'_> {
+        let Self { text_field: text, label_field: label, domain_field: domain, .. } = self;
+        FieldNames { text, label, domain }
+    }
+
     /// Checks the values, each by itself.
     ///
     /// # Errors
     /// The first impossible value, by its key.
     pub fn validate(&self) -> Result<(), Invalid> {
+        let names = self.fields().all();
+        let keys = ["data.text_field", "data.label_field", "data.domain_field"];
+        for (number, (key, name)) in keys.iter().zip(names).enumerate() {
+            let is_own = !name.trim().is_empty() && !names[..number].contains(&name);
+            checks::require(is_own, key, "a name of its own", format!("{name:?}"))?;
+        }
         // `[CLS]`, a wordpiece and `[SEP]`.
         checks::within("data.max_length", self.max_length as u64, 3..=u64::MAX)
     }

@@ -15,6 +15,7 @@
 
 mod config;
 mod episodes;
+mod fields;
 mod ids;
 mod intake;
 mod labels;
@@ -29,6 +30,7 @@ pub use episodes::{
     DomainLaw, DomainPool, Episode, EpisodeConfig, EpisodeSampler, ExampleLaw, Minibatches,
     QuerySize, Sizes, check_sizes, folds, num_minibatches,
 };
+pub use fields::FieldNames;
 pub use ids::{DomainId, ExampleId, LabelId};
 pub use intake::{
     DataError, Dataset, LabelRules, MAX_TEXT_BYTES, Place, Problem, Review, named_domain,

@@ -64,7 +64,8 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     for (_, episode) in &episodes {
         check_sizes(&dataset, &domains, episode)?;
     }
-    let read_test = |path: &PathBuf| texts::read_test(path, &dataset, &domains);
+    let read_test =
+        |path: &PathBuf| texts::read_test(path, &config.data.fields(), &dataset, &domains);
     let test = args.test_data.as_ref().map(read_test).transpose()?;
     let texts = EvaluationTexts { dataset: &dataset, domains: &domains, test: test.as_ref() };
     let sampler = |(_, episode): &(SupportSize, EpisodeConfig)| {

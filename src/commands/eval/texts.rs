@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::super::texts;
 use crate::checks;
 use crate::config::RunConfig;
-use crate::data::{Corpus, Dataset, DomainId, ExampleId, Review, Split};
+use crate::data::{Corpus, Dataset, DomainId, ExampleId, FieldNames, Review, Split};
 
 /// The texts of an evaluation.
 pub struct EvaluationTexts<'a> {
@@ -80,8 +80,13 @@ pub fn held_out(dataset: &Dataset, domains: &[DomainId]) -> Split {
 
 /// Reads the test file. A text that is in the dataset as well would be scored from memory. A file
 /// with texts of any evaluated domain needs texts of each: every draw is scored on those of its own.
-pub fn read_test(path: &Path, dataset: &Dataset, domains: &[DomainId]) -> Result<Dataset> {
-    let test = Dataset::read(path, &dataset.labels)?;
+pub fn read_test(
+    path: &Path,
+    fields: &FieldNames,
+    dataset: &Dataset,
+    domains: &[DomainId],
+) -> Result<Dataset> {
+    let test = Dataset::read_as(path, fields, &dataset.labels)?;
     let known: HashSet<&str> = dataset.reviews.iter().map(|review| review.text.as_str()).collect();
     let repeated = test.reviews.iter().filter(|review| known.contains(review.text.as_str()));
     let (path, repeated) = (path.display(), repeated.count());

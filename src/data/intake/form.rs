@@ -8,7 +8,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::value::RawValue;
 
 use super::problem::{Place, Problem};
-use super::record::{FIELDS, kind_of, reason_of};
+use super::record::{kind_of, reason_of};
+use crate::data::fields::FieldNames;
 
 /// Gives the JSON of every record of `text` to `take`, in file order. A line may hold no JSON.
 ///
@@ -16,9 +17,10 @@ use super::record::{FIELDS, kind_of, reason_of};
 /// What keeps the file, or the rest of it, from being read as records.
 pub(super) fn for_each_record<'a>(
     text: &'a str,
+    fields: &FieldNames,
     mut take: impl FnMut(Place, &'a str),
 ) -> Result<(), Problem> {
-    let form = Form::of(text)?;
+    let form = Form::of(text, fields)?;
     if form == Form::Lines {
         // Only a line feed ends a line: a text may hold any of the other separators of Unicode.
         let lines = (1..).zip(text.split('\n')).filter(|(_, line)| !line.trim_ascii().is_empty());
@@ -51,13 +53,13 @@ enum Form {
 }
 
 impl Form {
-    fn of(text: &str) -> Result<Self, Problem> {
+    fn of(text: &str, fields: &FieldNames) -> Result<Self, Problem> {
         let expected =
             |found: &str| Problem::expected(Place::File, "", "an array of records", found);
         match text.trim_ascii_start().as_bytes().first() {
             None => Err(expected("an empty file")),
             Some(b'[') => Ok(Self::Array),
-            Some(b'{') => Self::of_object(text).ok_or_else(|| {
+            Some(b'{') => Self::of_object(text, fields).ok_or_else(|| {
                 expected("an object without the field \"data\"")
                     .with_fix("put the records in [...], in {\"data\": [...]}, or one a line")
             }),
@@ -70,13 +72,13 @@ impl Form {
 
     /// The form of a file that begins with an object; `None` for an object over several lines that is neither a record
     /// a line nor holds the array.
-    fn of_object(text: &str) -> Option<Self> {
-        let mut keys = Keys::default();
+    fn of_object(text: &str, fields: &FieldNames) -> Option<Self> {
+        let mut keys = Keys { fields, has_data: false, has_record_field: false };
         let mut json = serde_json::Deserializer::from_str(text);
         let is_whole = (&mut json).deserialize_map(&mut keys).is_ok() && json.end().is_ok();
         let first_line = text.trim_ascii_start().split('\n').next().unwrap_or_default();
         match keys {
-            Keys { has_data: true, has_record_field: false } => Some(Self::Wrapped),
+            Keys { has_data: true, has_record_field: false, .. } => Some(Self::Wrapped),
             _ if is_whole && serde_json::from_str::<IgnoredAny>(first_line).is_err() => None,
             _ => Some(Self::Lines),
         }
@@ -91,13 +93,13 @@ fn not_records(subject: String, error: &serde_json::Error) -> Problem {
 }
 
 /// The keys by which a file that begins with an object shows its form; as far as the object is well-formed.
-#[derive(Default)]
-struct Keys {
+struct Keys<'a> {
+    fields: &'a FieldNames<'a>,
     has_data: bool,
     has_record_field: bool,
 }
 
-impl<'de> Visitor<'de> for &mut Keys {
+impl<'de> Visitor<'de> for &mut Keys<'_> {
     type Value = ();
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an object")
@@ -105,7 +107,7 @@ impl<'de> Visitor<'de> for &mut Keys {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<String>()? {
             self.has_data |= key == "data";
-            self.has_record_field |= FIELDS.contains(&key.as_str());
+            self.has_record_field |= self.fields.all().contains(&key.as_str());
             map.next_value::<IgnoredAny>()?;
         }
         Ok(())
@@ -202,8 +204,8 @@ mod tests {
         for (content, expected) in [
             ("", "d.json: expected an array of records, found an empty file"),
             (" \n", "d.json: expected an array of records, found an empty file"),
-            ("[]", "d.json: expected at least one record, found an empty array"),
-            ("{\"data\":[]}", "d.json: expected at least one record, found an empty array"),
+            ("[]", "d.json: expected at least one record, found none"),
+            ("{\"data\":[]}", "d.json: expected at least one record, found none"),
             ("3", "d.json: expected an array of records, found the number 3"),
             ("\"text\"", "d.json: expected an array of records, found a string"),
             ("text", "d.json: not JSON at line 1, column 2: expected ident"),

@@ -11,6 +11,7 @@ use super::problem::{DataError, Place, Problem, Problems, quote, quote_list};
 use super::reader::content;
 use super::record::subject;
 use crate::data::config::LabelSets;
+use crate::data::fields::FieldNames;
 use crate::data::ids::LabelId;
 
 /// What is said about the labels of a file before it is read.
@@ -31,7 +32,11 @@ impl Dataset {
     ///
     /// # Errors
     /// As [`Dataset::read`], and every contradiction between the file and the lists of `rules`.
-    pub fn read_by(path: impl AsRef<Path>, rules: &LabelRules) -> Result<Self, DataError> {
+    pub fn read_by(
+        path: impl AsRef<Path>,
+        fields: &FieldNames,
+        rules: &LabelRules,
+    ) -> Result<Self, DataError> {
         let path = path.as_ref();
         // Once: it may be a pipe.
         let bytes = content(path)?;
@@ -39,14 +44,14 @@ impl Dataset {
         let add = "add it to data.labels";
         let own = || {
             let advice = if named.is_empty() { "" } else { add };
-            Self::parse_or_advise(path, &bytes, named, advice)
+            Self::parse_or_advise(path, &bytes, fields, named, advice)
         };
         let shared = || match head {
             Some(head) if named.is_empty() => {
                 let advice = "the model has these; where each domain has labels of its own, set data.label_sets = \"domain\"";
-                Self::parse_or_advise(path, &bytes, head, advice)
+                Self::parse_or_advise(path, &bytes, fields, head, advice)
             }
-            head => Self::parse_or_advise(path, &bytes, head.unwrap_or(named), add),
+            head => Self::parse_or_advise(path, &bytes, fields, head.unwrap_or(named), add),
         };
         let differing = |own: Self| Self { label_sets_differ: true, ..own };
         match rules.label_sets {
@@ -147,7 +152,8 @@ mod tests {
         let lines: Vec<String> = records.iter().enumerate().map(line).collect();
         std::fs::write(&path, lines.join("\n")).unwrap();
         let place = format!("{}/", directory.path().display());
-        Dataset::read_by(&path, rules).map_err(|error| error.to_string().replace(&place, ""))
+        Dataset::read_by(&path, &FieldNames::OWN, rules)
+            .map_err(|error| error.to_string().replace(&place, ""))
     }
 
     fn read_with(

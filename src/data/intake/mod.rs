@@ -11,6 +11,7 @@ mod label_rules;
 pub(super) mod problem;
 mod reader;
 mod record;
+mod table;
 
 pub use dataset::{Dataset, Review};
 pub use domains::named_domain;

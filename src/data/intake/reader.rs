@@ -13,10 +13,13 @@ use super::encoding::{InvalidByte, decoded, decompressed};
 use super::form::for_each_record;
 use super::problem::{DataError, Place, Problem, Problems, quote, quote_list};
 use super::record::{Record, subject};
+use super::table::{delimiter_of, for_each_row};
+use crate::data::fields::FieldNames;
 use crate::data::ids::{ExampleId, LabelId};
 
 impl Dataset {
-    /// Reads and checks a file: a JSON array, `{"data": [...]}`, JSONL, or gzip of one of these, by its content.
+    /// Reads and checks a file: a table where its name ends in `.csv` or `.tsv`; else a JSON array, `{"data": [...]}` or JSONL,
+    /// by its content; or gzip of one of these.
     ///
     /// `labels` is the label set in id order. Where it is empty, the labels of the file are taken in byte order, or
     /// by value where all are integers; the integer 1 and the string "1" are the same label. Unknown fields are
@@ -25,8 +28,20 @@ impl Dataset {
     /// # Errors
     /// Everything that is wrong with the file, in one [`DataError`].
     pub fn read(path: impl AsRef<Path>, labels: &[String]) -> Result<Self, DataError> {
+        Self::read_as(path, &FieldNames::OWN, labels)
+    }
+
+    /// The same of a file whose fields have other names.
+    ///
+    /// # Errors
+    /// As [`Dataset::read`].
+    pub fn read_as(
+        path: impl AsRef<Path>,
+        fields: &FieldNames,
+        labels: &[String],
+    ) -> Result<Self, DataError> {
         let path = path.as_ref();
-        Self::parse(path, &content(path)?, labels)
+        Self::parse_or_advise(path, &content(path)?, fields, labels, "")
     }
 
     /// Checks the content of a file that is already in memory; `path` only names it.
@@ -34,13 +49,14 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::read`].
     pub fn parse(path: &Path, bytes: &[u8], labels: &[String]) -> Result<Self, DataError> {
-        Self::parse_or_advise(path, bytes, labels, "")
+        Self::parse_or_advise(path, bytes, &FieldNames::OWN, labels, "")
     }
 
     /// The same; `advice` is what the user can do about a label outside the label set.
     pub(super) fn parse_or_advise(
         path: &Path,
         bytes: &[u8],
+        fields: &FieldNames,
         labels: &[String],
         advice: &str,
     ) -> Result<Self, DataError> {
@@ -50,11 +66,23 @@ impl Dataset {
             Ok(content) => {
                 let (text, invalid) = decoded(&content);
                 let mut invalid = invalid.peekable();
-                let outcome = for_each_record(&text, |place, json| {
-                    let end = json.as_ptr() as usize - text.as_ptr() as usize + json.len();
-                    report_invalid(&mut invalid, end, place, &mut reader.problems);
-                    reader.take(place, json);
-                });
+                let outcome = match delimiter_of(path) {
+                    Some(delimiter) => for_each_row(&text, delimiter, fields, |place, end, row| {
+                        report_invalid(&mut invalid, end, place, &mut reader.problems);
+                        reader.take(place, |problems| match row {
+                            Ok(cells) => Record::of_cells(place, cells, fields, problems),
+                            Err(problem) => {
+                                problems.push(problem);
+                                None
+                            }
+                        });
+                    }),
+                    None => for_each_record(&text, fields, |place, json| {
+                        let end = json.as_ptr() as usize - text.as_ptr() as usize + json.len();
+                        report_invalid(&mut invalid, end, place, &mut reader.problems);
+                        reader.take(place, |problems| Record::read(place, json, fields, problems));
+                    }),
+                };
                 report_invalid(&mut invalid, text.len(), Place::File, &mut reader.problems);
                 outcome.unwrap_or_else(|problem| reader.problems.push(problem));
             }
@@ -126,11 +154,11 @@ impl<'l> Reader<'l> {
         Self { given_labels, advice, labels, domains, reviews, num_records: 0, problems }
     }
 
-    /// Checks one record, and keeps it where it is right.
-    fn take(&mut self, place: Place, json: &str) {
+    /// Checks the record that `read` finds, and keeps it where it is right.
+    fn take(&mut self, place: Place, read: impl FnOnce(&mut Problems) -> Option<Record>) {
         let position = self.num_records;
         self.num_records += 1;
-        let Some(record) = Record::read(place, json, &mut self.problems) else { return };
+        let Some(record) = read(&mut self.problems) else { return };
         if !self.given_labels.is_empty() && !self.labels.0.contains_key(&record.label) {
             let known = self.given_labels.iter().map(String::as_str);
             let expected = format!("one of {}", quote_list(known));
@@ -171,7 +199,7 @@ impl<'l> Reader<'l> {
             return;
         }
         let (about, expected, found) = if self.num_records == 0 {
-            (String::new(), "at least one record", "an empty array".to_owned())
+            (String::new(), "at least one record", "none".to_owned())
         } else if let [label] = Vec::from_iter(self.labels.0.keys())[..] {
             (subject("label"), "at least two labels in all", format!("only {}", quote(label)))
         } else if self.reviews.len() > ExampleId::MAX as usize {

@@ -2,19 +2,19 @@
 //!
 //! Knows no label set and no other record.
 
-use serde::{Deserialize, Deserializer};
+use std::fmt;
+
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Number;
 use serde_json::value::RawValue;
 
-use super::problem::{Place, Problem, Problems};
+use super::problem::{Place, Problem, Problems, quote};
+use crate::data::fields::FieldNames;
 
 /// The longest text, far beyond what a model reads of it: taking one apart needs sixty times its length of memory.
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
 /// The longest name of a label or domain; messages and tables show names.
 const MAX_NAME_BYTES: usize = 1_000;
-
-/// The fields that a record has; others are ignored.
-pub(super) const FIELDS: [&str; 3] = ["text", "label", "domain"];
 
 /// An example as a file names it.
 pub(super) struct Record {
@@ -23,27 +23,62 @@ pub(super) struct Record {
     pub(super) domain: String,
 }
 
-/// The same in JSON. A field that occurs twice is an error of serde's.
-#[derive(Deserialize)]
-#[serde(expecting = "a record")]
-struct RawRecord<'a> {
-    #[serde(borrow, default, deserialize_with = "present")]
-    text: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    label: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    domain: Option<&'a RawValue>,
-}
+/// The values of the fields of a record in JSON, null included. A field that occurs twice is an error.
+struct RawRecord<'n>(&'n FieldNames<'n>);
 
-/// A field that is there, null included.
-fn present<'de, D: Deserializer<'de>>(json: D) -> Result<Option<&'de RawValue>, D::Error> {
-    Deserialize::deserialize(json).map(Some)
+impl<'de> Visitor<'de> for RawRecord<'_> {
+    type Value = [Option<&'de RawValue>; 3];
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a record")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let names = self.0.all();
+        let mut found = [None; 3];
+        while let Some(key) = map.next_key::<String>()? {
+            let Some(field) = names.iter().position(|name| *name == key) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if found[field].replace(map.next_value()?).is_some() {
+                return Err(A::Error::custom(format_args!("duplicate field `{key}`")));
+            }
+        }
+        Ok(found)
+    }
 }
 
 impl Record {
-    /// Reads a record, or reports everything that is wrong with it.
-    pub(super) fn read(place: Place, json: &str, problems: &mut Problems) -> Option<Self> {
-        let raw = RawRecord::read(place, json).map_err(|problem| problems.push(problem)).ok()?;
+    /// Reads a record in JSON, or reports everything that is wrong with it.
+    pub(super) fn read(
+        place: Place,
+        json: &str,
+        fields: &FieldNames,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let raw = RawRecord::read(place, json, fields);
+        let [text, label, domain] = raw.map_err(|problem| problems.push(problem)).ok()?;
+        let found = [string_in(text), label_in(label), string_in(domain)];
+        Self::checked(place, found, fields, problems)
+    }
+
+    /// The same of the cells of a row.
+    pub(super) fn of_cells(
+        place: Place,
+        cells: [&str; 3],
+        fields: &FieldNames,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        Self::checked(place, cells.map(|cell| not_empty(cell.to_owned())), fields, problems)
+    }
+
+    fn checked(
+        place: Place,
+        [text, label, domain]: [Result<String, String>; 3],
+        fields: &FieldNames,
+        problems: &mut Problems,
+    ) -> Option<Self> {
         let mut check =
             |field: &str, expected: &str, most: usize, found: Result<String, String>| {
                 let problem = |expected: &str, found: String| {
@@ -63,23 +98,29 @@ impl Record {
             };
         let string = "a string that is not empty";
         // All three are checked before any of them ends the reading: a record shows all its problems.
-        let text = check("text", string, MAX_TEXT_BYTES, string_in(raw.text));
-        let label = check("label", "a string or an integer", MAX_NAME_BYTES, label_in(raw.label));
-        let domain = check("domain", string, MAX_NAME_BYTES, string_in(raw.domain));
+        let text = check(fields.text, string, MAX_TEXT_BYTES, text);
+        let label = check(fields.label, "a string or an integer", MAX_NAME_BYTES, label);
+        let domain = check(fields.domain, string, MAX_NAME_BYTES, domain);
         Some(Self { text: text?, label: label?, domain: domain? })
     }
 }
 
-impl<'a> RawRecord<'a> {
-    fn read(place: Place, json: &'a str) -> Result<Self, Problem> {
-        // serde would take the three fields from an array as well.
+impl RawRecord<'_> {
+    fn read<'a>(
+        place: Place,
+        json: &'a str,
+        fields: &FieldNames,
+    ) -> Result<[Option<&'a RawValue>; 3], Problem> {
         if !json.trim_ascii_start().starts_with('{')
             && let Ok(value) = serde_json::from_str(json)
         {
-            let expected = "a record {\"text\", \"label\", \"domain\"}";
+            let [text, label, domain] = fields.all().map(quote);
+            let expected = format!("a record {{{text}, {label}, {domain}}}");
             return Err(Problem::expected(place, "", expected, kind_of(value)));
         }
-        serde_json::from_str(json).map_err(|error| {
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        let record = deserializer.deserialize_map(RawRecord(fields));
+        record.and_then(|record| deserializer.end().map(|()| record)).map_err(|error| {
             let reason = reason_of(&error);
             let message = match error.is_data() {
                 true => reason,
@@ -102,6 +143,10 @@ fn string_in(field: Option<&RawValue>) -> Result<String, String> {
         return Err(kind_of(value));
     }
     let text: String = serde_json::from_str(value.get()).map_err(|error| reason_of(&error))?;
+    not_empty(text)
+}
+
+fn not_empty(text: String) -> Result<String, String> {
     if text.trim().is_empty() { Err("empty text".to_owned()) } else { Ok(text) }
 }
 

@@ -78,13 +78,17 @@ fn label_sets() -> impl Strategy<Value = Vec<String>> {
 
 /// Reads a file, and checks either the refusal or what was read.
 fn read(bytes: &[u8], labels: &[String]) -> Fate {
-    match Dataset::parse(Path::new(FILE), bytes, labels) {
+    read_as(FILE, bytes, labels)
+}
+
+fn read_as(name: &str, bytes: &[u8], labels: &[String]) -> Fate {
+    match Dataset::parse(Path::new(name), bytes, labels) {
         Ok(dataset) => {
             assert_holds_reviews(&dataset, labels);
-            assert_can_be_split(&dataset);
+            assert_can_be_split(&Dataset { path: FILE.into(), ..dataset });
             Fate::Taken
         }
-        Err(error) => assert_tells(error, &format!("{FILE}: ")),
+        Err(error) => assert_tells(error, &format!("{name}: ")),
     }
 }
 
@@ -140,6 +144,68 @@ fn datasets_are_taken_whole_or_refused() {
 fn compressed_datasets_are_taken_whole_or_refused() {
     let compressed = files().prop_map(|Bytes(bytes)| gzip(&bytes));
     for_all((edited(compressed, 1), label_sets()), |(Bytes(bytes), labels)| read(&bytes, &labels));
+}
+
+/// Rows of text, label and domain as a table, the columns in another order and with one more.
+fn table(rows: &[[String; 3]], delimiter: u8) -> Vec<u8> {
+    let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(Vec::new());
+    writer.write_record(["domain", "stars", "text", "label"]).unwrap();
+    for [text, label, domain] in rows {
+        writer.write_record([domain, "5", text, label]).unwrap();
+    }
+    writer.into_inner().unwrap()
+}
+
+/// The names of a comma and of a tab.
+fn tables() -> impl Strategy<Value = (&'static str, u8)> {
+    prop_oneof![Just(("data.csv", b',')), Just(("data.tsv", b'\t'))]
+}
+
+#[test]
+fn tables_are_taken_whole_or_refused() {
+    let records = records();
+    let rows = records.as_array().unwrap().iter().map(|record| {
+        ["text", "label", "domain"].map(|field| match &record[field] {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        })
+    });
+    let rows: Vec<[String; 3]> = rows.collect();
+    let spoiled = tables().prop_flat_map(move |(name, delimiter)| {
+        edited(Just(table(&rows, delimiter)), 3).prop_map(move |bytes| (name, bytes))
+    });
+    for_all((spoiled, label_sets()), |((name, Bytes(bytes)), labels)| {
+        read_as(name, &bytes, &labels)
+    });
+}
+
+#[test]
+fn a_table_reads_as_the_same_records_in_json_do() {
+    let cell = || prop_oneof![3 => "[ -~]{0,8}", 1 => "[,;\"\t\r\n\u{e9}\u{2028} a]{0,6}"];
+    let rows = proptest::collection::vec([cell(), cell(), cell()], 1..6);
+    for_all((rows, tables()), |(rows, (name, delimiter))| {
+        let records = rows
+            .iter()
+            .map(|[text, label, domain]| json!({"text": text, "label": label, "domain": domain}));
+        let json = records.collect::<Value>().to_string();
+        let of_json = Dataset::parse(Path::new(FILE), json.as_bytes(), &[]);
+        match (of_json, Dataset::parse(Path::new(name), &table(&rows, delimiter), &[])) {
+            (Ok(of_json), Ok(of_table)) => {
+                let fields = |dataset: Dataset| {
+                    let reviews = dataset.reviews.into_iter();
+                    let reviews = reviews.map(|it| (it.text, it.label, it.domain, it.position));
+                    (dataset.labels, dataset.domains, reviews.collect::<Vec<_>>())
+                };
+                assert_eq!(fields(of_json), fields(of_table));
+                Fate::Taken
+            }
+            (Err(of_json), Err(of_table)) => {
+                assert_eq!(of_json.count, of_table.count, "{of_json}\n{of_table}");
+                Fate::Refused
+            }
+            (of_json, of_table) => panic!("{of_json:?}\n{of_table:?}"),
+        }
+    });
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod command_line;
 pub mod command_line_errors;
 mod command_line_eval;
+mod config;
 mod data_episodes;
 mod domain_labels;
 mod family;
@@ -15,6 +16,7 @@ mod model_errors;
 mod predict;
 mod readme;
 mod safeguards;
+mod tables;
 mod training_plans;
 mod tune;
 mod unlabelled;

@@ -1,0 +1,102 @@
+//! `metabert config`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Result;
+use toml::Value;
+
+use super::output::{print_json, print_result};
+use crate::checks::Invalid;
+use crate::cli::{DiffArgs, ShowArgs};
+use crate::config::{Layer, PRESET_NAMES, PRESETS, RunConfig};
+use crate::files::limited;
+use crate::run::RunDirectory;
+use crate::run::checkpoint::SETTINGS_FILE;
+use crate::table::{Align, Table};
+
+/// The name of the built-in settings.
+const DEFAULTS: &str = "defaults";
+/// The largest file with settings.
+const MAX_FILE_MIB: u64 = 16;
+
+/// Runs `config list`.
+pub fn list() -> Result<()> {
+    let mut table = Table::new([(Align::Left, "name"), (Align::Left, "for")]);
+    for (name, text) in PRESETS {
+        let first = text.lines().next().unwrap_or_default().trim_start_matches("# ");
+        table.push(vec![name.to_owned(), first.to_owned()]);
+    }
+    print_result(&table.to_string())
+}
+
+/// Runs `config show`.
+pub fn show(args: &ShowArgs) -> Result<()> {
+    let source = Source::of(&args.source)?;
+    match args.all {
+        true => print_result(&source.resolved()?.to_toml()),
+        false => print_result(&source.text),
+    }
+}
+
+/// Runs `config diff`.
+pub fn diff(args: &DiffArgs) -> Result<()> {
+    let entries = |name: &str| -> Result<BTreeMap<String, Value>> {
+        Ok(Source::of(name)?.resolved()?.entries())
+    };
+    let (left, right) = (entries(&args.left)?, entries(&args.right)?);
+    // Both have all keys. The name of a recipe says nothing beside its settings.
+    let differing = left.iter().filter_map(|(key, value)| {
+        let other = &right[key];
+        (key != "preset" && value != other).then_some((key, [value, other]))
+    });
+    let differing: BTreeMap<&String, [&Value; 2]> = differing.collect();
+    if args.json {
+        return print_json(&differing);
+    }
+    let header = ["setting", &args.left, &args.right];
+    let mut table = Table::new(header.map(|title| (Align::Left, title)));
+    for (key, values) in differing {
+        let [left, right] = values.map(ToString::to_string);
+        table.push(vec![key.clone(), left, right]);
+    }
+    print_result(&table.to_string())
+}
+
+/// Settings that an argument names.
+struct Source {
+    layer: Layer,
+    /// The same as TOML, with the comments of a file.
+    text: String,
+}
+
+impl Source {
+    fn of(argument: &str) -> Result<Self> {
+        if argument == DEFAULTS {
+            let text = RunConfig::default().to_toml();
+            let table = text.parse().expect("a configuration is TOML");
+            return Ok(Self { layer: Layer { source_name: DEFAULTS.to_owned(), table }, text });
+        }
+        if let Some((name, text)) = PRESETS.iter().find(|(name, _)| *name == argument) {
+            let layer = Layer::of_key(argument, "preset", (*name).into());
+            return Ok(Self { layer, text: (*text).to_owned() });
+        }
+        let path = Path::new(argument);
+        let run = RunDirectory::at(path).config_file();
+        let files = [path.to_owned(), run, path.join(SETTINGS_FILE)];
+        let Some(file) = files.iter().find(|file| file.is_file()) else {
+            let names = PRESET_NAMES.join(", ");
+            let expected = format!(
+                "{DEFAULTS}, {names}, a TOML file, or a run or model directory of metabert"
+            );
+            return Err(Invalid(format!("{argument}: expected {expected}, found none")).into());
+        };
+        let layer = Layer::from_file(file)?;
+        let text = String::from_utf8_lossy(&limited::read(file, MAX_FILE_MIB)?).into_owned();
+        Ok(Self { layer, text })
+    }
+
+    fn resolved(self) -> Result<RunConfig> {
+        Ok(RunConfig::from_layers(&[self.layer])?)
+    }
+}

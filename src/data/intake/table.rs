@@ -1,0 +1,149 @@
+//! The rows of a table in a file: a header, then a record a row, cells between commas or tabs.
+//!
+//! Knows where rows and cells begin and end; what they mean, its neighbours know.
+
+use std::path::Path;
+
+use csv::{ReaderBuilder, StringRecord};
+
+use super::problem::{Place, Problem, quote, quote_list};
+use crate::data::fields::FieldNames;
+
+/// What separates the cells of the table that a file of this name has: `.csv` and `.tsv`, also of gzip; `None` for others.
+pub(super) fn delimiter_of(path: &Path) -> Option<u8> {
+    let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    match Path::new(name).extension()?.to_str()? {
+        "csv" => Some(b','),
+        "tsv" | "tab" => Some(b'\t'),
+        _ => None,
+    }
+}
+
+/// Gives the cells of every row of `text` to `take` in the order of `fields`, with the row's line and the place in `text` of
+/// its end; or what is wrong with the row. A cell in double quotes may hold delimiters, line breaks and doubled quotes.
+///
+/// # Errors
+/// A header without the fields.
+pub(super) fn for_each_row(
+    text: &str,
+    delimiter: u8,
+    fields: &FieldNames,
+    mut take: impl FnMut(Place, usize, Result<[&str; 3], Problem>),
+) -> Result<(), Problem> {
+    let mut reader =
+        ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text.as_bytes());
+    let header =
+        reader.headers().map_err(|error| Problem::new(Place::File, "", error.to_string()))?;
+    let header = header.clone();
+    let columns = columns_of(&header, fields)?;
+    let mut row = StringRecord::new();
+    // A text has been decoded already, and any number of cells is allowed: no row fails.
+    while let Ok(true) = reader.read_record(&mut row) {
+        let line = row.position().map_or(0, csv::Position::line);
+        let place = Place::Line(line as usize);
+        let cells = match row.len() == header.len() {
+            true => Ok(columns.map(|column| &row[column])),
+            false => {
+                let expected = format!("{} cells, as the header has", header.len());
+                Err(Problem::expected(place, "", expected, row.len())
+                    .with_fix("put a cell with a delimiter or a quote in double quotes"))
+            }
+        };
+        take(place, reader.position().byte() as usize, cells);
+    }
+    Ok(())
+}
+
+/// The columns of the fields.
+fn columns_of(header: &StringRecord, fields: &FieldNames) -> Result<[usize; 3], Problem> {
+    let flags = ["--text-field", "--label-field", "--domain-field"];
+    let mut columns = [0; 3];
+    for ((column, name), flag) in columns.iter_mut().zip(fields.all()).zip(flags) {
+        let mut found = header.iter().enumerate().filter(|(_, cell)| cell.trim() == name);
+        *column = match (found.next(), found.next()) {
+            (Some((column, _)), None) => column,
+            (Some(_), Some(_)) => {
+                let message = format!("two columns are called {}", quote(name));
+                return Err(Problem::new(Place::Line(1), "", message));
+            }
+            (None, _) => {
+                let names: Vec<&str> = header.iter().collect();
+                let found = quote_list(names.into_iter());
+                let expected = format!("a column {}", quote(name));
+                let problem = Problem::expected(Place::Line(1), "", expected, found);
+                return Err(problem.with_fix(format!("name the right one with {flag}")));
+            }
+        };
+    }
+    Ok(columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::dataset::Dataset;
+    use super::super::problem::DataError;
+    use super::*;
+
+    fn parse(name: &str, content: &str) -> Result<Dataset, DataError> {
+        Dataset::parse(Path::new(name), content.as_bytes(), &[])
+    }
+
+    const ROWS: &str =
+        "id,label,text,domain\n1,pos,\"good, \"\"very\"\" good\nindeed\",a\n2,neg,bad,b\r\n";
+
+    #[test]
+    fn rows_are_records_with_their_lines() {
+        let dataset = parse("d.csv", ROWS).unwrap();
+        assert_eq!(dataset.reviews[0].text, "good, \"very\" good\nindeed");
+        assert_eq!(dataset.labels, ["neg", "pos"]);
+        assert_eq!(dataset.domains, ["a", "b"]);
+        let places = dataset.reviews.iter().map(|review| review.place);
+        assert_eq!(places.collect::<Vec<_>>(), [Place::Line(2), Place::Line(4)]);
+        // As spreadsheets write it.
+        let marked = format!("\u{feff}{ROWS}");
+        assert_eq!(parse("d.CSV", &marked).unwrap().reviews, dataset.reviews);
+        let tabs = "text\tlabel\tdomain\na, b\t1\td\nc\t0\td\n";
+        assert_eq!(parse("d.tsv", tabs).unwrap().reviews[0].text, "a, b");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_table_is_named_with_its_line() {
+        let rows = "text,label,domain\na,1,d\nb,2\n,3,\nc,4,d,e\n";
+        let error = parse("d.csv", rows).unwrap_err();
+        let lines: Vec<String> = error.problems.iter().map(ToString::to_string).collect();
+        let cells = "cells, as the header has, found";
+        let fix = "put a cell with a delimiter or a quote in double quotes";
+        let expected = [
+            format!("line 3: expected 3 {cells} 2; {fix}"),
+            r#"line 4, field "text": expected a string that is not empty, found empty text"#
+                .to_owned(),
+            r#"line 4, field "domain": expected a string that is not empty, found empty text"#
+                .to_owned(),
+            format!("line 5: expected 3 {cells} 4; {fix}"),
+        ];
+        assert_eq!(lines, expected);
+        for (header, expected) in [
+            (
+                "text,label",
+                r#"line 1: expected a column "domain", found "text", "label"; name the right one with --domain-field"#,
+            ),
+            ("text,label,domain,text", r#"line 1: two columns are called "text""#),
+            (
+                "",
+                r#"line 1: expected a column "text", found ; name the right one with --text-field"#,
+            ),
+        ] {
+            assert_eq!(
+                parse("d.csv", &format!("{header}\n")).unwrap_err().to_string(),
+                format!("d.csv: {expected}")
+            );
+        }
+        assert!(
+            parse("d.csv", "text,label,domain\n")
+                .unwrap_err()
+                .to_string()
+                .contains("at least one record")
+        );
+    }
+}
