@@ -45,7 +45,7 @@ class Cluster:
 
 
 CLUSTERS = [
-    Cluster("2 on one machine", 2, 2, 1.0, 0.0, 20e-6),
+    Cluster("2 on one machine", 2, 2, 0.2, 0.0, 20e-6),
     Cluster("8 in one machine", 8, 8, 4.0, 0.0, 20e-6),
     Cluster("64, 8 a machine, 100 GbE", 64, 8, 4.0, 12.5, 40e-6),
     Cluster("1,024, 8 a machine, 100 GbE", 1024, 8, 4.0, 12.5, 40e-6),
