@@ -19,10 +19,12 @@ set -uo pipefail
 # Where the processes meet: on the first machine, at a port that other jobs are unlikely to have.
 MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))
-export MASTER_ADDR MASTER_PORT
+OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK
+export MASTER_ADDR MASTER_PORT OMP_NUM_THREADS
 
 # Starts the run, or continues it after a time limit, a preemption or a lost machine.
-srun metabert train --resume auto "$@"
+# A process that has saved may end before the others have.
+srun --cpus-per-task="$SLURM_CPUS_PER_TASK" --kill-on-bad-exit=0 metabert train --resume auto "$@"
 code=$?
 if [ "$code" -eq 138 ]; then # 128 + SIGUSR1
     scontrol requeue "$SLURM_JOB_ID"

@@ -232,12 +232,14 @@ fn duration(words: &str) -> Result<Value, &'static str> {
 /// Seconds, from a number with a unit.
 pub fn seconds(words: &str) -> Result<f64, &'static str> {
     const EXPECTED: &str = "expected a number with a unit, such as 90s, 30m or 2h";
+    /// Thirty years: clocks end somewhere.
+    const MOST_SECONDS: f64 = 1e9;
     const UNITS: [(char, f64); 3] = [('s', 1.0), ('m', 60.0), ('h', 3_600.0)];
     let found = UNITS.into_iter().find_map(|(unit, factor)| {
         let count: f64 = words.strip_suffix(unit)?.parse().ok()?;
         Some(count * factor)
     });
-    found.filter(|seconds| seconds.is_finite() && *seconds > 0.0).ok_or(EXPECTED)
+    found.filter(|seconds| *seconds > 0.0 && *seconds <= MOST_SECONDS).ok_or(EXPECTED)
 }
 
 fn list(words: &str) -> Result<Value, Infallible> {

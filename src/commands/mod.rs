@@ -42,8 +42,7 @@ pub fn run(command: &Command) -> Result<()> {
         matches!(command, Command::Tune(_) | Command::Model(ModelCommand::Align(_)));
     if computes_alone {
         let num_processes = Launch::from_environment()?.size;
-        let expected =
-            "one process: train, finetune, eval and predict alone share their work between several";
+        let expected = "one process: only train, finetune, eval, predict and doctor run as several";
         checks::require(num_processes == 1, "the launcher", expected, num_processes)?;
     }
     match command {

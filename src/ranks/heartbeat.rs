@@ -12,6 +12,8 @@ use crate::torch_ext::Store;
 const BEAT: Duration = Duration::from_millis(500);
 /// Without a sign for so long a process is taken to be gone.
 const SILENCE: Duration = Duration::from_secs(4);
+/// Long enough for the store to answer on a busy machine.
+const READ: Duration = Duration::from_secs(1);
 
 /// Counts in the store for as long as its process lives.
 #[derive(Debug)]
@@ -60,7 +62,7 @@ pub fn silent(
     ranks: impl Iterator<Item = usize> + Clone,
 ) -> Result<Vec<usize>, TchError> {
     let counts = || {
-        let counts = ranks.clone().map(|rank| store.get(&key(rank), Duration::from_millis(10)));
+        let counts = ranks.clone().map(|rank| store.get(&key(rank), READ));
         counts.collect::<Result<Vec<_>, TchError>>()
     };
     let before = counts()?;

@@ -15,8 +15,8 @@ use crate::torch_ext::Store;
 const FIRST_LOST: &str = "first_lost";
 /// How much longer than a time-out its own report may take.
 const GRACE: Duration = Duration::from_secs(2);
-/// Long enough for a store to answer that it has no such key.
-const AT_ONCE: Duration = Duration::from_millis(10);
+/// Long enough for a store to answer on a busy machine; without the key, it answers after this time.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// The processes that have met in a store.
 #[derive(Debug)]
@@ -118,9 +118,12 @@ impl Drop for Roll {
         }
         let deadline = Instant::now() + self.timeout;
         for other in (1..self.launch.size).filter(|other| !gone.contains(other)) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            // Without an answer there is nobody left to wait for.
-            let _ = self.store.get(&knows(other), left.max(AT_ONCE));
+            let is_awaited = || {
+                Instant::now() < deadline
+                    && matches!(self.store.get(&knows(other), AT_ONCE), Ok(None))
+                    && silent(&self.store, std::iter::once(other)).is_ok_and(|it| it.is_empty())
+            };
+            while is_awaited() {}
         }
     }
 }

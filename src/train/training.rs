@@ -62,7 +62,8 @@ where
         self.recorder.started(state, self.num_steps(state), machine, settings)?;
         loop {
             // First, since a run may have been stopped between a step and its evaluation.
-            if self.evaluation_is_due(state) {
+            let evaluates = self.evaluation_is_due(state);
+            if self.recorder.saved_before_leaving(state, evaluates)? {
                 self.evaluate(state)?;
             }
             if is_due(state.progress.step, self.outer_loop.train.checkpoint_every) {
@@ -85,6 +86,8 @@ where
             };
             self.recorder.checkpoint(state)?;
             self.recorder.finished(state, reason)?;
+            // Launchers may end all processes with the first: that is not before all is saved.
+            self.outer_loop.group.of_lead(())?;
             return Ok(outcome);
         }
     }
@@ -120,13 +123,16 @@ where
 
     /// Whether the meta-parameters of this step are to be scored, and have not been: every
     /// `eval_every` steps, and at the end.
-    fn evaluation_is_due(&self, state: &TrainingState) -> bool {
+    fn evaluation_is_due(&self, state: &TrainingState) -> Result<bool> {
         let step = state.progress.step;
         let is_scored = state.progress.last_evaluation.is_some_and(|(scored, _)| scored == step);
         let is_last = self.is_done(state);
-        self.dev.is_some()
+        let is_due = self.dev.is_some()
             && !is_scored
-            && (is_last || is_due(step, self.outer_loop.train.eval_every))
+            && (is_last || is_due(step, self.outer_loop.train.eval_every));
+        let OuterLoop { group, train, .. } = self.outer_loop;
+        // Clocks differ: where they decide about the end, that of the first process does.
+        Ok(if train.has_time_budget() { group.of_lead(is_due)? } else { is_due })
     }
 
     /// Scores the meta-parameters on the meta-dev domains; a stop signal leaves that for the next process.

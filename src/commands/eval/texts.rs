@@ -107,7 +107,7 @@ pub fn read_test(
         let Some(other) = scored.find(|review| !labels.ids().contains(&review.label)) else {
             continue;
         };
-        let place = format!("{path}: {}, field \"label\"", other.place);
+        let place = format!("{path}: {}, field \"{}\"", other.place, fields.label);
         let expected =
             format!("a label of the domain {name:?}: {:?}", labels.names(&dataset.labels));
         checks::require(false, place, expected, format!("{:?}", test.label_name(other.label)))?;

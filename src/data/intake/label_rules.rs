@@ -63,7 +63,7 @@ impl Dataset {
             },
             LabelSets::Auto | LabelSets::Domain => {
                 let dataset = differing(own()?);
-                check_lists(&dataset, by_domain)?;
+                check_lists(&dataset, fields, by_domain)?;
                 Ok(dataset)
             }
         }
@@ -89,6 +89,7 @@ impl Dataset {
 /// Checks that the texts of every listed domain have the listed labels, all of them and no others.
 fn check_lists(
     dataset: &Dataset,
+    fields: &FieldNames,
     by_domain: &BTreeMap<String, Vec<String>>,
 ) -> Result<(), DataError> {
     let used = dataset.used_labels();
@@ -120,7 +121,7 @@ fn check_lists(
                 let known = quote_list(listed.iter().map(String::as_str));
                 let expected = format!("one of {known}, the labels of the domain {}", quote(name));
                 let problem =
-                    Problem::expected(review.place, subject("label"), expected, quote(label));
+                    Problem::expected(review.place, subject(fields.label), expected, quote(label));
                 problem.with_fix(format!("add it to labels.{name}"))
             });
         }

@@ -18,6 +18,7 @@ pub use domains::named_domain;
 pub use label_rules::LabelRules;
 pub use problem::{DataError, Place, Problem};
 pub use record::MAX_TEXT_BYTES;
+pub(super) use table::delimiter_of;
 
 #[cfg(test)]
 pub(super) use dataset::tests;

@@ -60,7 +60,7 @@ impl Dataset {
         labels: &[String],
         advice: &str,
     ) -> Result<Self, DataError> {
-        let mut reader = Reader::new(labels, advice);
+        let mut reader = Reader::new(fields, labels, advice);
         match decompressed(bytes) {
             Err(problem) => reader.problems.push(problem),
             Ok(content) => {
@@ -119,6 +119,7 @@ fn report_invalid(
 
 /// Checks records one by one, with label and domain ids in order of appearance.
 struct Reader<'l> {
+    fields: &'l FieldNames<'l>,
     given_labels: &'l [String],
     /// What the user can do about a label that is not one of them.
     advice: &'l str,
@@ -131,7 +132,7 @@ struct Reader<'l> {
 
 impl<'l> Reader<'l> {
     /// A reader for the given label set, or for all labels where it is empty.
-    fn new(given_labels: &'l [String], advice: &'l str) -> Self {
+    fn new(fields: &'l FieldNames<'l>, given_labels: &'l [String], advice: &'l str) -> Self {
         let mut labels = Names::default();
         let mut problems = Problems::default();
         let setting = "setting labels";
@@ -151,7 +152,8 @@ impl<'l> Reader<'l> {
             problems.push(Problem::expected(Place::File, setting, "at least two labels", found));
         }
         let (domains, reviews) = (Names::default(), Vec::new());
-        Self { given_labels, advice, labels, domains, reviews, num_records: 0, problems }
+        let num_records = 0;
+        Self { fields, given_labels, advice, labels, domains, reviews, num_records, problems }
     }
 
     /// Checks the record that `read` finds, and keeps it where it is right.
@@ -163,7 +165,7 @@ impl<'l> Reader<'l> {
             let known = self.given_labels.iter().map(String::as_str);
             let expected = format!("one of {}", quote_list(known));
             let found = quote(&record.label);
-            let problem = Problem::expected(place, subject("label"), expected, found);
+            let problem = Problem::expected(place, subject(self.fields.label), expected, found);
             return self.problems.push(problem.with_fix(self.advice));
         }
         let (label, domain) = (self.labels.id(record.label), self.domains.id(record.domain));
@@ -201,7 +203,11 @@ impl<'l> Reader<'l> {
         let (about, expected, found) = if self.num_records == 0 {
             (String::new(), "at least one record", "none".to_owned())
         } else if let [label] = Vec::from_iter(self.labels.0.keys())[..] {
-            (subject("label"), "at least two labels in all", format!("only {}", quote(label)))
+            (
+                subject(self.fields.label),
+                "at least two labels in all",
+                format!("only {}", quote(label)),
+            )
         } else if self.reviews.len() > ExampleId::MAX as usize {
             (String::new(), "fewer records than 2^32", self.reviews.len().to_string())
         } else {

@@ -10,7 +10,7 @@ use super::problem::{Place, Problem, quote, quote_list};
 use crate::data::fields::FieldNames;
 
 /// What separates the cells of the table that a file of this name has: `.csv` and `.tsv`, also of gzip; `None` for others.
-pub(super) fn delimiter_of(path: &Path) -> Option<u8> {
+pub(in crate::data) fn delimiter_of(path: &Path) -> Option<u8> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
     match Path::new(name).extension()?.to_str()? {
@@ -38,25 +38,73 @@ pub(super) fn for_each_row(
     let header = header.clone();
     let columns = columns_of(&header, fields)?;
     let mut row = StringRecord::new();
+    let (bytes, mut counted, mut line) = (text.as_bytes(), 0, 1);
     // A text has been decoded already, and any number of cells is allowed: no row fails.
     while let Ok(true) = reader.read_record(&mut row) {
-        let line = row.position().map_or(0, csv::Position::line);
-        let place = Place::Line(line as usize);
-        let cells = match row.len() == header.len() {
-            true => Ok(columns.map(|column| &row[column])),
-            false => {
-                let expected = format!("{} cells, as the header has", header.len());
-                Err(Problem::expected(place, "", expected, row.len())
-                    .with_fix("put a cell with a delimiter or a quote in double quotes"))
-            }
+        // The line breaks before a row, blank lines among them, belong to it here.
+        let end = reader.position().byte() as usize;
+        let mut start = row.position().map_or(counted, |position| position.byte() as usize);
+        while start < end && matches!(bytes[start], b'\r' | b'\n') {
+            start += 1;
+        }
+        line += bytes[counted..start].iter().filter(|&&byte| byte == b'\n').count();
+        counted = start;
+        let place = Place::Line(line);
+        let cells = if let Some(problem) = quoting_problem(&bytes[start..end], delimiter) {
+            let (expected, found) = problem;
+            Err(Problem::expected(place, "", expected, found)
+                .with_fix("double the quotes inside a cell in double quotes"))
+        } else if row.len() != header.len() {
+            let expected = format!("{} cells, as the header has", header.len());
+            Err(Problem::expected(place, "", expected, row.len())
+                .with_fix("put a cell with a delimiter or a quote in double quotes"))
+        } else {
+            Ok(columns.map(|column| &row[column]))
         };
-        take(place, reader.position().byte() as usize, cells);
+        take(place, end, cells);
     }
     Ok(())
 }
 
+/// What is expected and found where the quotes of a row do not fit: parsers take such a row in ways of their own, with some of the
+/// next rows.
+fn quoting_problem(row: &[u8], delimiter: u8) -> Option<(&'static str, &'static str)> {
+    let mut at = 0;
+    while at < row.len() {
+        if row[at] == b'"' {
+            loop {
+                at += 1;
+                match (row.get(at), row.get(at + 1)) {
+                    (None, _) => {
+                        return Some(("a double quote that ends the cell", "the end of the file"));
+                    }
+                    (Some(b'"'), Some(b'"')) => at += 1,
+                    (Some(b'"'), _) => break,
+                    _ => {}
+                }
+            }
+            at += 1;
+            if row.get(at).is_some_and(|&byte| byte != delimiter && byte != b'\r' && byte != b'\n')
+            {
+                return Some(("the end of the cell after its closing double quote", "more text"));
+            }
+        }
+        match row[at.min(row.len())..].iter().position(|&byte| byte == delimiter) {
+            Some(next) => at += next + 1,
+            None => break,
+        }
+    }
+    None
+}
+
 /// The columns of the fields.
 fn columns_of(header: &StringRecord, fields: &FieldNames) -> Result<[usize; 3], Problem> {
+    if let (1, Some(cell)) = (header.len(), header.get(0))
+        && cell.contains([',', ';', '\t'])
+    {
+        let expected = "commas between the cells of a .csv file, and tabs in a .tsv file";
+        return Err(Problem::expected(Place::Line(1), "", expected, quote(cell)));
+    }
     let flags = ["--text-field", "--label-field", "--domain-field"];
     let mut columns = [0; 3];
     for ((column, name), flag) in columns.iter_mut().zip(fields.all()).zip(flags) {
@@ -100,11 +148,44 @@ mod tests {
         assert_eq!(dataset.domains, ["a", "b"]);
         let places = dataset.reviews.iter().map(|review| review.place);
         assert_eq!(places.collect::<Vec<_>>(), [Place::Line(2), Place::Line(4)]);
+        // However lines end, and with blank ones.
+        for content in [ROWS.replace('\n', "\r\n"), ROWS.replace("\n2", "\n\n\n2")] {
+            let places = parse("d.csv", &content).unwrap().reviews.into_iter().map(|it| it.place);
+            let second = if content.contains("\n\n") { 6 } else { 4 };
+            assert_eq!(places.collect::<Vec<_>>(), [Place::Line(2), Place::Line(second)]);
+        }
         // As spreadsheets write it.
         let marked = format!("\u{feff}{ROWS}");
         assert_eq!(parse("d.CSV", &marked).unwrap().reviews, dataset.reviews);
         let tabs = "text\tlabel\tdomain\na, b\t1\td\nc\t0\td\n";
         assert_eq!(parse("d.tsv", tabs).unwrap().reviews[0].text, "a, b");
+    }
+
+    #[test]
+    fn quotes_that_do_not_fit_are_refused() {
+        for (row, expected) in [
+            (
+                "\"so,1,d\na,2,d\n",
+                "line 2: expected a double quote that ends the cell, found the end of the file",
+            ),
+            (
+                "\"so\" it is,1,d\n",
+                "line 2: expected the end of the cell after its closing double quote, found more text",
+            ),
+            (
+                "a,1,\"d\na,2,\"d\n",
+                "line 2: expected the end of the cell after its closing double quote, found more text",
+            ),
+        ] {
+            let error = parse("d.csv", &format!("text,label,domain\n{row}")).unwrap_err();
+            let fix = "double the quotes inside a cell in double quotes";
+            assert_eq!(error.problems[0].to_string(), format!("{expected}; {fix}"));
+        }
+        // A quote inside a cell that has none around it is text.
+        let dataset =
+            parse("d.tsv", "text\tlabel\tdomain\n5\" pipe\t1\td\n\"\"\"a\"\"\"\t2\td\n").unwrap();
+        assert_eq!(dataset.reviews[0].text, "5\" pipe");
+        assert_eq!(dataset.reviews[1].text, "\"a\"");
     }
 
     #[test]
@@ -129,6 +210,10 @@ mod tests {
                 r#"line 1: expected a column "domain", found "text", "label"; name the right one with --domain-field"#,
             ),
             ("text,label,domain,text", r#"line 1: two columns are called "text""#),
+            (
+                "text;label;domain",
+                r#"line 1: expected commas between the cells of a .csv file, and tabs in a .tsv file, found "text;label;domain""#,
+            ),
             (
                 "",
                 r#"line 1: expected a column "text", found ; name the right one with --text-field"#,

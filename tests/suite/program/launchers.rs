@@ -1,13 +1,13 @@
 //! The launchers that README names, as far as they run without a cluster.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::ranks::free_port;
 use crate::support::run::{
     Answer, SMALL, assert_same_state, checkpoint, events, finish, repository, run, tiny, work_dir,
 };
@@ -15,6 +15,7 @@ use crate::survival::resume::wait_until;
 
 /// Starts two processes of what it is given as SLURM's does, keeps their ids, and ends with the highest of their exit codes.
 const SRUN: &str = r#"#!/bin/bash
+while [ "${1#--}" != "$1" ]; do shift; done
 for rank in 0 1; do
     SLURM_PROCID=$rank SLURM_LOCALID=$rank SLURM_STEP_NUM_TASKS=2 SLURM_STEP_TASKS_PER_NODE=2 "$@" &
     echo $! >>"$STUBS/ids"
@@ -45,12 +46,9 @@ fn write_stubs(dir: &Path) {
 /// The script as job of a number that makes a free port its port.
 fn slurm(dir: &Path, arguments: &str) -> Command {
     let stubs = dir.join("stubs");
-    let port = loop {
-        let port = free_port();
-        if (20_000..40_000).contains(&port) {
-            break port;
-        }
-    };
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let first = 20_000 + std::process::id() as u16 % 19_000;
+    let port = (first..40_000).find(is_free).expect("a free port");
     let mut command = Command::new("bash");
     command.arg(repository("configs/slurm.sh"));
     let data = repository("data/tiny.json");
@@ -58,7 +56,10 @@ fn slurm(dir: &Path, arguments: &str) -> Command {
     command.args(arguments.replace("@data", data.to_str().unwrap()).split_whitespace());
     let path = format!("{}:{}", stubs.display(), std::env::var("PATH").unwrap());
     command.current_dir(dir).env("PATH", path).env("STUBS", &stubs);
-    command.env("SLURM_JOB_ID", (port - 20_000).to_string()).env("SLURM_JOB_NODELIST", "n[1-2]");
+    command
+        .env("SLURM_CPUS_PER_TASK", "1")
+        .env("SLURM_JOB_ID", (port - 20_000).to_string())
+        .env("SLURM_JOB_NODELIST", "n[1-2]");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.env("OMP_WAIT_POLICY", "passive");
     command

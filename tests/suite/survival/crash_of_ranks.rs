@@ -58,7 +58,7 @@ fn a_run_of_ranks_survives_being_killed_again_and_again() {
     let mut rng = seed::rng(1, "ranks", 0);
     for _ in 0..num_kills() {
         let size = 2 + seed::below(&mut rng, 2);
-        let arguments = format!("{} --resume auto --timeout 5s", train("killed", STEPS));
+        let arguments = format!("{} --resume auto --timeout 15s", train("killed", STEPS));
         let mut ranks = start_ranks(path, &arguments, size, |_, _| {});
         sleep(Duration::from_millis(seed::below(&mut rng, 3_000) as u64));
         let victim = seed::below(&mut rng, size);

@@ -152,7 +152,7 @@ fn commands_of_one_process_refuse_to_be_ranks() {
     ] {
         let answer = finish(&mut rank_command(dir.path(), arguments, (1, 2), free_port()), b"");
         assert_eq!(answer.code, Some(2), "{}", answer.stderr);
-        let expected = "expected one process: train, finetune, eval and predict alone share their work between several, found 2";
+        let expected = "expected one process: only train, finetune, eval, predict and doctor run as several, found 2";
         assert!(answer.stderr.contains(expected), "{}", answer.stderr);
     }
 }
