@@ -34,7 +34,7 @@ help: ## list the targets
 
 setup: libtorch encoder sample ## download libtorch, the encoder and the sample (about 620 MB, once)
 
-demo: $(ADAPTED)/predictions.jsonl $(RUN)/eval.txt ## train on the sample, adapt to a new domain, evaluate, predict (20 minutes the first time)
+demo: $(ADAPTED)/predictions.jsonl $(RUN)/eval.txt ## train on the sample, adapt to a new domain, evaluate, predict (15 minutes the first time)
 	@printf '\n==== New domains: the meta-trained encoder, the plain encoder, and one trained without episodes\n\n'
 	@cat $(RUN)/eval.txt
 	@printf '\n==== Three texts that %s has not seen before\n\n' $(ADAPTED)
