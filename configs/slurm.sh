@@ -23,7 +23,7 @@ OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK
 export MASTER_ADDR MASTER_PORT OMP_NUM_THREADS
 
 # Starts the run, or continues it after a time limit, a preemption or a lost machine.
-# A process that has saved may end before the others have.
+# Where one is lost the others say which, and end by themselves.
 srun --cpus-per-task="$SLURM_CPUS_PER_TASK" --kill-on-bad-exit=0 metabert train --resume auto "$@"
 code=$?
 if [ "$code" -eq 138 ]; then # 128 + SIGUSR1

@@ -10,15 +10,12 @@ use super::output::{print_json, print_result};
 use crate::checks::Invalid;
 use crate::cli::{DiffArgs, ShowArgs};
 use crate::config::{Layer, PRESET_NAMES, PRESETS, RunConfig};
-use crate::files::limited;
 use crate::run::RunDirectory;
 use crate::run::checkpoint::SETTINGS_FILE;
 use crate::table::{Align, Table};
 
 /// The name of the built-in settings.
 const DEFAULTS: &str = "defaults";
-/// The largest file with settings.
-const MAX_FILE_MIB: u64 = 16;
 
 /// Runs `config list`.
 pub fn list() -> Result<()> {
@@ -91,8 +88,7 @@ impl Source {
             );
             return Err(Invalid(format!("{argument}: expected {expected}, found none")).into());
         };
-        let layer = Layer::from_file(file)?;
-        let text = String::from_utf8_lossy(&limited::read(file, MAX_FILE_MIB)?).into_owned();
+        let (layer, text) = Layer::with_text(file)?;
         Ok(Self { layer, text })
     }
 

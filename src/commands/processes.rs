@@ -13,9 +13,9 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use super::error::RankFailed;
-use crate::checks;
+use crate::checks::{self, Invalid};
 use crate::cli::{NumGpus, RanksArgs};
-use crate::machine::device::{DeviceError, num_gpus};
+use crate::machine::device::num_gpus;
 use crate::ranks::Launch;
 
 /// The most processes of one machine.
@@ -45,8 +45,7 @@ impl Plan {
         let (flag, count, most) = match (args.processes, args.gpus) {
             (Some(count), _) => ("--processes", count, MAX_PROCESSES),
             (None, Some(asked)) => {
-                let found = num_gpus()
-                    .map_err(|reason| DeviceError::NoCuda { asked: "cuda".to_owned(), reason })?;
+                let found = num_gpus().map_err(|reason| Invalid(format!("--gpus: {reason}")))?;
                 let count = match asked {
                     NumGpus::All => found,
                     NumGpus::Count(count) => count,
@@ -67,11 +66,21 @@ impl Plan {
     /// # Errors
     /// [`RankFailed`] for the first one in order that failed.
     pub fn run(&self) -> Result<()> {
-        start(self.count, self.patience)
+        let statuses = wait(start(self.count)?, self.patience)?;
+        let failed = statuses.iter().enumerate().find(|(_, status)| !status.success());
+        match failed {
+            None => Ok(()),
+            Some((rank, status)) => {
+                let by_signal = status.signal().map(|signal| 128 + signal);
+                let code = status.code().or(by_signal).unwrap_or(1) as u8;
+                Err(RankFailed { rank, code }.into())
+            }
+        }
     }
 }
 
-fn start(count: usize, patience: Duration) -> Result<()> {
+/// Starts processes with the arguments of this one, and passes signals on to them.
+fn start(count: usize) -> Result<Vec<Child>> {
     let program = env::current_exe().context("the program's own file")?;
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
     // Before the first child: a signal in between would end this process alone.
@@ -102,16 +111,7 @@ fn start(count: usize, patience: Duration) -> Result<()> {
             }
         }
     });
-    let statuses = wait(children, patience)?;
-    let failed = statuses.iter().enumerate().find(|(_, status)| !status.success());
-    match failed {
-        None => Ok(()),
-        Some((rank, status)) => {
-            let by_signal = status.signal().map(|signal| 128 + signal);
-            let code = status.code().or(by_signal).unwrap_or(1) as u8;
-            Err(RankFailed { rank, code }.into())
-        }
-    }
+    Ok(children)
 }
 
 /// Waits for all children. Once one has failed the others have a while to notice.

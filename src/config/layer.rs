@@ -30,6 +30,14 @@ impl Layer {
     /// # Errors
     /// An unreadable file, or one that is not TOML.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        Ok(Self::with_text(path)?.0)
+    }
+
+    /// The same with the text of the file.
+    ///
+    /// # Errors
+    /// As [`Layer::from_file`].
+    pub fn with_text(path: &Path) -> Result<(Self, String), ConfigError> {
         let source_name = path.display().to_string();
         let text = limited::read(path, MAX_FILE_MIB)
             .and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other))
@@ -41,7 +49,7 @@ impl Layer {
             source_name: source_name.clone(),
             reason: error.to_string().trim_end().replace('\n', "\n  "),
         })?;
-        Ok(Self { source_name, table })
+        Ok((Self { source_name, table }, text))
     }
 
     /// The layer of one `--set key=value`; a value that is not TOML is a string.

@@ -210,7 +210,9 @@ mod tests {
             }
             Some(group.all_values(&0).unwrap_err())
         });
-        for error in found.into_iter().flatten() {
+        let found: Vec<GroupError> = found.into_iter().flatten().collect();
+        assert_eq!(found.len(), 2);
+        for error in found {
             assert!(matches!(&error, GroupError::Lost { lost, .. } if *lost == [1]), "{error}");
         }
     }

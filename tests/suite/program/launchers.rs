@@ -113,6 +113,6 @@ fn the_doctor_says_what_each_process_computes_on() {
     let answer = run(dir.path(), "doctor --gpus all");
     if found["gpus"] == 0 {
         assert_eq!(answer.code, Some(2), "{}", answer.stderr);
-        assert!(answer.stderr.starts_with("error: --device cuda: "), "{}", answer.stderr);
+        assert!(answer.stderr.starts_with("error: --gpus: "), "{}", answer.stderr);
     }
 }
