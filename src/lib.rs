@@ -5,6 +5,7 @@
 //! ```text
 //! torch_ext  what tch lacks, and the loops of the CPU path in C++
 //! files      writes files and directories completely or not at all; reads files up to a size
+//! hub        models by their names on the Hugging Face Hub: the shared cache, and downloads into it
 //! seed       derives every random stream
 //! checks     reports wrong input alike everywhere: where, what was expected, what was found
 //! names      the known name that a mistyped one is nearest to
@@ -33,6 +34,7 @@
 //! seed       -
 //! checks     -
 //! names      -
+//! hub        checks files
 //! table      -
 //! machine    torch_ext
 //! ranks      checks machine torch_ext
@@ -46,8 +48,8 @@
 //! run        data files model optim params
 //! train      checks data eval machine meta model optim params ranks run tasks
 //! config     checks data eval files meta names train
-//! cli        config meta
-//! commands   checks cli config data eval files machine meta model optim params ranks run seed table tasks torch_ext train
+//! cli        config hub meta
+//! commands   checks cli config data eval files hub machine meta model optim params ranks run seed table tasks torch_ext train
 //! ```
 //!
 //! `data` knows no model, `model` knows no task, `meta` and `optim` know no file, clock or log: so
@@ -87,6 +89,7 @@ pub mod config;
 pub mod data;
 pub mod eval;
 pub(crate) mod files;
+pub mod hub;
 pub mod machine;
 pub mod meta;
 pub mod model;

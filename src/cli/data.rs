@@ -35,7 +35,7 @@ pub enum DataCommand {
 #[derive(Debug, Args)]
 pub struct StatsArgs {
     /// Measure lengths with this model directory's tokenizer; without it they are left out.
-    #[arg(id = "model.path", long = "model", value_name = "DIR")]
+    #[arg(id = "model.path", long = "model", value_name = "DIR|NAME")]
     pub model: (),
     /// Print JSON instead of a table.
     #[arg(long)]
@@ -92,7 +92,7 @@ pub struct EpisodesArgs {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..1 << 63))]
     pub start: u64,
     /// Order labels as the head of this model directory does [default: as the file does].
-    #[arg(id = "model.path", long = "model", value_name = "DIR")]
+    #[arg(id = "model.path", long = "model", value_name = "DIR|NAME")]
     pub model: (),
     /// Print the draws of evaluations instead, as many for each domain and each size of the support set as --episodes
     /// says. The query set is that of `eval`: --query sets its size, --set evaluate.query=all takes all other texts.

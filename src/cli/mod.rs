@@ -12,7 +12,7 @@ mod tune;
 pub use config::{ConfigCommand, DiffArgs, ShowArgs};
 pub use data::{DataCommand, EpisodesArgs, SplitArgs, StatsArgs, ValidateArgs};
 pub use flags::{AdaptationFlags, DataFileFlags, DatasetFlags, Flags};
-pub use model::{AlignArgs, InfoArgs, InitArgs, ModelCommand};
+pub use model::{AlignArgs, FetchArgs, InfoArgs, InitArgs, ModelCommand};
 pub use ranks::{NumGpus, RanksArgs};
 pub use shared::SharedArgs;
 pub use train::{Resume, TrainArgs};
@@ -78,7 +78,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct FinetuneArgs {
     /// Adapt this model directory, or the best checkpoint of this run.
-    #[arg(long, value_name = "DIR|RUN")]
+    #[arg(long, value_name = "DIR|RUN|NAME")]
     pub checkpoint: PathBuf,
     /// Adapt to this domain, to all of its texts unless --support is given.
     #[arg(long, value_name = "NAME")]
@@ -114,7 +114,7 @@ pub struct FinetuneArgs {
 #[derive(Debug, Args)]
 pub struct EvalArgs {
     /// Score this model directory, or the best checkpoint of this run.
-    #[arg(long, value_name = "DIR|RUN")]
+    #[arg(long, value_name = "DIR|RUN|NAME")]
     pub checkpoint: PathBuf,
     /// Score on this domain; may be repeated [default: every low-resource domain].
     #[arg(long, value_name = "NAME")]
@@ -158,7 +158,7 @@ pub struct EvalArgs {
 #[derive(Debug, Args)]
 pub struct PredictArgs {
     /// Label with this model directory, or the best checkpoint of this run.
-    #[arg(long, value_name = "DIR|RUN")]
+    #[arg(long, value_name = "DIR|RUN|NAME")]
     pub checkpoint: PathBuf,
     /// Read texts from this file, one a line, or JSONL with a `text` field; - for stdin.
     #[arg(long, value_name = "FILE|-", default_value = "-")]

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::flags::DataFileFlags;
 use super::shared::SharedArgs;
+use crate::hub::HubName;
 
 /// What to do with a model directory.
 #[derive(Debug, Subcommand)]
@@ -13,6 +14,15 @@ pub enum ModelCommand {
     /// Print architecture, parameters, labels, and what loading would initialise.
     #[command(after_long_help = "Example:\n  metabert model info data/models/minilm-l6")]
     Info(InfoArgs),
+    /// Download a model of the Hugging Face Hub into its cache, where every command finds it by its name.
+    ///
+    /// HF_HOME or HF_HUB_CACHE say where the cache is, HF_TOKEN or a login opens private and gated models. Files that are
+    /// there are not fetched again; an interrupted download resumes. Every file is compared with the digest that the Hub names.
+    #[command(
+        after_long_help = "Example:\n  metabert model fetch sentence-transformers/all-MiniLM-L6-v2\n  \
+        metabert train --model sentence-transformers/all-MiniLM-L6-v2 --data dataset.json --run-dir runs/first"
+    )]
+    Fetch(FetchArgs),
     /// Write a model directory with seeded random weights.
     #[command(
         after_long_help = "Example:\n  metabert model init --config bert-base --out models/random"
@@ -31,12 +41,23 @@ pub enum ModelCommand {
 /// Arguments of `model info`.
 #[derive(Debug, Args)]
 pub struct InfoArgs {
-    /// Describe this model directory, or the best checkpoint of this run.
-    #[arg(value_name = "DIR|RUN")]
+    /// Describe this model directory, the best checkpoint of this run, or this model of the Hugging Face cache.
+    #[arg(value_name = "DIR|RUN|NAME")]
     pub model: PathBuf,
     /// Print JSON instead of text.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `model fetch`.
+#[derive(Debug, Args)]
+pub struct FetchArgs {
+    /// Download this model, at this branch, tag or commit [default: main].
+    #[arg(value_name = "ORG/NAME[@REV]")]
+    pub name: HubName,
+    /// Print nothing on stderr but errors.
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 /// Arguments of `model init`.
@@ -65,8 +86,8 @@ pub struct InitArgs {
 /// Arguments of `model align`.
 #[derive(Debug, Args)]
 pub struct AlignArgs {
-    /// Align this model directory, or the best checkpoint of this run.
-    #[arg(long, value_name = "DIR|RUN")]
+    /// Align this model directory, the best checkpoint of this run, or this model of the Hugging Face cache.
+    #[arg(long, value_name = "DIR|RUN|NAME")]
     pub model: PathBuf,
     /// Write the aligned model into this directory.
     #[arg(long, value_name = "DIR")]

@@ -14,8 +14,8 @@ pub struct TrainArgs {
     /// Train with this algorithm [default: by the preset, or fomaml].
     #[arg(id = "train.algo", long = "algo", value_name = "NAME")]
     pub algo: (),
-    /// Start from this model directory, or from the best checkpoint of this run.
-    #[arg(id = "model.path", long = "model", value_name = "DIR|RUN")]
+    /// Start from this model directory, from the best checkpoint of this run, or from this model of the Hugging Face cache.
+    #[arg(id = "model.path", long = "model", value_name = "DIR|RUN|NAME")]
     pub model: (),
     /// Write configuration, events and checkpoints into this directory.
     #[arg(long, value_name = "DIR", required_unless_present = "print_config")]

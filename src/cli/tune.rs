@@ -11,7 +11,7 @@ use super::shared::SharedArgs;
 #[derive(Debug, Args)]
 pub struct TuneArgs {
     /// Start every training from this model directory, or from the best checkpoint of this run.
-    #[arg(id = "model.path", long = "model", value_name = "DIR|RUN")]
+    #[arg(id = "model.path", long = "model", value_name = "DIR|RUN|NAME")]
     pub model: (),
     /// Write trainings, journal and recipe into this directory; the same command there continues.
     #[arg(long, value_name = "DIR", required_unless_present = "print_config")]

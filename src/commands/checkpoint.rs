@@ -6,16 +6,45 @@ use anyhow::Result;
 
 use crate::checks::{self, Invalid};
 use crate::config::{Layer, RunConfig};
+use crate::hub::{Cache, HubName, is_offline};
+use crate::model::sentence_transformers::MODULES_FILE;
 use crate::run::RunDirectory;
 use crate::run::checkpoint::{self, SETTINGS_FILE};
 use crate::run::manifest::{self, MANIFEST_FILE};
 use crate::run::recovery;
 
-/// The intact model directory that a `--checkpoint` argument means: itself, or one of a run.
+/// The path that an argument means: itself where there is something, or else the model of that name in the cache of the
+/// Hugging Face Hub.
+pub fn located(argument: &Path) -> Result<PathBuf, Invalid> {
+    let name = argument.to_str().and_then(|text| text.parse::<HubName>().ok());
+    let Some(name) = name.filter(|_| !argument.exists()) else { return Ok(argument.to_owned()) };
+    let cache = Cache::from_environment();
+    let snapshot = cache.snapshot(&name);
+    let is_whole =
+        |path: &&PathBuf| ["config.json", MODULES_FILE].iter().any(|it| path.join(it).exists());
+    if let Some(snapshot) = snapshot.filter(|path| is_whole(&path)) {
+        return Ok(snapshot);
+    }
+    // One without an organisation is most likely the name of a directory.
+    if !name.repository().contains('/') {
+        return Ok(argument.to_owned());
+    }
+    let advice = match is_offline() {
+        true => format!("without HF_HUB_OFFLINE `metabert model fetch {name}` downloads one"),
+        false => format!("`metabert model fetch {name}` downloads one"),
+    };
+    let expected = "a model directory, a run or the name of a model in the Hugging Face cache";
+    let root = cache.root().display();
+    Err(Invalid::at(argument, format!("expected {expected} ({root}), found none; {advice}")))
+}
+
+/// The intact model directory that a `--checkpoint` argument means: itself, one of a run, or one in the cache of the Hugging
+/// Face Hub.
 pub fn intact_model(argument: &Path) -> Result<PathBuf> {
+    let argument = &located(argument)?;
     let path = RunDirectory::resolve(argument)
         .map_err(|error| Invalid::at(argument, format!("cannot be read as a run: {error}")))?;
-    if path == argument {
+    if path == *argument {
         ensure_unaltered(&path)?;
     } else if let Err(damage) = manifest::verify(&path) {
         // Another checkpoint in its place would be another result.

@@ -1,7 +1,10 @@
 //! `metabert data`.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 
+use super::checkpoint::located;
 use super::output::{print_json, print_result};
 use super::session::Session;
 use super::texts;
@@ -25,7 +28,7 @@ pub fn stats(args: &StatsArgs) -> Result<()> {
     let corpus = if config.model.path.is_empty() {
         None
     } else {
-        let tokenizer = TextTokenizer::open(&config.model.path)?;
+        let tokenizer = TextTokenizer::open(located(Path::new(&config.model.path))?)?;
         Some(Corpus::new(&dataset, &tokenizer, config.data.max_length)?)
     };
     let stats = crate::data::stats(&dataset, corpus.as_ref(), split.as_ref().ok());

@@ -6,6 +6,7 @@ use thiserror::Error;
 use crate::checks::Invalid;
 use crate::config::ConfigError;
 use crate::data::{DataError, TokenizerError};
+use crate::hub::FetchError;
 use crate::machine::device::DeviceError;
 use crate::params::ModelFileError;
 use crate::run::OutputExists;
@@ -54,6 +55,7 @@ pub fn exit_code(error: &Error) -> u8 {
             || cause.is::<DeviceError>()
             || cause.is::<OutputExists>()
             || matches!(cause.downcast_ref(), Some(LockError::Held { .. }))
+            || matches!(cause.downcast_ref(), Some(FetchError::Invalid(_)))
     });
     if is_input { 2 } else { 1 }
 }

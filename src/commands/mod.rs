@@ -15,6 +15,7 @@ mod loading;
 mod message;
 mod model;
 mod model_align;
+mod model_fetch;
 mod output;
 mod predict;
 mod processes;
@@ -56,6 +57,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Data(DataCommand::Split(args)) => data::split(args),
         Command::Data(DataCommand::Episodes(args)) => data_episodes::run(args),
         Command::Model(ModelCommand::Info(args)) => model::info(args),
+        Command::Model(ModelCommand::Fetch(args)) => model_fetch::run(args),
         Command::Model(ModelCommand::Init(args)) => model::init(args),
         Command::Model(ModelCommand::Align(args)) => model_align::run(args),
         Command::Config(ConfigCommand::List) => config::list(),

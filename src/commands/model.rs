@@ -73,7 +73,8 @@ pub fn init(args: &InitArgs) -> Result<()> {
     let inputs: Vec<&Path> = args.tokenizer.iter().map(PathBuf::as_path).collect();
     ensure_model_fits(&args.out, args.force, &inputs)?;
     let mut config_json = architecture(&args.config)?;
-    let tokenizer = args.tokenizer.as_deref().map(TextTokenizer::open).transpose()?;
+    let tokenizer = args.tokenizer.as_deref().map(checkpoint::located).transpose()?;
+    let tokenizer = tokenizer.map(TextTokenizer::open).transpose()?;
     if let Some(tokenizer) = &tokenizer {
         config_json.insert("vocab_size".into(), (u64::from(tokenizer.max_id()) + 1).into());
     }

@@ -16,7 +16,7 @@ use crate::params::init::draw_slot;
 use crate::params::{ParamSet, Region};
 
 /// The name of a weights file in its folder.
-pub(super) const WEIGHTS_FILE: &str = "model.safetensors";
+pub const WEIGHTS_FILE: &str = "model.safetensors";
 
 /// What loading found beside the tensors it used.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -40,9 +40,8 @@ impl Console {
         };
         let bars = MultiProgress::with_draw_target(target);
         let bar = |template: &str| {
-            let style = ProgressStyle::with_template(template).expect("a fixed template is valid");
             let target = ProgressDrawTarget::hidden();
-            ProgressBar::with_draw_target(Some(0), target).with_style(style.progress_chars("=> "))
+            ProgressBar::with_draw_target(Some(0), target).with_style(bar_style(template))
         };
         Self {
             style,
@@ -117,6 +116,19 @@ impl Console {
         self.bars.remove(&self.evaluation);
     }
 
+    /// The reading of `size` bytes of `name` begins, which the bar that is returned counts; it is for the caller to clear.
+    /// Without bars a line says so.
+    pub fn begin_bytes(&self, name: &str, size: u64) -> ProgressBar {
+        if self.style != Style::Bars {
+            self.line(&format!("{name}: {}", indicatif::HumanBytes(size)));
+            return ProgressBar::hidden();
+        }
+        let template = "{prefix} {bytes}/{total_bytes} [{bar:24}] {bytes_per_sec} left {eta}";
+        let bar =
+            ProgressBar::new(size).with_style(bar_style(template)).with_prefix(name.to_owned());
+        self.bars.add(bar)
+    }
+
     /// Training is now expected to take this many outer steps in all.
     pub fn expect_steps(&self, steps: u64) {
         self.outer.set_length(steps);
@@ -176,6 +188,11 @@ impl Console {
             }
         }
     }
+}
+
+fn bar_style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).expect("a fixed template is valid");
+    style.progress_chars("=> ")
 }
 
 /// Writes a line to stderr. The work continues where nobody reads it any more.

@@ -55,6 +55,9 @@ pub struct Environment {
     /// The machine on which the run began; each [`Started`](super::Event::Started) has its own.
     #[serde(flatten)]
     pub machine: Machine,
+    /// Name and commit on the Hugging Face Hub of the model that training starts from, where it came from its cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// SHA-256 of each file of the model that training starts from; empty in files of older versions.
     #[serde(default)]
     pub model_sha256: BTreeMap<String, String>,

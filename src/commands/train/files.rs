@@ -10,6 +10,7 @@ use super::super::session::Session;
 use crate::config::RunConfig;
 use crate::data::{Dataset, Side, Split};
 use crate::files::atomic::write_file;
+use crate::hub::HubName;
 use crate::model::ModelDirectory;
 use crate::run::checkpoint::{self, ModelFiles};
 use crate::run::environment::model_sha256;
@@ -43,6 +44,7 @@ pub fn environment(
             threads: tch::get_num_threads(),
             processes: group.size(),
         },
+        model: HubName::of_snapshot(model.path()).map(|name| name.to_string()),
         model_sha256: model_sha256(model)?,
     })
 }

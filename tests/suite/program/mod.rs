@@ -7,6 +7,7 @@ mod config;
 mod data_episodes;
 mod domain_labels;
 mod family;
+mod hub;
 mod interop;
 mod interop_sentence;
 mod label_sets;
