@@ -68,6 +68,11 @@ pub enum Command {
     #[command(after_long_help = "Example:\n  metabert doctor\n  \
         torchrun --standalone --nproc-per-node 2 --no-python metabert doctor")]
     Doctor(Box<DoctorArgs>),
+    /// Write manual pages, one for each command.
+    #[command(
+        after_long_help = "Example:\n  metabert man ~/.local/share/man/man1\n  man metabert-train"
+    )]
+    Man(ManArgs),
     /// Print a shell's completion script.
     #[command(after_long_help = "Example:\n  metabert completions bash > \
         ~/.local/share/bash-completion/completions/metabert")]
@@ -192,6 +197,14 @@ pub struct DoctorArgs {
     /// Shared settings.
     #[command(flatten)]
     pub shared: SharedArgs,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Write the pages into this directory, in place of older ones.
+    #[arg(value_name = "DIR")]
+    pub out: PathBuf,
 }
 
 /// Arguments of `completions`.

@@ -12,6 +12,7 @@ mod eval;
 mod finetune;
 mod group;
 mod loading;
+mod man;
 mod message;
 mod model;
 mod model_align;
@@ -64,6 +65,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Config(ConfigCommand::Show(args)) => config::show(args),
         Command::Config(ConfigCommand::Diff(args)) => config::diff(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Man(args) => man::run(args),
         Command::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "metabert", &mut script);

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use anyhow::Result;
-use indicatif::ProgressBar;
+use indicatif::{HumanBytes, ProgressBar};
 
 use super::output::print_result;
 use crate::checks::{self, Invalid};
@@ -78,6 +78,9 @@ impl Arriving<'_> {
         let mut file = self.file.borrow_mut();
         if file.as_ref().is_none_or(|(name, _)| name != progress.file) {
             let bar = self.console.begin_bytes(progress.file, progress.size);
+            if bar.is_hidden() {
+                self.console.line(&format!("{}: {}", progress.file, HumanBytes(progress.size)));
+            }
             if let Some((_, ended)) = file.replace((progress.file.to_owned(), bar)) {
                 ended.finish_and_clear();
             }

@@ -1,9 +1,10 @@
 //! Progress for people, on stderr: bars on a terminal, one line an outer step elsewhere.
 
+use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::events::Event;
 
@@ -49,7 +50,7 @@ impl Console {
             bars,
             outer: bar("{prefix:>10} {pos}/{len} [{bar:24}] {msg} left {eta}"),
             inner: bar("{prefix:>10} {pos}/{len} [{bar:24}]").with_prefix("adapt"),
-            evaluation: bar("{prefix:>10} {pos}/{len} [{bar:24}] {msg} left {eta}")
+            evaluation: bar("{prefix:>10} {pos}/{len} [{bar:24}] {msg} {per_min} left {eta}")
                 .with_prefix("evaluate"),
         }
     }
@@ -110,17 +111,21 @@ impl Console {
         self.evaluation.inc(1);
     }
 
+    /// So many of them were done before.
+    pub fn found_draws(&self, draws: u64) {
+        self.evaluation.inc(draws);
+        self.evaluation.reset_eta();
+    }
+
     /// The series is over.
     pub fn end_evaluation(&self) {
         self.evaluation.finish_and_clear();
         self.bars.remove(&self.evaluation);
     }
 
-    /// The reading of `size` bytes of `name` begins, which the bar that is returned counts; it is for the caller to clear.
-    /// Without bars a line says so.
+    /// A bar for the `size` bytes of `name`, which the caller moves and clears; it is hidden where no bars are shown.
     pub fn begin_bytes(&self, name: &str, size: u64) -> ProgressBar {
         if self.style != Style::Bars {
-            self.line(&format!("{name}: {}", indicatif::HumanBytes(size)));
             return ProgressBar::hidden();
         }
         let template = "{prefix} {bytes}/{total_bytes} [{bar:24}] {bytes_per_sec} left {eta}";
@@ -192,7 +197,11 @@ impl Console {
 
 fn bar_style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).expect("a fixed template is valid");
-    style.progress_chars("=> ")
+    let per_min = |state: &ProgressState, text: &mut dyn fmt::Write| {
+        // A bar shows what fits: there is nobody to report an error to.
+        let _ = write!(text, "{:.1}/min", state.per_sec() * 60.0);
+    };
+    style.progress_chars("=> ").with_key("per_min", per_min)
 }
 
 /// Writes a line to stderr. The work continues where nobody reads it any more.

@@ -11,6 +11,19 @@ pub struct Halving {
 }
 
 impl Halving {
+    /// The draws on which all rounds together score, if none is known before and the search is not cut short.
+    pub fn num_draws(&self, num_candidates: usize) -> u64 {
+        let (mut left, mut draws) = (num_candidates as u64, 0);
+        for round in 0..self.max_rounds {
+            draws += left * (self.first_draws << round);
+            if left == 1 {
+                break;
+            }
+            left = left.div_ceil(2);
+        }
+        draws
+    }
+
     /// The candidate with the lowest score of the last round, with that score. `score` gives that of a candidate on so many
     /// draws; `None` ends the search, and the best of the last round that ended is found.
     ///
@@ -82,6 +95,9 @@ mod tests {
         let others = [(0, 4), (1, 4), (2, 4), (0, 8), (1, 8)];
         assert_eq!(calls, first.chain(others).collect::<Vec<_>>());
         assert_eq!(winner, Some(Winner { candidate: 1, score: -1.0, draws: 8 }));
+        let total = |candidates| HALVING.num_draws(candidates);
+        assert_eq!(total(5), calls.iter().map(|(_, draws)| draws).sum::<u64>());
+        assert_eq!(total(1), 2);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::config::RunConfig;
 use crate::data::{Corpus, Dataset, DomainId, EpisodeSampler, check_sizes};
 use crate::eval::SafeguardConfig;
 use crate::eval::evaluator::Diverged;
-use crate::eval::metrics::mean;
+use crate::eval::metrics::{Scores, mean};
 
 /// The draws that everything is scored on.
 pub struct Scorer<'a> {
@@ -75,6 +75,11 @@ impl<'a> Scorer<'a> {
         Ok(Trained { config, model, corpus })
     }
 
+    /// The draws of all domains and sizes that one draw of each of them takes.
+    pub fn num_series(&self) -> u64 {
+        (self.samplers.len() * self.dataset.domains.len()) as u64
+    }
+
     /// The score of `trained`, adapted with these settings over its own, on `num_draws` draws of each domain and size.
     ///
     /// # Errors
@@ -90,8 +95,11 @@ impl<'a> Scorer<'a> {
         let (mut losses, mut scores) = (Vec::new(), Vec::new());
         for (domain, name) in (0..).zip(&self.dataset.domains) {
             let named = (domain, name.as_str());
+            let on_draw = |scores: Scores| {
+                self.session.console.evaluated_draw(scores.accuracy, scores.macro_f1);
+            };
             let found =
-                evaluator.domain(&model.params, &self.samplers, named, num_draws, None, |_| ());
+                evaluator.domain(&model.params, &self.samplers, named, num_draws, None, on_draw);
             match found {
                 Ok(found) => {
                     losses.extend(found.iter().map(|result| result.summary.adapted.log_loss));

@@ -70,14 +70,17 @@ impl Search<'_> {
         }
         let trained = self.scorer.load(&run, config)?;
         let (halving, mut best_f1) = (self.halving, BTreeMap::new());
+        let total = halving.num_draws(ways.len()) * self.scorer.num_series();
+        self.session.console.begin_evaluation(total);
         let winner = halving.best(ways.len(), |way, draws| -> Result<Option<f64>> {
             let score = self.scored((number, way), &trained, &ways[way], draws)?;
             Ok(score.map(|Score { log_loss, macro_f1 }| {
                 best_f1.insert((way, draws), macro_f1);
                 log_loss.unwrap_or(f64::INFINITY)
             }))
-        })?;
-        let winner = winner.filter(|winner| winner.score.is_finite());
+        });
+        self.session.console.end_evaluation();
+        let winner = winner?.filter(|winner| winner.score.is_finite());
         Ok(winner.map(|winner| Best {
             training: number,
             settings: ways[winner.candidate].clone(),
@@ -125,6 +128,9 @@ impl Search<'_> {
             }
             _ => None,
         });
+        if before.is_some() {
+            self.session.console.found_draws(num_draws * self.scorer.num_series());
+        }
         if before.is_some() || self.is_over() {
             return Ok(before);
         }

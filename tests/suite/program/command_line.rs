@@ -290,6 +290,24 @@ fn completions_know_every_command() {
 
 /// `metabert ... | head -1` is how people look at the start of something.
 #[test]
+fn every_command_has_a_manual_page_with_its_options() {
+    let dir = work_dir();
+    run(dir.path(), "man pages/man1").success();
+    let pages = files(&dir.path().join("pages/man1"));
+    for name in
+        ["metabert.1", "metabert-train.1", "metabert-data-stats.1", "metabert-model-fetch.1"]
+    {
+        assert!(pages.contains(name), "{name}: {pages:?}");
+    }
+    let page = fs::read_to_string(dir.path().join("pages/man1/metabert-train.1")).unwrap();
+    // Roff writes a hyphen of an option as an escape.
+    for expected in [".TH metabert-train 1", r"\-\-meta\-batch", r"metabert train \-\-algo fomaml"]
+    {
+        assert!(page.contains(expected), "{expected}: {page}");
+    }
+}
+
+#[test]
 fn a_reader_that_wants_no_more_is_no_error() {
     let dir = work_dir();
     let commands =

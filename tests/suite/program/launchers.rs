@@ -98,7 +98,9 @@ fn the_slurm_script_trains_and_puts_a_stopped_job_back_into_the_queue() {
 fn the_doctor_says_what_each_process_computes_on() {
     let dir = work_dir();
     let text = run(dir.path(), "doctor --device cpu --threads 1").success();
-    for expected in ["metabert   0.1.0", "libtorch   2.11.0, /", "GPUs       ", "   0  ", "1/"] {
+    for expected in
+        ["metabert   0.1.0", "libtorch   2.11.0, /", "GPUs       ", "models     ", "   0  ", "1/"]
+    {
         assert!(text.contains(expected), "{text}");
     }
     assert!(!text.contains("exchange"), "{text}");

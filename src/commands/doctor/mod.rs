@@ -1,30 +1,37 @@
 //! `metabert doctor`.
 
+mod speed;
+
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::time::Instant;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use rustix::system::uname;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::Device;
 
+use self::speed::{exchange_speed, product_speed};
 use super::group;
 use super::loading::precision;
 use super::output::{print_json, print_result};
 use super::session::Session;
 use crate::cli::DoctorArgs;
+use crate::hub::{Cache, is_offline};
 use crate::machine::device::{available_memory_mib, cores, num_gpus};
 use crate::model::Precision;
-use crate::ranks::Group;
 use crate::table::{Align, Table};
-use crate::torch_ext::{NoCuda, TORCH_VERSION, kernels, synchronize};
+use crate::torch_ext::{NoCuda, TORCH_VERSION, kernels};
 
-/// Environment variables that change what is computed on, or with whom.
-const VARIABLES: [&str; 20] = [
+/// Environment variables that change what is computed on, with whom, or where models are found.
+const VARIABLES: [&str; 24] = [
     "CUDA_VISIBLE_DEVICES",
     "GLOO_SOCKET_IFNAME",
+    "HF_ENDPOINT",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HF_HUB_OFFLINE",
     "LD_LIBRARY_PATH",
     "LOCAL_RANK",
     "LOCAL_WORLD_SIZE",
@@ -44,11 +51,6 @@ const VARIABLES: [&str; 20] = [
     "TORCHELASTIC_USE_AGENT_STORE",
     "WORLD_SIZE",
 ];
-/// The side of the matrices of which a product is timed.
-const SIDE: i64 = 2_048;
-/// The numbers, float32, that all processes together send to each of them.
-const EXCHANGED: i64 = 32 << 20;
-
 /// What the program runs on.
 #[derive(Serialize)]
 struct Diagnosis {
@@ -59,6 +61,8 @@ struct Diagnosis {
     gpus: usize,
     /// Why there is no GPU.
     no_gpu: Option<String>,
+    /// Where models of the Hugging Face Hub are found by their names.
+    models: PathBuf,
     /// Those of [`VARIABLES`] that are set, as the first process has them.
     variables: BTreeMap<&'static str, String>,
     processes: Vec<Process>,
@@ -102,6 +106,7 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
         library: library(),
         no_gpu: gpus.as_ref().err().map(in_full),
         gpus: gpus.unwrap_or(0),
+        models: Cache::from_environment().root().to_owned(),
         variables: set.collect(),
         processes,
         exchange_mib_per_s,
@@ -127,39 +132,6 @@ fn this_process(session: &Session, device: Device) -> Result<Process> {
     })
 }
 
-/// The speed of a product of matrices, in 10^9 operations a second: the best of three, after one that warms up.
-fn product_speed(precision: Precision, device: Device) -> Result<f64> {
-    let _no_graph = tch::no_grad_guard();
-    let matrix = Tensor::f_ones([SIDE, SIDE], (Kind::Float, device))?;
-    let bias = Tensor::f_zeros([SIDE], (Kind::Float, device))?;
-    let mut best = f64::INFINITY;
-    for attempt in 0..4 {
-        synchronize(device)?;
-        let started = Instant::now();
-        let _product = precision.linear(&matrix, &matrix, &bias)?;
-        synchronize(device)?;
-        if attempt > 0 {
-            best = best.min(started.elapsed().as_secs_f64());
-        }
-    }
-    Ok(2.0 * (SIDE as f64).powi(3) / best / 1e9)
-}
-
-fn exchange_speed(group: &Group) -> Result<Option<f64>> {
-    let num_others = group.size() - 1;
-    if num_others == 0 {
-        return Ok(None);
-    }
-    let count = EXCHANGED / group.size() as i64;
-    let vector = Tensor::f_zeros([count], (Kind::Float, Device::Cpu))?;
-    // The first one warms up.
-    drop(group.all_gather(&vector)?);
-    let started = Instant::now();
-    drop(group.all_gather(&vector)?);
-    let mib = (num_others as i64 * count * 4) as f64 / f64::from(1 << 20);
-    Ok(Some(mib / started.elapsed().as_secs_f64()))
-}
-
 fn in_full(reason: &NoCuda) -> String {
     match reason {
         NoCuda::NoGpu { detail } => format!("{reason}: {detail}"),
@@ -181,6 +153,8 @@ impl Diagnosis {
         let mut text =
             format!("metabert   {}\nlibtorch   {}{library}\n", self.metabert, self.torch);
         text += &format!("GPUs       {gpus}\n");
+        let offline = if is_offline() { ", offline" } else { "" };
+        text += &format!("models     {}{offline}\n", self.models.display());
         let variables: Vec<String> =
             self.variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let variables = match variables.is_empty() {
