@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::run::{SMALL, repository, run, work_dir};
+use crate::support::run::{SMALL, events, repository, run, work_dir};
 
 #[test]
 fn recipes_are_listed_and_shown_with_their_comments() {
@@ -21,6 +21,23 @@ fn recipes_are_listed_and_shown_with_their_comments() {
     }
     let all = run(dir.path(), "config show reviews --all").success();
     assert_eq!(all, run(dir.path(), "train --preset reviews --print-config").success());
+}
+
+/// On a CPU, since not every machine has the GPUs that they are for.
+#[test]
+fn recipes_for_gpus_train_a_step() {
+    let dir = work_dir();
+    let small =
+        "--data @data --low-resource-max 16 --max-length 32 --threads 1 --set evaluate.dev_query=8";
+    for (name, processes) in [("bert-base", ""), ("eight-gpus", "--processes 2")] {
+        let config = repository(&format!("configs/{name}.toml"));
+        let train = format!(
+            "train --config {} --model @tiny --run-dir {name} {small} --device cpu {processes} --steps 1 --support 8",
+            config.display()
+        );
+        run(dir.path(), &train).success();
+        assert_eq!(events(&dir.path().join(name), "outer_step").len(), 1);
+    }
 }
 
 #[test]

@@ -59,13 +59,15 @@ fn messages_and_docs_are_plain_english() {
 }
 
 /// Files for people outside `src`.
-const DOCUMENTS: [&str; 13] = [
+const DOCUMENTS: [&str; 15] = [
     "README.md",
     "SECURITY.md",
     "Makefile",
     "benches/README.md",
     "data/README.md",
     "tests/fixtures/README.md",
+    "configs/bert-base.toml",
+    "configs/eight-gpus.toml",
     "configs/intents.toml",
     "configs/quickstart.toml",
     "configs/reference-fomaml.toml",
