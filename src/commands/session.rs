@@ -78,9 +78,7 @@ impl Session {
     /// Sets the number of threads and picks the device; says once why `auto` is not CUDA.
     pub fn select_device(&self) -> Result<Device> {
         let asked = self.config.threads;
-        if asked == 0 {
-            share_cores(&self.group);
-        }
+        share_cores(&self.group, asked)?;
         if asked > 0 {
             let threads = device::set_threads(asked);
             if threads < asked {
