@@ -45,7 +45,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
                 "a head that is made of the texts adapted to: --head prototypes or label-names";
             let is_read = recipe.head.is_made_of_support();
             checks::require(is_read, "--unlabelled", expected, recipe.head)?;
-            texts::unlabelled_beside(path, &dataset, &pool, console)?
+            texts::unlabelled_beside(path, &config.data.text_field, &dataset, &pool, console)?
         }
         None => Vec::new(),
     };

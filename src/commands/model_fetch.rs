@@ -77,7 +77,7 @@ impl Arriving<'_> {
     fn show(&self, progress: Progress) {
         let mut file = self.file.borrow_mut();
         if file.as_ref().is_none_or(|(name, _)| name != progress.file) {
-            let bar = self.console.begin_bytes(progress.file, progress.size);
+            let bar = self.console.begin_bytes(progress.file, Some(progress.size));
             if bar.is_hidden() {
                 self.console.line(&format!("{}: {}", progress.file, HumanBytes(progress.size)));
             }

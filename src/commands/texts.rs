@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::checks::{self, Invalid};
 use crate::config::RunConfig;
-use crate::data::unlabelled::Source;
+use crate::data::unlabelled::{Source, TextForm};
 use crate::data::{
     self, DataError, Dataset, DomainId, DomainPool, EpisodeConfig, EpisodeSampler, LabelRules,
     QuerySize, Settled, Side, Split, keep_sides_apart, settle, settle_domains,
@@ -86,18 +86,19 @@ pub fn named_domain(dataset: &Dataset, name: &str) -> Result<DomainId, DataError
     data::named_domain(dataset, name).map_err(|problem| DataError::single(&dataset.path, problem))
 }
 
-/// The texts of a file without labels, a text a line or JSONL, without those that `pool` has with a label: a fold must not read
-/// what it is scored on.
+/// The texts of a file without labels, without those that `pool` has with a label: a fold must not read what it is scored on. The
+/// text of a record is in the field `text_field`.
 pub fn unlabelled_beside(
     path: &Path,
+    text_field: &str,
     dataset: &Dataset,
     pool: &DomainPool,
     console: &Console,
 ) -> Result<Vec<String>> {
-    let mut source = Source::open(path)?;
+    let mut source = Source::open(path, TextForm::of_name(path), text_field)?;
     let (mut texts, mut num_bytes) = (Vec::new(), 0);
     loop {
-        let window = source.window()?;
+        let window = source.window()?.texts;
         if window.is_empty() {
             break;
         }

@@ -123,11 +123,12 @@ impl Console {
         self.bars.remove(&self.evaluation);
     }
 
-    /// A bar for the `size` bytes of `name`, which the caller moves and clears; it is hidden where no bars are shown.
-    pub fn begin_bytes(&self, name: &str, size: u64) -> ProgressBar {
-        if self.style != Style::Bars {
+    /// A bar for the `size` bytes of `name`, which the caller moves and clears; it is hidden where no bars are shown or the size is
+    /// unknown.
+    pub fn begin_bytes(&self, name: &str, size: Option<u64>) -> ProgressBar {
+        let (Style::Bars, Some(size)) = (self.style, size) else {
             return ProgressBar::hidden();
-        }
+        };
         let template = "{prefix} {bytes}/{total_bytes} [{bar:24}] {bytes_per_sec} left {eta}";
         let bar =
             ProgressBar::new(size).with_style(bar_style(template)).with_prefix(name.to_owned());

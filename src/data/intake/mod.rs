@@ -11,13 +11,16 @@ mod label_rules;
 pub(super) mod problem;
 mod reader;
 mod record;
+mod rows;
 mod table;
 
 pub use dataset::{Dataset, Review};
 pub use domains::named_domain;
 pub use label_rules::LabelRules;
 pub use problem::{DataError, Place, Problem};
+pub(super) use problem::{quote, quote_list};
 pub use record::MAX_TEXT_BYTES;
+pub(super) use rows::{ReadError, Row, Rows};
 pub(super) use table::delimiter_of;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! What `predict` is given: every line becomes one text, or the whole is refused by the line's number.
+//! What `predict` is given: every line or row becomes one text, or the whole is refused by the line's number.
 
 use std::io::Cursor;
 
-use metabert::data::unlabelled::Source;
+use metabert::data::unlabelled::{Source, TextForm};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -42,11 +42,12 @@ fn lines() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// All texts of an input.
-fn read(bytes: &[u8]) -> anyhow::Result<Vec<String>> {
-    let mut source = Source::new("lines", Box::new(Cursor::new(bytes.to_vec())));
+fn read(bytes: &[u8], form: TextForm) -> anyhow::Result<Vec<String>> {
+    let reader = Box::new(Cursor::new(bytes.to_vec()));
+    let mut source = Source::new("lines", reader, form, "text");
     let mut texts = Vec::new();
     loop {
-        let window = source.window()?;
+        let window = source.window()?.texts;
         if window.is_empty() {
             return Ok(texts);
         }
@@ -64,7 +65,7 @@ fn plain_texts(bytes: &[u8]) -> Vec<String> {
 
 #[test]
 fn lines_are_taken_whole_or_refused() {
-    for_all(edited(lines(), 3), |Bytes(bytes)| match read(&bytes) {
+    for_all(edited(lines(), 3), |Bytes(bytes)| match read(&bytes, TextForm::Lines) {
         Err(error) => assert_tells(error, "lines: line "),
         Ok(texts) => {
             assert!(texts.iter().all(|text| !text.trim().is_empty()), "{texts:?}");
@@ -76,6 +77,43 @@ fn lines_are_taken_whole_or_refused() {
             } else if !bytes.is_empty() {
                 assert_eq!(texts, lines);
             }
+            Fate::Taken
+        }
+    });
+}
+
+/// Tables, good ones and others.
+fn tables() -> impl Strategy<Value = Vec<u8>> {
+    let cell = prop_oneof![
+        4 => "[a-z .!]{1,12}",
+        2 => "[a-z,\"\r\n]{0,12}".prop_map(|cell| format!("\"{}\"", cell.replace('"', "\"\""))),
+        1 => any::<String>(),
+    ];
+    let row = vec(cell, 1..4).prop_map(|cells| cells.join(","));
+    let header =
+        select(&["text", "id,text", "text,text", "\u{feff}text,id", "\"text\",b", "a"][..]);
+    let ending = select(&["\n", "\r\n", "\r", "\n\n", ""][..]);
+    (header, vec(row, 0..6), ending).prop_map(|(header, rows, last)| {
+        format!("{header}\n{}{last}", rows.join("\n")).into_bytes()
+    })
+}
+
+/// The same texts by the parser alone, where rows have as many cells as the header.
+fn texts_of_column(bytes: &[u8]) -> Vec<String> {
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    let mut reader = csv::Reader::from_reader(bytes);
+    let column = reader.headers().unwrap().iter().position(|name| name.trim() == "text").unwrap();
+    reader.records().map(|row| row.unwrap()[column].to_owned()).collect()
+}
+
+#[test]
+fn rows_are_taken_whole_or_refused() {
+    let form = TextForm::Table { delimiter: b',' };
+    for_all(edited(tables(), 3), |Bytes(bytes)| match read(&bytes, form) {
+        Err(error) => assert_tells(error, "lines: line "),
+        Ok(texts) => {
+            assert!(texts.iter().all(|text| !text.trim().is_empty()), "{texts:?}");
+            assert_eq!(texts, texts_of_column(&bytes));
             Fate::Taken
         }
     });

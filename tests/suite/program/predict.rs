@@ -67,3 +67,39 @@ fn an_unsure_answer_has_no_label_where_that_is_asked_for() {
         wrong.stderr
     );
 }
+
+#[test]
+fn a_table_keeps_its_columns_beside_the_answers() {
+    let dir = work_dir();
+    let path = dir.path();
+    let table = "id,review\n7,\"warm, dry\nand light\"\n8,they fell apart\n";
+    std::fs::write(path.join("in.csv"), table).unwrap();
+    let fields = "--text-field review --min-score 0";
+    run(path, &format!("{PREDICT} --input in.csv --output out.csv {fields}")).success();
+    let mut reader = csv::Reader::from_path(path.join("out.csv")).unwrap();
+    let header = reader.headers().unwrap().clone();
+    assert_eq!(header, vec!["id", "review", "predicted_label", "predicted_score"]);
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    assert_eq!(&rows[0][1], "warm, dry\nand light");
+    let lines = run(path, &format!("{PREDICT} --input in.csv {fields}")).success();
+    for (row, line) in rows.iter().zip(json_lines(&lines)) {
+        assert_eq!(
+            (&row[1], &row[2]),
+            (line["text"].as_str().unwrap(), line["label"].as_str().unwrap())
+        );
+        assert_eq!(row[3].parse::<f64>().unwrap(), line["score"].as_f64().unwrap());
+    }
+    // On a pipe the forms have no names to go by.
+    let arguments = format!("{PREDICT} --input-format csv --output-format tsv {fields}");
+    let piped = run_with_input(path, &arguments, table.as_bytes()).success();
+    assert!(piped.starts_with(
+        "id\treview\tpredicted_label\tpredicted_score\n7\t\"warm, dry\nand light\"\t"
+    ));
+    let empty = run_with_input(path, &arguments, b"review\n").success();
+    assert_eq!(empty, "review\tpredicted_label\tpredicted_score\n");
+    let answer = run(path, &format!("{PREDICT} --input in.csv --output other.csv"));
+    assert_eq!(answer.code, Some(2));
+    let expected = r#"error: in.csv: line 1: expected a column "text", found "id", "review"; name the right one with --text-field"#;
+    assert!(answer.stderr.contains(expected), "{}", answer.stderr);
+    assert!(!path.join("other.csv").exists());
+}

@@ -1,19 +1,22 @@
 //! `metabert predict`.
 
+mod answers;
+
 use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
-use serde_json::{Map, Value};
+use indicatif::ProgressBar;
 
+use self::answers::{AnswerForm, Answers};
 use super::alike::{Inputs, ensure_alike};
 use super::loading::{LoadedModel, OpenedModel};
+use super::output::end_of_stdout;
 use super::session::Session;
 use crate::checks::{Invalid, require};
-use crate::cli::PredictArgs;
-use crate::data::unlabelled::Source;
-use crate::eval::predict::{argmax, logits, probabilities};
+use crate::cli::{InputFormat, OutputFormat, PredictArgs};
+use crate::data::unlabelled::{Source, TextForm, Window};
+use crate::eval::predict::logits;
 use crate::files::atomic::AtomicFile;
 use crate::params::ModelFileError;
 use crate::ranks::Executor;
@@ -42,7 +45,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     }
     let is_share = (0.0..=1.0).contains(&args.min_score);
     require(is_share, "--min-score", "from 0 to 1", args.min_score)?;
-    let source = Source::open(&args.input)?;
+    let mut source = Source::open(&args.input, input_form(args), &session.config.data.text_field)?;
     let device = session.select_device()?;
     ensure_alike(&session, device, || {
         let inputs = Inputs::default().with_model("checkpoint", opened.directory())?;
@@ -54,24 +57,49 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let labeller = Labeller {
         executor: session.executor(&model.classifier, model.params.device())?,
         max_length,
-        min_score: args.min_score,
+        answers: Answers::new(answer_form(args), labels, args.min_score),
+        bar: session.console.begin_bytes("predict", source.size()),
         model,
     };
+    let header = source.header()?;
+    let named = |error: anyhow::Error| error.context(source.name().to_owned());
+    let begin = labeller.answers.begin(header.as_ref()).map_err(named)?;
     let truncated = match file {
-        None if session.group.is_lead() => labeller.label_all(source, io::stdout().lock())?,
-        None => labeller.label_all(source, io::sink())?,
+        None if session.group.is_lead() => {
+            labeller.label_all(source, begin, io::stdout().lock())?
+        }
+        None => labeller.label_all(source, begin, io::sink())?,
         Some(mut file) => {
             // The file appears when it is complete; a run that fails leaves nothing.
-            let truncated = labeller.label_all(source, &mut file)?;
+            let truncated = labeller.label_all(source, begin, &mut file)?;
             file.commit()
                 .with_context(|| format!("{}: cannot be written", args.output.display()))?;
             truncated
         }
     };
+    labeller.bar.finish_and_clear();
     if truncated > 0 {
         session.console.line(&format!("truncated {truncated} texts to {max_length} wordpieces"));
     }
     Ok(())
+}
+
+fn input_form(args: &PredictArgs) -> TextForm {
+    match args.input_format {
+        None => TextForm::of_name(&args.input),
+        Some(InputFormat::Lines) => TextForm::Lines,
+        Some(InputFormat::Csv) => TextForm::Table { delimiter: b',' },
+        Some(InputFormat::Tsv) => TextForm::Table { delimiter: b'\t' },
+    }
+}
+
+fn answer_form(args: &PredictArgs) -> AnswerForm {
+    match (args.output_format, TextForm::of_name(&args.output)) {
+        (None, TextForm::Table { delimiter }) => AnswerForm::Table { delimiter },
+        (None, TextForm::Lines) | (Some(OutputFormat::Jsonl), _) => AnswerForm::Jsonl,
+        (Some(OutputFormat::Csv), _) => AnswerForm::Table { delimiter: b',' },
+        (Some(OutputFormat::Tsv), _) => AnswerForm::Table { delimiter: b'\t' },
+    }
 }
 
 /// The output, if it can be one.
@@ -90,27 +118,36 @@ fn output_file(args: &PredictArgs) -> Result<AtomicFile> {
 struct Labeller<'a> {
     model: LoadedModel,
     max_length: usize,
-    /// Below it no label is given.
-    min_score: f64,
+    answers: Answers,
+    bar: ProgressBar,
     executor: Executor<'a>,
 }
 
 impl Labeller<'_> {
     /// Labels window by window, in input order; returns how many texts were truncated. A reader of the
     /// output that wants no more ends the work without an error.
-    fn label_all(&self, mut source: Source, mut output: impl Write) -> Result<usize> {
+    fn label_all(
+        &self,
+        mut source: Source,
+        begin: Vec<u8>,
+        mut output: impl Write,
+    ) -> Result<usize> {
         let mut truncated = 0;
+        let mut lines = begin;
         loop {
-            let texts = source.window()?;
-            if texts.is_empty() {
+            let window = source.window()?;
+            if window.texts.is_empty() {
+                // Without a text, what begins the answers is all.
+                end_of_stdout(output.write_all(&lines).and_then(|()| output.flush()))?;
                 return Ok(truncated);
             }
-            let encodings = self.model.tokenizer.encode_batch(&texts, self.max_length)?;
+            let encodings = self.model.tokenizer.encode_batch(&window.texts, self.max_length)?;
             truncated += encodings.iter().filter(|e| e.full_length > e.ids.len()).count();
             let ids: Vec<&[u32]> = encodings.iter().map(|it| it.ids.as_slice()).collect();
-            let lines = self
-                .lines(&texts, &ids)
+            let answers = self
+                .lines(&window, &ids)
                 .with_context(|| format!("{}: cannot label its texts", source.name()))?;
+            lines.extend(answers);
             let written = match output.write_all(&lines).and_then(|()| output.flush()) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
                 other => other.map(|()| true),
@@ -124,44 +161,19 @@ impl Labeller<'_> {
             if !goes_on {
                 return Ok(truncated);
             }
+            lines.clear();
+            self.bar.set_position(source.position());
         }
     }
 
     /// The lines of output for some texts.
-    fn lines(&self, texts: &[String], ids: &[&[u32]]) -> Result<Vec<u8>> {
-        let LoadedModel { classifier, params, labels, directory, .. } = &self.model;
+    fn lines(&self, window: &Window, ids: &[&[u32]]) -> Result<Vec<u8>> {
+        let LoadedModel { classifier, params, directory, .. } = &self.model;
         let rows = logits(classifier, params, ids, self.executor)?;
         if rows.iter().flatten().any(|logit| !logit.is_finite()) {
             let problem = "the model's logits are not finite";
             return Err(Invalid::at(directory.path(), problem).into());
         }
-        let mut lines = Vec::new();
-        for (text, row) in texts.iter().zip(&rows) {
-            serde_json::to_writer(&mut lines, &Prediction::of(text, row, labels, self.min_score))?;
-            lines.push(b'\n');
-        }
-        Ok(lines)
-    }
-}
-
-/// One line of output.
-#[derive(Serialize)]
-struct Prediction<'a> {
-    text: &'a str,
-    /// `None` where the score is too low.
-    label: Option<&'a str>,
-    score: f64,
-    scores: Map<String, Value>,
-}
-
-impl<'a> Prediction<'a> {
-    fn of(text: &'a str, logits: &[f32], labels: &'a [String], min_score: f64) -> Self {
-        let probabilities = probabilities(logits);
-        let best = argmax(logits) as usize;
-        let scores = labels.iter().cloned().zip(probabilities.iter().map(|&p| p.into()));
-        let scores = scores.collect();
-        let score = probabilities[best];
-        let label = (score >= min_score).then_some(labels[best].as_str());
-        Self { text, label, score, scores }
+        self.answers.of(window, &rows)
     }
 }

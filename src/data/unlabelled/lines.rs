@@ -1,0 +1,132 @@
+//! A text a line, or JSONL; the first line shows which.
+
+use std::fmt;
+use std::io::{BufRead, BufReader, Read};
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+
+use crate::data::intake::{Place, Problem, ReadError};
+
+/// The longest line that is read: a record may hold more than its text.
+pub(super) const MAX_LINE_BYTES: usize = 16 << 20;
+
+/// Lines of a reader.
+pub(super) struct Lines<R> {
+    reader: BufReader<R>,
+    /// The field of a record with its text.
+    field: String,
+    num_lines: usize,
+    is_jsonl: Option<bool>,
+}
+
+impl<R: Read> Lines<R> {
+    pub fn new(reader: BufReader<R>, field: String) -> Self {
+        Self { reader, field, num_lines: 0, is_jsonl: None }
+    }
+
+    /// Whether a whole line has arrived.
+    pub fn has_next(&self) -> bool {
+        self.reader.buffer().contains(&b'\n')
+    }
+
+    /// The next text with its place; `None` at the end.
+    pub fn next(&mut self) -> Result<Option<(Place, String)>, ReadError> {
+        while let Some(line) = self.next_line()? {
+            // In JSONL a blank line is no record; in plain text it would be an empty text.
+            if self.is_jsonl != Some(true) || !line.trim().is_empty() {
+                return Ok(Some((Place::Line(self.num_lines), self.text_of(line)?)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn next_line(&mut self) -> Result<Option<String>, ReadError> {
+        let mut line = Vec::new();
+        // One byte more than allowed shows that a line is longer.
+        let read = (&mut self.reader)
+            .take(MAX_LINE_BYTES as u64 + 1)
+            .read_until(b'\n', &mut line)
+            .map_err(ReadError::Unreadable)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        self.num_lines += 1;
+        Ok(Some(self.decoded(line)?))
+    }
+
+    fn decoded(&self, mut line: Vec<u8>) -> Result<String, Problem> {
+        if line.len() > MAX_LINE_BYTES && !line.ends_with(b"\n") {
+            let most = format!("expected at most {} MiB in a line", MAX_LINE_BYTES >> 20);
+            return Err(self.wrong(format!("{most}, found more; give one text a line, or JSONL")));
+        }
+        while line.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+            line.pop();
+        }
+        let line = String::from_utf8(line).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            self.wrong(format!("expected UTF-8, found another byte at offset {at}"))
+        })?;
+        // Editors on Windows put a byte order mark in front of the first line.
+        Ok(match self.num_lines {
+            1 => line.strip_prefix('\u{feff}').unwrap_or(&line).to_owned(),
+            _ => line,
+        })
+    }
+
+    fn text_of(&mut self, line: String) -> Result<String, Problem> {
+        if !*self.is_jsonl.get_or_insert_with(|| is_object(&line)) {
+            return Ok(line);
+        }
+        let expected = format!("expected an object with a string `{}`", self.field);
+        if !line.trim_start().starts_with('{') {
+            return Err(self.wrong(expected));
+        }
+        let mut deserializer = serde_json::Deserializer::from_str(&line);
+        let text = Text { field: &self.field }.deserialize(&mut deserializer);
+        text.and_then(|text| deserializer.end().map(|()| text)).map_err(|error| {
+            let expected = if error.is_data() { &expected } else { "expected JSON" };
+            self.wrong(format!("{expected}: {error}"))
+        })
+    }
+
+    fn wrong(&self, message: String) -> Problem {
+        Problem::new(Place::Line(self.num_lines), "", message)
+    }
+}
+
+fn is_object(line: &str) -> bool {
+    line.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(line).is_ok()
+}
+
+/// Reads one field of a record, a string. Other fields are passed over, however deep they are.
+struct Text<'a> {
+    field: &'a str,
+}
+
+impl<'de> DeserializeSeed<'de> for Text<'_> {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Text<'_> {
+    type Value = String;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<String, M::Error> {
+        let mut text = None;
+        while let Some(key) = map.next_key::<String>()? {
+            if key != self.field {
+                map.next_value::<IgnoredAny>()?;
+            } else if text.replace(map.next_value()?).is_some() {
+                return Err(M::Error::custom(format!("duplicate field `{key}`")));
+            }
+        }
+        text.ok_or_else(|| M::Error::custom(format!("missing field `{}`", self.field)))
+    }
+}
