@@ -140,6 +140,12 @@ pub struct EvalArgs {
     /// Print JSON instead of a table.
     #[arg(long)]
     pub json: bool,
+    /// Also write the JSON to this file, for `metabert report`.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Replace that file.
+    #[arg(long)]
+    pub force: bool,
     /// How support sets are drawn and adapted to.
     #[command(flatten)]
     pub adaptation: AdaptationFlags,

@@ -100,8 +100,9 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         false => None,
     };
     let texts = TrainingTexts { dataset: &dataset, split: &split, corpus: &corpus };
-    let outcome = assembly::train(&session, &run, texts, model, start, environment)
-        .map_err(|error| resume::advise(error, &run, config.train.non_finite))?;
+    let outcome =
+        assembly::train(&session, &run, texts, model, start, environment, profile.clone())
+            .map_err(|error| resume::advise(error, &run, config.train.non_finite))?;
     if let Some(profile) = &profile {
         console.line(&profile.table());
     }
