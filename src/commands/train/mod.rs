@@ -113,6 +113,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         }
         _ if !is_lead => Ok(()),
         Outcome::Completed | Outcome::EarlyStopping => {
+            console.line(&format!("for a report: {}", resume::command_to_report(&run)));
             print_result(&format!("{}\n", RunDirectory::resolve(run.path())?.display()))
         }
     }
