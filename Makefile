@@ -34,13 +34,14 @@ help: ## list the targets
 
 setup: libtorch encoder sample ## download libtorch, the encoder and the sample (about 620 MB, once)
 
-demo: $(ADAPTED)/predictions.jsonl $(RUN)/eval.txt ## train on the sample, adapt to a new domain, evaluate, predict (15 minutes the first time)
+demo: $(ADAPTED)/predictions.jsonl $(RUN)/report.html ## train on the sample, adapt to a new domain, evaluate, report, predict (15 minutes the first time)
 	@printf '\n==== New domains: the meta-trained encoder, the plain encoder, and one trained without episodes\n\n'
 	@cat $(RUN)/eval.txt
 	@printf '\n==== Three texts that %s has not seen before\n\n' $(ADAPTED)
 	@cat $(ADAPTED)/predictions.jsonl
 	@printf '\n==== Files\n\n%s/            the run: configuration, events, checkpoints\n' $(RUN)
 	@printf '%s/eval.txt    the table above\n%s/      the adapted model, a Hugging Face directory\n' $(RUN) $(ADAPTED)
+	@printf '%s/report.html scores, training and settings of both runs, to open in a browser\n' $(RUN)
 
 # Tests already run in parallel: with more threads in each they would wait for one another.
 test: libtorch encoder python ## run all tests
@@ -140,6 +141,9 @@ $(ADAPTED)/predictions.jsonl: .ci/demo_texts.txt $(ADAPTED)/model.safetensors
 
 # The plain encoder on the same draws shows what the training is worth. It has no settings of its own: the flags set those of
 # $(CONFIG) for both; the run of transfer takes as many steps as it says itself.
-$(RUN)/eval.txt: $(RUN)/.trained $(TRANSFER)/.trained
+$(RUN)/eval.json: $(RUN)/.trained $(TRANSFER)/.trained
 	$(METABERT) eval --checkpoint $(RUN) --data data/sample.json --episodes 6 --inner-epochs 2 --inner-batch 10 \
-		--baselines $(ENCODER),$(TRANSFER) > $@
+		--baselines $(ENCODER),$(TRANSFER) --out $@ --force > $(RUN)/eval.txt
+
+$(RUN)/report.html: $(RUN)/eval.json
+	$(METABERT) report $(RUN) $(TRANSFER) $(RUN)/eval.json --out $@ --force

@@ -20,6 +20,7 @@
 //! tasks      an episode's examples become the batches and weights that are computed on
 //! eval       adapts to seeded draws and folds, scores, predicts, reports
 //! run        run directories, checkpoints, events, progress
+//! report     runs and evaluations as a page of charts and tables
 //! train      the outer loop; the alignment of a model's first tokens
 //! config     the sections above as one layered configuration
 //! cli        the command line as types
@@ -46,10 +47,11 @@
 //! tasks      data machine meta model params seed
 //! eval       checks data machine meta model params ranks seed table tasks
 //! run        data files model optim params
+//! report     checks eval run
 //! train      checks data eval machine meta model optim params ranks run tasks
 //! config     checks data eval files meta names train
 //! cli        config hub meta
-//! commands   checks cli config data eval files hub machine meta model optim params ranks run seed table tasks torch_ext train
+//! commands   checks cli config data eval files hub machine meta model optim params ranks report run seed table tasks torch_ext train
 //! ```
 //!
 //! `data` knows no model, `model` knows no task, `meta` and `optim` know no file, clock or log: so
@@ -97,6 +99,7 @@ pub(crate) mod names;
 pub mod optim;
 pub mod params;
 pub mod ranks;
+pub(crate) mod report;
 pub mod run;
 pub mod seed;
 pub(crate) mod table;

@@ -5,6 +5,7 @@ mod data;
 mod flags;
 mod model;
 mod ranks;
+mod report;
 mod shared;
 mod train;
 mod tune;
@@ -14,6 +15,7 @@ pub use data::{DataCommand, EpisodesArgs, SplitArgs, StatsArgs, ValidateArgs};
 pub use flags::{AdaptationFlags, DataFileFlags, DatasetFlags, Flags};
 pub use model::{AlignArgs, FetchArgs, InfoArgs, InitArgs, ModelCommand};
 pub use ranks::{NumGpus, RanksArgs};
+pub use report::{ReportArgs, ReportFormat};
 pub use shared::SharedArgs;
 pub use train::{Resume, TrainArgs};
 pub use tune::TuneArgs;
@@ -55,6 +57,12 @@ pub enum Command {
     #[command(after_long_help = "Example:\n  printf 'what a lovely kettle\\n' | \
         metabert predict --checkpoint models/automotive")]
     Predict(Box<PredictArgs>),
+    /// Show runs and evaluations in one file of charts and tables.
+    #[command(
+        after_long_help = "Example:\n  metabert eval --checkpoint runs/fomaml --data dataset.json --out eval.json\n  \
+        metabert report runs/fomaml eval.json --out report.html"
+    )]
+    Report(ReportArgs),
     /// Look at, check and split a dataset.
     #[command(subcommand)]
     Data(DataCommand),
@@ -145,6 +153,12 @@ pub struct EvalArgs {
     /// Print JSON instead of a table.
     #[arg(long)]
     pub json: bool,
+    /// Also write the JSON to this file, for `metabert report`.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Replace that file.
+    #[arg(long)]
+    pub force: bool,
     /// How support sets are drawn and adapted to.
     #[command(flatten)]
     pub adaptation: AdaptationFlags,

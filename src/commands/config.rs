@@ -1,10 +1,8 @@
 //! `metabert config`.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
-use toml::Value;
 
 use super::output::{print_json, print_result};
 use crate::checks::Invalid;
@@ -38,24 +36,15 @@ pub fn show(args: &ShowArgs) -> Result<()> {
 
 /// Runs `config diff`.
 pub fn diff(args: &DiffArgs) -> Result<()> {
-    let entries = |name: &str| -> Result<BTreeMap<String, Value>> {
-        Ok(Source::of(name)?.resolved()?.entries())
-    };
-    let (left, right) = (entries(&args.left)?, entries(&args.right)?);
-    // Both have all keys. The name of a recipe says nothing beside its settings.
-    let differing = left.iter().filter_map(|(key, value)| {
-        let other = &right[key];
-        (key != "preset" && value != other).then_some((key, [value, other]))
-    });
-    let differing: BTreeMap<&String, [&Value; 2]> = differing.collect();
+    let resolved = |name: &str| -> Result<RunConfig> { Source::of(name)?.resolved() };
+    let differing = RunConfig::differing(&[resolved(&args.left)?, resolved(&args.right)?]);
     if args.json {
         return print_json(&differing);
     }
     let header = ["setting", &args.left, &args.right];
     let mut table = Table::new(header.map(|title| (Align::Left, title)));
     for (key, values) in differing {
-        let [left, right] = values.map(ToString::to_string);
-        table.push(vec![key.clone(), left, right]);
+        table.push([key].into_iter().chain(values.iter().map(ToString::to_string)).collect());
     }
     print_result(&table.to_string())
 }

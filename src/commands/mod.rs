@@ -20,6 +20,7 @@ mod model_fetch;
 mod output;
 mod predict;
 mod processes;
+mod report;
 mod session;
 mod texts;
 mod train;
@@ -53,6 +54,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Eval(args) => eval::run(args),
         Command::Tune(args) => tune::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Report(args) => report::run(args),
         Command::Data(DataCommand::Stats(args)) => data::stats(args),
         Command::Data(DataCommand::Validate(args)) => data::validate(args),
         Command::Data(DataCommand::Split(args)) => data::split(args),

@@ -1,4 +1,4 @@
-//! Where results go: stdout, and model directories.
+//! Where results go: stdout, files, and model directories.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -6,8 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::checks::Invalid;
-use crate::files::atomic::ensure_writable;
+use crate::checks::{Invalid, require};
+use crate::files::atomic::{AtomicFile, ensure_writable};
+use crate::run::OutputExists;
 use crate::run::output::{ensure_free, ensure_replaceable_model};
 
 /// Writes a result to stdout.
@@ -27,6 +28,17 @@ pub fn end_of_stdout(written: io::Result<()>) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("stdout cannot be written"),
     }
+}
+
+/// Starts an output file, if it can be one. It appears when it is committed.
+pub fn output_file(path: &Path, force: bool) -> Result<AtomicFile> {
+    let is_file = !path.exists() || path.is_file();
+    let expected = "a file to write, or - for stdout";
+    require(is_file, path.display(), expected, "something else")?;
+    if path.exists() && !force {
+        return Err(OutputExists { path: path.into() }.into());
+    }
+    Ok(AtomicFile::create(path).map_err(|error| Invalid::at(path, error))?)
 }
 
 /// Requires of an output directory that a model can be written there: nothing is in the way, or

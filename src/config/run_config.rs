@@ -147,6 +147,18 @@ impl RunConfig {
         entries.collect()
     }
 
+    /// The keys in which not all of `configs` agree, each with all their values. The name of a preset says nothing beside its
+    /// settings.
+    pub fn differing(configs: &[Self]) -> BTreeMap<String, Vec<Value>> {
+        let mut values: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        // All have the same keys.
+        for (key, value) in configs.iter().flat_map(Self::entries) {
+            values.entry(key).or_default().push(value);
+        }
+        values.retain(|key, values| key != "preset" && values.iter().any(|it| *it != values[0]));
+        values
+    }
+
     /// The names of all keys and sections.
     pub(super) fn keys() -> Vec<String> {
         let config = Self::default();

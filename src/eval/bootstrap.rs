@@ -4,7 +4,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::metrics::mean;
 use crate::seed;
@@ -13,7 +13,7 @@ use crate::seed;
 const NUM_RESAMPLES: u64 = 2_000;
 
 /// A mean and its 95 % interval, without one where a single measurement was made.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// Mean.
     pub mean: f64,

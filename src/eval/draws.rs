@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
+use tch::{Device, Kind};
 
 use super::domain::{DomainStart, Scored};
 use super::evaluation::{DomainResult, Draw};
@@ -108,6 +109,8 @@ impl Evaluator<'_> {
         let folds = self.folds(start, &support, index)?;
         let held_out: Vec<&HeldOut> = folds.answers.iter().collect();
         let verdict = self.safeguard.verdict(&held_out, &support.label_counts())?;
+        let inner_losses = adapted.losses.f_to_kind(Kind::Double)?.f_to_device(Device::Cpu)?;
+        let inner_losses = Vec::try_from(inner_losses)?;
         let zero_step = self.logits(&adapted.start, false, scored, &what)?;
         let answers = match verdict.falls_back {
             true => zero_step.clone(),
@@ -123,6 +126,7 @@ impl Evaluator<'_> {
             zero_step: Outcome::of(&truths, &zero_step),
             adapted: Outcome::of(&truths, &answers),
             falls_back: verdict.falls_back,
+            inner_losses,
         })
     }
 

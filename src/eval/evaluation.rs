@@ -17,6 +17,8 @@ pub struct Draw {
     pub adapted: Outcome,
     /// Whether the weights as they are were kept.
     pub falls_back: bool,
+    /// The loss on the support set before each step of the adaptation.
+    pub inner_losses: Vec<f64>,
 }
 
 /// All draws of one domain.
@@ -61,7 +63,7 @@ pub struct Measures {
 }
 
 /// A difference of scores.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     /// Of accuracy.
     pub accuracy: Estimate,
@@ -98,6 +100,7 @@ impl Evaluation {
                 zero_step: outcome.clone(),
                 adapted: outcome,
                 falls_back: false,
+                inner_losses: Vec::new(),
             });
             let DomainResult { domain, num_support, .. } = result;
             DomainResult::of(domain, *num_support, draws.collect(), self.run_seed)
@@ -240,6 +243,7 @@ mod tests {
                 zero_step: outcome(&truths, &[1; 6]),
                 adapted: outcome(&truths, &answers),
                 falls_back: false,
+                inner_losses: Vec::new(),
             }
         };
         DomainResult::of(name, 8, (0..3).map(draw).collect(), 0)

@@ -45,6 +45,11 @@ impl LabelCounts {
         self.hits += other.hits;
     }
 
+    /// Texts, answers and hits.
+    pub fn as_array(&self) -> [u64; 3] {
+        [self.texts, self.answers, self.hits]
+    }
+
     /// Share of the answers that are right; 0 where there is none.
     pub fn precision(&self) -> f64 {
         share(self.hits, self.answers)

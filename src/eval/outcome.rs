@@ -81,6 +81,28 @@ impl Outcome {
     pub fn calibration_error(&self) -> f64 {
         self.calibration.gap() / self.confusion.num_texts() as f64
     }
+
+    /// The intervals of confidence of [`Self::calibration_error`] that have answers.
+    pub fn reliability(&self) -> Vec<Reliability> {
+        let used = self.calibration.0.iter().filter(|bin| bin.num_answers > 0);
+        let of_bin = |bin: &Bin| Reliability {
+            texts: bin.num_answers,
+            confidence: bin.confidence_sum / bin.num_answers as f64,
+            accuracy: bin.num_right / bin.num_answers as f64,
+        };
+        used.map(of_bin).collect()
+    }
+}
+
+/// The answers of one interval of confidence.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reliability {
+    /// Texts that were answered.
+    pub texts: u64,
+    /// Mean probability of the answers.
+    pub confidence: f64,
+    /// Share of right answers.
+    pub accuracy: f64,
 }
 
 /// Answers by their confidence, in equal intervals that include their upper ends.
@@ -92,6 +114,7 @@ struct Calibration([Bin; 15]);
 struct Bin {
     confidence_sum: f64,
     num_right: f64,
+    num_answers: u64,
 }
 
 impl Calibration {
@@ -101,12 +124,14 @@ impl Calibration {
         let bin = &mut self.0[place.saturating_sub(1).min(last)];
         bin.confidence_sum += confidence;
         bin.num_right += f64::from(is_right);
+        bin.num_answers += 1;
     }
 
     fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
             mine.confidence_sum += theirs.confidence_sum;
             mine.num_right += theirs.num_right;
+            mine.num_answers += theirs.num_answers;
         }
     }
 
@@ -169,6 +194,16 @@ mod tests {
         assert_eq!(found.auc, Some(0.75));
         let error = found.calibration_error();
         assert!((error - 0.312_482_594_421_134).abs() < 1e-9, "{error}");
+    }
+
+    #[test]
+    fn the_calibration_error_is_the_weighted_gap_of_the_reliability() {
+        let found = outcome(0..6);
+        let bins = found.reliability();
+        let gap = |bin: &Reliability| bin.texts as f64 * (bin.accuracy - bin.confidence).abs();
+        let error = bins.iter().map(gap).sum::<f64>() / 6.0;
+        assert!((error - found.calibration_error()).abs() < 1e-12, "{bins:?}");
+        assert_eq!(bins.iter().map(|bin| bin.texts).sum::<u64>(), 6, "{bins:?}");
     }
 
     #[test]

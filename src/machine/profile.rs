@@ -2,6 +2,7 @@
 //!
 //! The work enters spans of the `tracing` crate, and knows no clock.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,26 +59,37 @@ impl Profile {
         self.nanos[phase].load(Ordering::Relaxed) as f64 * 1e-9
     }
 
-    /// The table: seconds and share of each phase, wordpieces a second in outer steps, peak memory.
-    pub fn table(&self) -> String {
-        let total_s = self.began.elapsed().as_secs_f64();
-        let mut rest_s = total_s;
-        let mut table = format!("profile of {total_s:.1} s\n");
-        let mut row = |name: &str, phase_s: f64| {
-            let share = 100.0 * phase_s / total_s;
-            writeln!(table, "  {name:<10} {phase_s:>9.2} s {share:>5.1} %")
-                .expect("a string takes every line");
-        };
+    /// Seconds of each phase so far, and of all that is in none.
+    pub fn phases_s(&self) -> BTreeMap<String, f64> {
+        self.rows_s(self.began.elapsed().as_secs_f64())
+            .into_iter()
+            .map(|(name, phase_s)| (name.to_owned(), phase_s))
+            .collect()
+    }
+
+    /// The same out of `total_s`, in the order of the table.
+    fn rows_s(&self, total_s: f64) -> Vec<(&'static str, f64)> {
         let is_shown = |phase: &&str| match *phase {
             OUTER_STEP => false,
             EXCHANGE => self.seconds(EXCHANGE) > 0.0,
             _ => true,
         };
-        for phase in PHASES.into_iter().filter(is_shown) {
-            rest_s -= self.seconds(phase);
-            row(phase, self.seconds(phase));
+        let shown = PHASES.into_iter().filter(is_shown);
+        let mut rows: Vec<(&str, f64)> = shown.map(|phase| (phase, self.seconds(phase))).collect();
+        let in_phases_s: f64 = rows.iter().map(|(_, phase_s)| phase_s).sum();
+        rows.push(("other", (total_s - in_phases_s).max(0.0)));
+        rows
+    }
+
+    /// The table: seconds and share of each phase, wordpieces a second in outer steps, peak memory.
+    pub fn table(&self) -> String {
+        let total_s = self.began.elapsed().as_secs_f64();
+        let mut table = format!("profile of {total_s:.1} s\n");
+        for (name, phase_s) in self.rows_s(total_s) {
+            let share = 100.0 * phase_s / total_s;
+            writeln!(table, "  {name:<10} {phase_s:>9.2} s {share:>5.1} %")
+                .expect("a string takes every line");
         }
-        row("other", rest_s.max(0.0));
         let tokens = self.tokens.load(Ordering::Relaxed) as f64;
         let speed = tokens / self.seconds(OUTER_STEP).max(1e-9);
         write!(table, "  {speed:.0} wordpieces/s in outer steps").expect("a string takes it");

@@ -185,7 +185,7 @@ impl Console {
                      without adapting {zero_step_macro_f1:.3}{best}"
                 ));
             }
-            Event::Checkpointed { .. } => {}
+            Event::Checkpointed { .. } | Event::Profiled { .. } => {}
             Event::Finished { step, reason, elapsed_s } => {
                 self.inner.finish_and_clear();
                 self.outer.finish_and_clear();

@@ -89,6 +89,13 @@ pub enum Event {
         /// Its folder under `checkpoints/`.
         checkpoint: String,
     },
+    /// Where the time of this process went, before it ends.
+    Profiled {
+        /// Outer steps taken.
+        step: u64,
+        /// Seconds of each phase.
+        phases_s: BTreeMap<String, f64>,
+    },
     /// Training is over.
     Finished {
         /// Outer steps taken.
@@ -151,6 +158,7 @@ impl Event {
             | Self::Skipped { step, .. }
             | Self::Evaluated { step, .. }
             | Self::Checkpointed { step, .. }
+            | Self::Profiled { step, .. }
             | Self::Finished { step, .. } => *step,
         }
     }

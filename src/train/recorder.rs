@@ -1,6 +1,7 @@
 //! The lasting traces of a run: its events, its checkpoints, and the lines and bars that people watch.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -10,6 +11,7 @@ use super::config::TrainConfig;
 use super::non_finite::NonFinite;
 use super::outer_loop::Direction;
 use crate::eval::{Estimate, Evaluation};
+use crate::machine::Profile;
 use crate::run::checkpoint::{self, ModelFiles};
 use crate::run::console::Console;
 use crate::run::directory::{Pointer, Which};
@@ -24,6 +26,8 @@ pub struct Recorder<'a> {
     log: Option<RunLog>,
     console: &'a Console,
     train: &'a TrainConfig,
+    /// Absent where nobody asked where the time goes.
+    profile: Option<Arc<Profile>>,
 }
 
 impl<'a> Recorder<'a> {
@@ -38,7 +42,7 @@ impl<'a> Recorder<'a> {
         train: &'a TrainConfig,
         console: &'a Console,
     ) -> Result<Self> {
-        Ok(Self { run, files, log: Some(RunLog::open(run, step)?), console, train })
+        Ok(Self { run, files, log: Some(RunLog::open(run, step)?), console, train, profile: None })
     }
 
     /// A recorder that writes nothing, beside that of another process.
@@ -48,7 +52,12 @@ impl<'a> Recorder<'a> {
         train: &'a TrainConfig,
         console: &'a Console,
     ) -> Self {
-        Self { run, files, log: None, console, train }
+        Self { run, files, log: None, console, train, profile: None }
+    }
+
+    /// The same, which also writes down what a profile has counted at the end.
+    pub fn with_profile(self, profile: Option<Arc<Profile>>) -> Self {
+        Self { profile, ..self }
     }
 
     /// The lines and bars.
@@ -136,8 +145,13 @@ impl<'a> Recorder<'a> {
 
     /// Training ends in this process.
     pub fn finished(&mut self, state: &TrainingState, reason: &str) -> Result<()> {
+        let step = state.progress.step;
+        if let Some(profile) = &self.profile {
+            let phases_s = profile.phases_s();
+            self.emit(&Event::Profiled { step, phases_s })?;
+        }
         self.emit(&Event::Finished {
-            step: state.progress.step,
+            step,
             reason: reason.to_owned(),
             elapsed_s: state.progress.elapsed_s,
         })

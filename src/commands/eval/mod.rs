@@ -3,16 +3,17 @@
 pub(super) mod sizes;
 pub(super) mod texts;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use self::sizes::{episodes_of_each_size, query_size};
 use self::texts::EvaluationTexts;
 use super::alike::{Inputs, ensure_alike};
 use super::checkpoint::intact_model;
 use super::loading::{LoadedModel, OpenedModel};
-use super::output::{print_json, print_result};
+use super::output::{output_file, print_json, print_result};
 use super::session::{self, Session};
 use super::texts::{evaluation_episodes, read_settled, settle_leaks};
 use crate::checks::{self, Invalid};
@@ -76,6 +77,8 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     // All checkpoints are loaded before the first is evaluated: a fault of the last one shows now,
     // and not in an hour.
     let device = session.select_device()?;
+    let out = args.out.as_ref().filter(|_| session.group.is_lead());
+    let out = out.map(|path| output_file(path, args.force)).transpose()?;
     ensure_alike(&session, device, || {
         let mut inputs = Inputs::default().with_dataset(&dataset);
         for ((name, _), opened) in checkpoints.iter().zip(&opened) {
@@ -109,6 +112,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         episodes: config.evaluate.episodes,
         query: query_size(config, args.test_data.is_some()),
         unlabelled: config.evaluate.unlabelled,
+        every_label,
         max_length: config.data.max_length,
         sizes: episodes.iter().map(|(size, _)| *size).collect(),
         labels: domains.iter().map(|&it| dataset.labels_of(it).names(&dataset.labels)).collect(),
@@ -117,6 +121,11 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         return Ok(());
     }
     let report = Report::new(draws, candidates);
+    if let Some((mut file, path)) = out.zip(args.out.as_ref()) {
+        writeln!(file, "{}", serde_json::to_string_pretty(&report)?)
+            .and_then(|()| file.commit())
+            .with_context(|| format!("{}: cannot be written", path.display()))?;
+    }
     match args.json {
         true => print_json(&report),
         false => print_result(&report.to_string()),

@@ -11,16 +11,14 @@ use indicatif::ProgressBar;
 use self::answers::{AnswerForm, Answers};
 use super::alike::{Inputs, ensure_alike};
 use super::loading::{LoadedModel, OpenedModel};
-use super::output::end_of_stdout;
+use super::output::{end_of_stdout, output_file};
 use super::session::Session;
 use crate::checks::{Invalid, require};
 use crate::cli::{InputFormat, OutputFormat, PredictArgs};
 use crate::data::unlabelled::{Source, TextForm, Window};
 use crate::eval::predict::logits;
-use crate::files::atomic::AtomicFile;
 use crate::params::ModelFileError;
 use crate::ranks::Executor;
-use crate::run::OutputExists;
 use crate::run::checkpoint::provenance;
 
 /// Runs the command.
@@ -52,7 +50,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
         inputs.with_file("--input", &args.input)
     })?;
     let writes_file = args.output != Path::new("-") && session.group.is_lead();
-    let file = writes_file.then(|| output_file(args)).transpose()?;
+    let file = writes_file.then(|| output_file(&args.output, args.force)).transpose()?;
     let model = opened.load(&labels, &session.config, None, device, &session.console)?;
     let labeller = Labeller {
         executor: session.executor(&model.classifier, model.params.device())?,
@@ -100,18 +98,6 @@ fn answer_form(args: &PredictArgs) -> AnswerForm {
         (Some(OutputFormat::Csv), _) => AnswerForm::Table { delimiter: b',' },
         (Some(OutputFormat::Tsv), _) => AnswerForm::Table { delimiter: b'\t' },
     }
-}
-
-/// The output, if it can be one.
-fn output_file(args: &PredictArgs) -> Result<AtomicFile> {
-    let path = &args.output;
-    let is_file = !path.exists() || path.is_file();
-    let expected = "a file to write, or - for stdout";
-    require(is_file, path.display(), expected, "something else")?;
-    if path.exists() && !args.force {
-        return Err(OutputExists { path: path.clone() }.into());
-    }
-    Ok(AtomicFile::create(path).map_err(|error| Invalid::at(path, error))?)
 }
 
 /// A model that labels texts.

@@ -1,5 +1,7 @@
 //! Makes the outer loop from its parts and runs it.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 
 use super::super::loading::LoadedModel;
@@ -11,6 +13,7 @@ use super::signals::stop_on_signals;
 use crate::config::RunConfig;
 use crate::data::{Corpus, Dataset, DomainId, EpisodeSampler, LabelSet, Side, Split};
 use crate::eval::{Evaluator, SafeguardConfig};
+use crate::machine::Profile;
 use crate::meta::Tasks;
 use crate::params::ParamSet;
 use crate::run::{Environment, RunDirectory, StartingPoint};
@@ -30,7 +33,8 @@ pub struct TrainingTexts<'a> {
 }
 
 /// Trains `model` from `start` until all steps are done, training stops early, or a signal asks for
-/// an end; with the other processes of the session, whose first one says where it starts, and writes.
+/// an end; with the other processes of the session, whose first one says where it starts, and writes. What `profile` has counted
+/// becomes an event of the run.
 pub fn train(
     session: &Session,
     run: &RunDirectory,
@@ -38,6 +42,7 @@ pub fn train(
     model: LoadedModel,
     start: StartingPoint,
     environment: Environment,
+    profile: Option<Arc<Profile>>,
 ) -> Result<Outcome> {
     let Session { config, console, group } = session;
     let TrainingTexts { dataset, split, corpus } = texts;
@@ -91,7 +96,8 @@ pub fn train(
         recorder: match group.is_lead() {
             true => Recorder::open(run, state.progress.step, &files, &config.train, console)?,
             false => Recorder::silent(run, &files, &config.train, console),
-        },
+        }
+        .with_profile(profile),
         stop: &stop,
     };
     training.run(&mut state, environment.machine, changeable_settings(config))

@@ -100,8 +100,9 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         false => None,
     };
     let texts = TrainingTexts { dataset: &dataset, split: &split, corpus: &corpus };
-    let outcome = assembly::train(&session, &run, texts, model, start, environment)
-        .map_err(|error| resume::advise(error, &run, config.train.non_finite))?;
+    let outcome =
+        assembly::train(&session, &run, texts, model, start, environment, profile.clone())
+            .map_err(|error| resume::advise(error, &run, config.train.non_finite))?;
     if let Some(profile) = &profile {
         console.line(&profile.table());
     }
@@ -112,6 +113,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         }
         _ if !is_lead => Ok(()),
         Outcome::Completed | Outcome::EarlyStopping => {
+            console.line(&format!("for a report: {}", resume::command_to_report(&run)));
             print_result(&format!("{}\n", RunDirectory::resolve(run.path())?.display()))
         }
     }

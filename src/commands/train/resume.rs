@@ -71,13 +71,22 @@ pub fn starting_point(run: &RunDirectory, console: &Console) -> Result<StartingP
 
 /// The command that resumes a run, to be pasted into a shell.
 pub fn command_to_resume(run: &RunDirectory) -> String {
+    format!("metabert train --run-dir {} --resume", shell_word(run))
+}
+
+/// The command that writes a report of a run, in the same way.
+pub fn command_to_report(run: &RunDirectory) -> String {
+    format!("metabert report {}", shell_word(run))
+}
+
+/// The path of a run as a word of a shell.
+fn shell_word(run: &RunDirectory) -> String {
     let path = run.path().display().to_string();
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:@,".contains(c);
-    let path = match path.chars().all(is_plain) {
+    match path.chars().all(is_plain) {
         true => path,
         false => format!("'{}'", path.replace('\'', r"'\''")),
-    };
-    format!("metabert train --run-dir {path} --resume")
+    }
 }
 
 /// Adds to an error about a number that is not finite what a user can do about it.

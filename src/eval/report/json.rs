@@ -5,8 +5,8 @@ use serde::{Serialize, Serializer};
 use super::{Adaptation, Candidate, Draws, Report};
 use crate::eval::bootstrap::Estimate;
 use crate::eval::evaluation::{Difference, DomainResult, Draw, Summary};
-use crate::eval::metrics::LabelCounts;
-use crate::eval::outcome::Outcome;
+use crate::eval::metrics::{LabelCounts, mean};
+use crate::eval::outcome::{Outcome, Reliability};
 
 /// The name under which results over all domains are listed.
 const ALL: &str = "all";
@@ -92,6 +92,10 @@ struct DomainObject<'a> {
     labels: Vec<LabelObject<'a>>,
     /// Rows are truths.
     confusion: Vec<Vec<u64>>,
+    reliability: Vec<Reliability>,
+    zero_step_reliability: Vec<Reliability>,
+    /// Mean over the draws of the loss on the support set before each step.
+    inner_losses: Vec<f64>,
     /// Draws that kept the weights from before adapting.
     num_fallen_back: usize,
     draws: Vec<DrawObject>,
@@ -114,6 +118,8 @@ struct DrawObject {
     zero_step_accuracy: f64,
     zero_step_macro_f1: f64,
     zero_step_log_loss: f64,
+    /// Texts, answers and right answers of each label.
+    counts: Vec<[u64; 3]>,
 }
 
 /// The results of a candidate for the support size at a position: domain by domain, then over all of them.
@@ -170,18 +176,31 @@ impl ScoresObject {
 
 impl<'a> DomainObject<'a> {
     fn of(result: &DomainResult, labels: &'a [String], adaptation: Option<&Adaptation>) -> Self {
-        let outcomes: Vec<&Outcome> = result.draws.iter().map(|draw| &draw.adapted).collect();
-        let confusion = Outcome::pooled(&outcomes).confusion;
+        let pooled = |outcome: fn(&Draw) -> &Outcome| {
+            Outcome::pooled(&result.draws.iter().map(outcome).collect::<Vec<_>>())
+        };
+        let adapted = pooled(|draw| &draw.adapted);
+        let confusion = &adapted.confusion;
         let counts = confusion.by_label();
         Self {
             num_support: result.num_support,
             inner_steps: adaptation.map(|adaptation| adaptation.num_steps(result.num_support)),
             labels: labels.iter().zip(&counts).map(LabelObject::of).collect(),
             confusion: confusion.rows().map(<[u64]>::to_vec).collect(),
+            reliability: adapted.reliability(),
+            zero_step_reliability: pooled(|draw| &draw.zero_step).reliability(),
+            inner_losses: mean_inner_losses(&result.draws),
             num_fallen_back: result.draws.iter().filter(|draw| draw.falls_back).count(),
             draws: result.draws.iter().map(DrawObject::of).collect(),
         }
     }
+}
+
+/// The mean of the draws' losses before each step that all of them take.
+fn mean_inner_losses(draws: &[Draw]) -> Vec<f64> {
+    let num_steps = draws.iter().map(|draw| draw.inner_losses.len()).min().unwrap_or(0);
+    let at = |step: usize| draws.iter().map(|draw| draw.inner_losses[step]).collect::<Vec<_>>();
+    (0..num_steps).map(|step| mean(&at(step))).collect()
 }
 
 impl<'a> LabelObject<'a> {
@@ -206,6 +225,7 @@ impl DrawObject {
             zero_step_accuracy: zero_step.scores().accuracy,
             zero_step_macro_f1: zero_step.scores().macro_f1,
             zero_step_log_loss: zero_step.log_loss(),
+            counts: adapted.confusion.by_label().iter().map(LabelCounts::as_array).collect(),
         }
     }
 }

@@ -41,6 +41,8 @@ pub struct Draws {
     /// Other texts of a draw that are read without their labels, by heads that are made of the support set.
     #[serde(skip_serializing_if = "is_none")]
     pub unlabelled: usize,
+    /// Whether every label is in every support set, whatever the domain's label shares.
+    pub every_label: bool,
     /// Wordpieces to which texts are truncated.
     pub max_length: usize,
     /// Sizes of the support sets.

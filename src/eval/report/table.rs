@@ -146,6 +146,7 @@ mod tests {
             zero_step: outcome([-1.0, -1.0, 1.0, -1.0]),
             adapted: outcome([-1.0, -1.0, -1.0, right]),
             falls_back: right < 0.0,
+            inner_losses: Vec::new(),
         };
         let domain = |name| {
             let draws = [-1.0, 1.0, 1.0].map(draw).to_vec();
@@ -170,6 +171,7 @@ mod tests {
             episodes: 3,
             query: None,
             unlabelled: 0,
+            every_label: false,
             max_length: 128,
             sizes: SIZES.to_vec(),
             labels: vec![vec!["no".to_owned(), "yes".to_owned()]; 2],

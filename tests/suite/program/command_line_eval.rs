@@ -120,15 +120,17 @@ fn results_have_an_object_for_each_checkpoint_and_domain_and_for_all() {
     let dir = work_dir();
     let table = eval(dir.path(), "--checkpoint @adapted --baselines @tiny --seed 3");
     let drawn = ["dataset", "dataset_sha256", "seed", "episodes", "support", "query", "max_length"];
-    let listed = ["support_per_label", "checkpoints", "results"];
+    let listed = ["every_label", "support_per_label", "checkpoints", "results"];
     assert_eq!(keys(&table), drawn.into_iter().chain(listed).collect());
     assert_eq!([&table["support"], &table["support_per_label"]], [&json!([8]), &json!([])]);
 
     let of_each = "checkpoint domain support support_per_label num_scored accuracy macro_f1 log_loss \
         calibration_error auc zero_step_accuracy zero_step_macro_f1 zero_step_log_loss \
         zero_step_calibration_error zero_step_auc gain differences";
-    let of_domain =
-        format!("{of_each} num_support inner_steps labels confusion num_fallen_back draws");
+    let of_domain = format!(
+        "{of_each} num_support inner_steps labels confusion reliability zero_step_reliability \
+        inner_losses num_fallen_back draws"
+    );
     let [of_each, of_domain] =
         [of_each, &of_domain].map(|keys| keys.split_whitespace().collect::<BTreeSet<_>>());
     let scored = scored(&table);

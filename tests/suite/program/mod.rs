@@ -16,6 +16,7 @@ mod model_align;
 mod model_errors;
 mod predict;
 mod readme;
+mod report;
 mod safeguards;
 mod tables;
 mod training_plans;

@@ -1,0 +1,86 @@
+//! Which sections a report has, and in which order.
+
+use std::collections::BTreeMap;
+
+use super::comparison::Comparison;
+use super::document::{Document, Section};
+use super::evaluation::EvaluationRecord;
+use super::names::Names;
+use super::run_record::{NamedRun, RunRecord};
+use super::sections::{
+    confusion, differences, domains, inner_loss, overview, reliability, settings, support_size,
+    time, training,
+};
+
+/// The report of runs and evaluations. `differing` holds the settings in which the runs differ, by key, a value for each run.
+pub fn document(
+    runs: &[RunRecord],
+    evaluations: &[EvaluationRecord],
+    differing: &BTreeMap<String, Vec<String>>,
+) -> Document {
+    let candidates = evaluations.iter().flat_map(|evaluation| &evaluation.candidates);
+    let checkpoints = candidates.filter(|it| !it.is_majority).map(|it| it.checkpoint.as_str());
+    let names = Names::of(runs.iter().map(|run| run.path.as_str()).chain(checkpoints));
+    // A run and its checkpoint have one name and one colour.
+    let mut known: Vec<String> = Vec::new();
+    let mut series = |name: &str| {
+        let place = known.iter().position(|it| it == name);
+        place.unwrap_or_else(|| {
+            known.push(name.to_owned());
+            known.len() - 1
+        })
+    };
+    let mut named_runs = Vec::new();
+    for record in runs {
+        let name = names.name(&record.path);
+        named_runs.push(NamedRun { series: series(&name), name, record });
+    }
+    let runs = named_runs;
+    let comparisons = Comparison::all(evaluations, &names, series);
+    let mut sections = vec![overview::runs(&runs)];
+    for (number, comparison) in (1..).zip(&comparisons) {
+        let mut found = [
+            overview::scores(comparison),
+            support_size::section(comparison),
+            domains::section(comparison),
+            differences::to_first(comparison),
+            differences::gain(comparison),
+            confusion::section(comparison),
+            reliability::section(comparison),
+            inner_loss::section(comparison),
+        ];
+        if comparisons.len() > 1 {
+            // Scores on other texts or domains cannot be compared: each group has sections of its own.
+            for Section { id, title, .. } in &mut found {
+                *id = format!("{id}-{number}");
+                *title = format!("{title}, group {number}");
+            }
+        }
+        sections.extend(found);
+    }
+    sections.extend([
+        training::section(&runs),
+        time::section(&runs),
+        settings::section(&runs, differing),
+    ]);
+    sections.retain(|section| !section.is_empty());
+    Document { title: title(&runs, &comparisons), sections }
+}
+
+/// The names of what is compared.
+fn title(runs: &[NamedRun], comparisons: &[Comparison]) -> String {
+    let candidates = comparisons.iter().flat_map(|comparison| &comparison.candidates);
+    let all = runs.iter().map(|run| &run.name).chain(candidates.map(|it| &it.name));
+    let mut names: Vec<&str> = Vec::new();
+    for name in all {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    match names.as_slice() {
+        [first, second, third, _, ..] => {
+            format!("{first}, {second}, {third} and {} more", names.len() - 3)
+        }
+        names => names.join(", "),
+    }
+}

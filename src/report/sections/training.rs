@@ -1,0 +1,155 @@
+//! How training went: the loss, and the score on the meta-dev domains.
+
+use super::super::charts::curves::{Curve, Curves, Point, Shaded, Style};
+use super::super::document::{Cell, DataTable, Figure, Section};
+use super::super::run_record::{DevScore, NamedRun, Step};
+
+use crate::eval::Estimate;
+use crate::eval::metrics::mean;
+
+/// Outer steps are put together until there are at most so many points.
+const MOST_POINTS: usize = 60;
+
+/// A chart of the losses, one of the losses of adaptations, and one of the scores; all runs in each.
+pub fn section(runs: &[NamedRun]) -> Section {
+    let shaded: Vec<Shaded> = runs.iter().flat_map(shaded).collect();
+    let figure = |caption: &str, y_name: &str, curves: Vec<Curve>| {
+        let chart = Curves {
+            label: caption,
+            names: ("outer step", y_name),
+            curves,
+            shaded: shaded.clone(),
+            ..Curves::default()
+        };
+        chart.draw().map(|svg| Figure { caption: caption.to_owned(), svg })
+    };
+    let figures = [
+        figure("Query loss", "loss", runs.iter().map(loss_curve).collect()),
+        figure(
+            "Score on the meta-dev domains",
+            "macro F1",
+            runs.iter().flat_map(dev_curves).collect(),
+        ),
+        figure("Support loss", "loss", runs.iter().flat_map(support_curves).collect()),
+    ];
+    let mut text = "Losses are means over neighbouring steps, with the smallest and the largest as a band; dashed, the support \
+                    loss before the last step of an adaptation. Scores have 95 % intervals, and dashed lines from before \
+                    adapting; a ring marks the best."
+        .to_owned();
+    if !shaded.is_empty() {
+        text += " Shaded parts were computed after resuming.";
+    }
+    Section {
+        id: "training".to_owned(),
+        title: "Training".to_owned(),
+        text,
+        legend: runs.iter().map(|run| (run.series, run.name.clone())).collect(),
+        figures: figures.into_iter().flatten().collect(),
+        tables: vec![dev_table(runs)],
+        ..Section::default()
+    }
+}
+
+/// The parts of a run after it was resumed: every second one is shaded, so that their ends are seen.
+fn shaded(run: &NamedRun) -> Vec<Shaded> {
+    let starts = run.record.resumed_at();
+    let ends = starts.iter().skip(1).copied().chain([run.record.last_step()]);
+    let parts = starts.iter().zip(ends).step_by(2).filter(|(start, end)| **start < *end);
+    let part = |(start, end): (&u64, u64)| Shaded {
+        series: run.series,
+        ends: (*start as f64, end as f64),
+        tooltip: format!("{} resumed after step {start}", run.name),
+    };
+    parts.map(part).collect()
+}
+
+/// The means of neighbouring values, with their least and largest.
+fn grouped(run: &NamedRun, what: &str, values: &[(u64, f64)]) -> Vec<Point> {
+    let size = values.len().div_ceil(MOST_POINTS).max(1);
+    let point = |group: &[(u64, f64)]| {
+        let losses: Vec<f64> = group.iter().map(|(_, loss)| *loss).collect();
+        let (first, last) = (group[0].0, group[group.len() - 1].0);
+        let steps = if first == last {
+            format!("step {first}")
+        } else {
+            format!("steps {first} to {last}")
+        };
+        let loss = mean(&losses);
+        let low = losses.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = losses.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        Point {
+            x: (first + last) as f64 / 2.0,
+            y: loss,
+            band: (size > 1).then_some((low, high)),
+            tooltip: format!("{}, {steps}: {what} {loss:.3}", run.name),
+            is_best: false,
+        }
+    };
+    values.chunks(size).map(point).collect()
+}
+
+fn loss_curve(run: &NamedRun) -> Curve {
+    let steps = run.record.steps();
+    let losses: Vec<(u64, f64)> = steps.iter().map(|it| (it.step, it.query_loss)).collect();
+    Curve { series: run.series, style: Style::Plain, points: grouped(run, "query loss", &losses) }
+}
+
+fn support_curves(run: &NamedRun) -> [Curve; 2] {
+    let steps = run.record.steps();
+    let curve = |style, what, which: fn((f64, f64)) -> f64| {
+        let loss = |step: &Step| Some((step.step, which(step.support_losses?)));
+        let losses: Vec<(u64, f64)> = steps.iter().filter_map(loss).collect();
+        let mut points = grouped(run, what, &losses);
+        // Two bands of one run would hide each other.
+        points.iter_mut().for_each(|point| point.band = None);
+        Curve { series: run.series, style, points }
+    };
+    [
+        curve(Style::Plain, "support loss before adapting", |(first, _)| first),
+        curve(Style::Second, "support loss before the last step", |(_, last)| last),
+    ]
+}
+
+fn dev_curves(run: &NamedRun) -> [Curve; 2] {
+    let best = run.record.best().map(|best| best.step);
+    let curve = |style, point: &dyn Fn(&DevScore) -> Point| {
+        let points = run.record.dev_scores().iter().map(point).collect();
+        Curve { series: run.series, style, points }
+    };
+    let before = |it: &DevScore| Point {
+        x: it.step as f64,
+        y: it.zero_step,
+        band: None,
+        tooltip: format!("{}, step {}: before adapting {:.3}", run.name, it.step, it.zero_step),
+        is_best: false,
+    };
+    let after = |it: &DevScore| Point {
+        x: it.step as f64,
+        y: it.macro_f1,
+        band: it.interval,
+        tooltip: format!("{}, step {}: macro F1 {:.3}", run.name, it.step, it.macro_f1),
+        is_best: best == Some(it.step),
+    };
+    [curve(Style::Level, &before), curve(Style::Marked, &after)]
+}
+
+fn dev_table(runs: &[NamedRun]) -> DataTable {
+    let columns = ["run", "outer step", "accuracy", "macro F1", "macro F1 before adapting", "best"];
+    let mut table = DataTable::new("", columns);
+    for run in runs {
+        let best = run.record.best().map(|best| best.step);
+        for score in run.record.dev_scores() {
+            let (low, high) = (score.interval.map(|it| it.0), score.interval.map(|it| it.1));
+            let is_best = best == Some(score.step);
+            table.rows.push(vec![
+                Cell::text(&run.name),
+                Cell::Count(score.step),
+                Cell::Number(score.accuracy, 3),
+                Cell::Score(Estimate { mean: score.macro_f1, low, high }),
+                Cell::Number(score.zero_step, 3),
+                if is_best { Cell::text("yes") } else { Cell::Absent },
+            ]);
+        }
+    }
+    table
+}
