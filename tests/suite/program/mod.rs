@@ -20,3 +20,5 @@ mod tables;
 mod training_plans;
 mod tune;
 mod unlabelled;
+#[cfg(target_os = "linux")]
+mod wheel;
