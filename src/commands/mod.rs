@@ -1,5 +1,6 @@
 //! One file or folder per subcommand: the only place that wires the parts together.
 
+mod adapted_model;
 mod alike;
 mod best_known;
 mod checkpoint;
@@ -15,6 +16,7 @@ mod loading;
 mod message;
 mod model;
 mod model_align;
+mod origin;
 mod output;
 mod predict;
 mod processes;

@@ -12,6 +12,7 @@ mod interop_sentence;
 mod label_sets;
 mod launchers;
 mod model_align;
+mod model_directory;
 mod model_errors;
 mod predict;
 mod readme;
