@@ -27,7 +27,7 @@ SUPPORT    := --support-per-label 8,40
 .DELETE_ON_ERROR:
 # Training, evaluating and building each use every core.
 .NOTPARALLEL:
-.PHONY: help setup demo test test-cuda soak fuzz sanitize lint audit bench bench-reference bench-setfit bench-cuda bench-rotations clean libtorch encoder sample python setfit build
+.PHONY: help setup demo wheel test test-cuda soak fuzz sanitize lint audit bench bench-reference bench-setfit bench-cuda bench-rotations clean libtorch encoder sample python packing setfit build
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
@@ -42,6 +42,9 @@ demo: $(ADAPTED)/predictions.jsonl $(RUN)/report.html ## train on the sample, ad
 	@printf '\n==== Files\n\n%s/            the run: configuration, events, checkpoints\n' $(RUN)
 	@printf '%s/eval.txt    the table above\n%s/      the adapted model, a Hugging Face directory\n' $(RUN) $(ADAPTED)
 	@printf '%s/report.html scores, training and settings of both runs, to open in a browser\n' $(RUN)
+
+wheel: build packing ## pack the program as a Python wheel that uses the libtorch of torch 2.11.0
+	PYTHONPATH="$$(.ci/setup wheel --path)" $(or $(PYTHON),python3) .ci/wheel/build.py $(METABERT) $(dir $(METABERT))wheel
 
 # Tests already run in parallel: with more threads in each they would wait for one another.
 test: libtorch encoder python ## run all tests
@@ -107,6 +110,9 @@ clean: ## remove the build outputs and the demo's runs; keep the cache and other
 
 libtorch encoder python setfit:
 	@.ci/setup $@
+
+packing:
+	@.ci/setup wheel
 
 sample: data/sample.json
 

@@ -77,6 +77,13 @@ pub fn ensure_unaltered(model: &Path) -> Result<(), Invalid> {
     })
 }
 
+/// The model or run that the run of a checkpoint started from, as its settings record it.
+pub fn recorded_start(checkpoint: &Path) -> Option<PathBuf> {
+    let settings = Layer::from_file(&checkpoint.join(SETTINGS_FILE)).ok()?;
+    let start = settings.table.get("model")?.get("path")?.as_str()?;
+    (!start.is_empty()).then(|| start.into())
+}
+
 /// The settings that a checkpoint was made with, without those of the machine it was made on, its
 /// devices and its files, and without the label sets of its domains: other files have others.
 /// `None` for a model directory of another program.

@@ -2,28 +2,25 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
+use super::adapted_model::AdaptedModel;
 use super::alike::{Inputs, ensure_alike};
-use super::loading::{LoadedModel, OpenedModel};
+use super::loading::OpenedModel;
+use super::origin::Origin;
 use super::output::{ensure_model_fits, print_result};
 use super::session::Session;
 use super::texts;
 use crate::checks::{self, Invalid};
 use crate::cli::FinetuneArgs;
 use crate::config::RunConfig;
-use crate::data::{Dataset, DomainId, DomainPool, EpisodeSampler, Sizes, check_sizes};
+use crate::data::{Dataset, DomainId, DomainPool, EpisodeSampler, LengthStats, Sizes, check_sizes};
 use crate::eval::Evaluator;
 use crate::eval::cross_validation::{Kept, adapt};
 use crate::eval::metrics::Scores;
-use crate::eval::model_card::ModelCard;
-use crate::files::atomic::write_directory;
-use crate::meta::{Choice, HeadStart, Recipe};
-use crate::model::Pooling;
+use crate::meta::Recipe;
 use crate::params::ParamSet;
-use crate::run::checkpoint::ModelFiles;
 use crate::run::console::Console;
-use crate::run::manifest;
 
 /// Runs the command.
 pub fn run(args: &FinetuneArgs) -> Result<()> {
@@ -74,19 +71,16 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     if !safeguard.is_empty() {
         console.line(&format!("{}: {safeguard}", args.domain));
     }
-    let card = ModelCard {
+    let adapted = AdaptedModel {
+        origin: &Origin::of(&args.checkpoint, &checkpoint),
         domain: &args.domain,
-        origin: &args.checkpoint,
-        dataset: &dataset,
-        label_counts: pool.label_counts(),
+        pool: &pool,
         adaptation: describe(&recipe, pool.len(), unlabelled.len()),
-        pooling: Pooling::of(model.classifier.layout()),
-        max_length: config.data.max_length,
-        seed: config.seed,
         safeguard,
-        estimate: kept.estimate.as_ref(),
+        kept: &kept,
+        lengths: LengthStats::of(&pool.examples_by_label.concat(), &corpus),
     };
-    write(&args.out, model, labels, &kept.weights, config, &card)?;
+    adapted.write(&args.out, model, &dataset, config)?;
     let estimate = kept.estimate.map_or_else(String::new, |found| {
         format!(
             "{}: accuracy {}, macro F1 {} ({}-fold cross-validation, 95 % intervals over the folds)\n",
@@ -181,39 +175,4 @@ fn adapt_to(
         bail!("adapting to {domain} gave a value that is not finite in `{name}`; lower inner.lr");
     }
     Ok(kept)
-}
-
-/// Writes the adapted model as a directory of its own.
-fn write(
-    out: &Path,
-    model: LoadedModel,
-    labels: Vec<String>,
-    adapted: &ParamSet,
-    config: &RunConfig,
-    card: &ModelCard,
-) -> Result<()> {
-    let card = card.render(out, &labels);
-    let files = ModelFiles {
-        config_json: model.directory.config_json().clone(),
-        labels,
-        tokenizer: model.tokenizer,
-        settings: settings_of_adapted(config).to_toml(),
-        provenance: None,
-    };
-    write_directory(out, |dir| -> Result<()> {
-        files.write(dir, adapted)?;
-        // Before the card, which people edit.
-        manifest::write(dir)?;
-        Ok(std::fs::write(dir.join("README.md"), &card)?)
-    })
-    .with_context(|| format!("{}: cannot be written", out.display()))
-}
-
-/// The settings of an adapted model: it has a head of its own, which whatever reads it starts from.
-fn settings_of_adapted(config: &RunConfig) -> RunConfig {
-    let mut config = config.clone();
-    config.meta.head = HeadStart::Meta.into();
-    config.evaluate.head = Choice::Auto;
-    config.evaluate.unlabelled = 0;
-    config
 }

@@ -1,5 +1,6 @@
 //! One file or folder per subcommand: the only place that wires the parts together.
 
+mod adapted_model;
 mod alike;
 mod best_known;
 mod checkpoint;
@@ -17,6 +18,7 @@ mod message;
 mod model;
 mod model_align;
 mod model_fetch;
+mod origin;
 mod output;
 mod predict;
 mod processes;

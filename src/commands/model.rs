@@ -89,9 +89,10 @@ pub fn init(args: &InitArgs) -> Result<()> {
     let params = draw::draw(classifier.layout(), args.seed)
         .with_context(|| format!("{}: cannot draw its weights", args.config))?;
     write_directory(&args.out, |dir| -> Result<()> {
-        pretrained::save(dir, &params, &config_json, labels)?;
+        let max_length = config.max_position_embeddings as usize;
+        pretrained::save(dir, &params, &config_json, labels, max_length)?;
         if let Some(tokenizer) = &tokenizer {
-            tokenizer.save_into(dir)?;
+            tokenizer.save_into(dir, max_length)?;
         }
         Ok(())
     })

@@ -87,8 +87,9 @@ pub fn run(args: &AlignArgs) -> Result<()> {
     let labels = num_labels.map_or(Vec::new(), |count| directory.labels_or_placeholders(count));
     let kept = aligned.select(|slot| slot.region != Region::Head || num_labels.is_some());
     write_directory(&args.out, |dir| -> Result<()> {
-        pretrained::save(dir, &kept, directory.config_json(), &labels)?;
-        tokenizer.save_into(dir)?;
+        let max_length = config.data.max_length;
+        pretrained::save(dir, &kept, directory.config_json(), &labels, max_length)?;
+        tokenizer.save_into(dir, max_length)?;
         Ok(manifest::write(dir)?)
     })
     .with_context(|| format!("{}: cannot be written", args.out.display()))?;

@@ -100,22 +100,30 @@ fn measure(
         label_counts,
         lengths: corpus
             .filter(|_| !examples.is_empty())
-            .map(|corpus| measure_lengths(examples, corpus)),
+            .map(|corpus| LengthStats::of(examples, corpus)),
     }
 }
 
-fn measure_lengths(examples: &[ExampleId], corpus: &Corpus) -> LengthStats {
-    let mut lengths: Vec<usize> = examples.iter().map(|&id| corpus.full_length_of(id)).collect();
-    lengths.sort_unstable();
-    let percentile = |percent: usize| lengths[(percent * lengths.len()).div_ceil(100).max(1) - 1];
-    let num_truncated = examples.iter().filter(|&&id| corpus.is_truncated(id)).count();
-    LengthStats {
-        min: lengths[0],
-        p5: percentile(5),
-        p50: percentile(50),
-        p95: percentile(95),
-        max: percentile(100),
-        share_truncated: num_truncated as f64 / lengths.len() as f64,
+impl LengthStats {
+    /// The lengths of some examples.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn of(examples: &[ExampleId], corpus: &Corpus) -> Self {
+        let mut lengths: Vec<usize> =
+            examples.iter().map(|&id| corpus.full_length_of(id)).collect();
+        lengths.sort_unstable();
+        let percentile =
+            |percent: usize| lengths[(percent * lengths.len()).div_ceil(100).max(1) - 1];
+        let num_truncated = examples.iter().filter(|&&id| corpus.is_truncated(id)).count();
+        Self {
+            min: lengths[0],
+            p5: percentile(5),
+            p50: percentile(50),
+            p95: percentile(95),
+            max: percentile(100),
+            share_truncated: num_truncated as f64 / lengths.len() as f64,
+        }
     }
 }
 

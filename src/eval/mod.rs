@@ -2,6 +2,7 @@
 
 pub mod bootstrap;
 pub mod calibration;
+mod card_metadata;
 pub mod cross_validation;
 mod domain;
 pub mod draws;

@@ -3,20 +3,27 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::card_metadata::{MeasuredResult, Metadata};
 use super::cross_validation::CrossValidation;
-use crate::data::Dataset;
+use crate::data::{Dataset, LengthStats};
 use crate::model::Pooling;
 
 /// The facts on a model card.
 pub struct ModelCard<'a> {
     /// The domain adapted to.
     pub domain: &'a str,
-    /// The checkpoint or run adapted from.
-    pub origin: &'a Path,
+    /// The name of what it was adapted from.
+    pub origin: &'a str,
+    /// The licence that the card of that states.
+    pub license: Option<&'a str>,
+    /// The languages that the card of that states.
+    pub languages: &'a [String],
     /// The dataset.
     pub dataset: &'a Dataset,
     /// How many texts of each label were adapted to.
     pub label_counts: Vec<usize>,
+    /// How long they are.
+    pub lengths: LengthStats,
     /// The adaptation, in words.
     pub adaptation: String,
     /// How its vectors are pooled, which decides the library that opens it.
@@ -27,6 +34,8 @@ pub struct ModelCard<'a> {
     pub max_length: usize,
     /// The seed.
     pub seed: u64,
+    /// The release of libtorch that it was adapted with.
+    pub torch: &'a str,
     /// The estimate of its quality.
     pub estimate: Option<&'a CrossValidation>,
 }
@@ -38,44 +47,82 @@ impl ModelCard<'_> {
         let (library, opens) = match self.pooling {
             Pooling::Cls => (
                 "transformers",
-                "`transformers.pipeline(\"text-classification\", DIR)` gives labels with their scores.",
+                "`transformers.pipeline(\"text-classification\", DIR, truncation=True)` gives labels with their scores.",
             ),
             Pooling::Mean => (
                 "sentence-transformers",
                 "`SentenceTransformer(DIR).encode(texts)` gives its logits, in the order of the labels below.",
             ),
         };
-        let total: usize = self.label_counts.iter().sum();
-        let mut text = format!(
-            "---\nlibrary_name: {}\npipeline_tag: text-classification\ntags:\n- bert\n\
-         - metabert\n---\n\n# {name}\n\nA BERT text classifier adapted by metabert {} to the \
-         domain `{}`. {}\n\n## Data\n\n{total} labelled texts of `{}` (SHA-256 `{}`):\n\n\
-         | label | texts |\n|---|---|\n",
+        let file = self.dataset.path.file_name().unwrap_or_default().to_string_lossy();
+        let metadata = Metadata {
             library,
+            base_model: self.origin,
+            license: self.license,
+            languages: self.languages,
+            name: &name,
+            result: self.estimate.map(|found| MeasuredResult {
+                domain: self.domain,
+                file: &file,
+                method: format!("{}-fold cross-validation", found.num_folds),
+                accuracy: found.accuracy,
+                macro_f1: found.macro_f1,
+            }),
+        };
+        let mut text = format!(
+            "{}\n# {name}\n\nA BERT text classifier adapted by metabert {} to the domain `{}`. {opens}\n\n{}",
+            metadata.render(),
             env!("CARGO_PKG_VERSION"),
             self.domain,
-            opens,
-            self.dataset.path.file_name().unwrap_or_default().to_string_lossy(),
-            self.dataset.sha256,
+            self.data(&file, labels),
         );
-        for (label, name) in labels.iter().enumerate() {
-            let count = self.label_counts.get(label).copied().unwrap_or(0);
-            let _ = writeln!(text, "| {name} | {count} |");
-        }
+        let inherited = match (self.license, self.languages) {
+            (None, []) => "",
+            (Some(_), []) => "licence",
+            (None, _) => "language",
+            (Some(_), _) => "licence and language",
+        };
+        let stated = match inherited {
+            "" => String::new(),
+            facts => format!(
+                " What the header says of {facts} comes from the card of the model that it descends from, not from `{file}`."
+            ),
+        };
         let _ = write!(
             text,
-            "\n## Settings\n\nAdapted from `{}` in {}{}{}; texts truncated to {} wordpieces; seed {}. The complete configuration \
-         is in `metabert.toml`.\n\n## Estimate\n\n",
-            self.origin.display(),
+            "\n## Settings\n\nAdapted from `{}` in {}{}{}; texts truncated to {} wordpieces; seed {}; libtorch {}. The \
+             complete configuration is in `metabert.toml`.{stated}\n\n## Estimate\n\n",
+            self.origin,
             self.adaptation,
             if self.safeguard.is_empty() { "" } else { "; " },
             self.safeguard,
             self.max_length,
             self.seed,
+            self.torch,
         );
         match self.estimate {
             Some(found) => text.push_str(&describe(found, labels)),
             None => text.push_str("None was made.\n"),
+        }
+        text
+    }
+
+    /// The texts adapted to: how many, how long, of which labels.
+    fn data(&self, file: &str, labels: &[String]) -> String {
+        let total: usize = self.label_counts.iter().sum();
+        let LengthStats { min, p50, max, share_truncated, .. } = self.lengths;
+        let cut = match share_truncated {
+            0.0 => String::new(),
+            share => format!("; {:.1} % of them were truncated", 100.0 * share),
+        };
+        let mut text = format!(
+            "## Data\n\n{total} labelled texts of `{file}` (SHA-256 `{}`), {min} to {max} wordpieces long, half of them \
+             at most {p50}{cut}:\n\n| label | texts |\n|---|---|\n",
+            self.dataset.sha256,
+        );
+        for (label, name) in labels.iter().enumerate() {
+            let count = self.label_counts.get(label).copied().unwrap_or(0);
+            let _ = writeln!(text, "| {name} | {count} |");
         }
         text
     }

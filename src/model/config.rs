@@ -223,6 +223,17 @@ pub(super) fn encoder_json(raw: &Map<String, Value>, labels: &[String]) -> Map<S
 
 fn labelled(raw: &Map<String, Value>, labels: &[String]) -> Map<String, Value> {
     let mut out = raw.clone();
+    // A folder of whoever made the model, or the model's name, which the card has.
+    out.shift_remove("_name_or_path");
+    // Not every program has defaults for what the file leaves out.
+    let architecture = BertConfig::from_json(raw).ok().and_then(|it| serde_json::to_value(it).ok());
+    let architecture = architecture.as_ref().and_then(Value::as_object).into_iter().flatten();
+    let padding = ("pad_token_id".to_owned(), 0.into());
+    for (key, value) in
+        architecture.map(|(key, value)| (key.clone(), value.clone())).chain([padding])
+    {
+        out.entry(key).or_insert(value);
+    }
     let id2label: Map<_, _> = labels
         .iter()
         .enumerate()

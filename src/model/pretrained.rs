@@ -105,7 +105,8 @@ fn encoder_path<'a>(directory: &'a Path, modules: Option<&'a Modules>) -> &'a Pa
 
 /// Writes a classifier with these labels into the existing directory `dir`, apart from its tokenizer, and makes its files
 /// durable. One with mean pooling becomes a directory of `sentence_transformers`, any other one of `transformers`; the
-/// latter may lack a head, and has no labels then. `config_json` is the one that it descends from.
+/// latter may lack a head, and has no labels then. `config_json` is the one that it descends from; texts are cut to
+/// `max_length` wordpieces.
 ///
 /// # Errors
 /// Any error of the file system.
@@ -114,7 +115,10 @@ pub fn save(
     params: &ParamSet,
     config_json: &Map<String, Value>,
     labels: &[String],
+    max_length: usize,
 ) -> std::io::Result<()> {
+    // Where sentence_transformers looks, and text-embeddings-inference for any model.
+    sentence_transformers::write_max_length(dir, max_length)?;
     match Pooling::of(params.layout()) {
         Pooling::Mean => sentence_transformers::save(dir, params, config_json, labels)?,
         Pooling::Cls => {

@@ -159,11 +159,6 @@ pub(super) fn save(
     fs::create_dir(dir.join(DENSE_FOLDER))?;
     write(MODULES_FILE, modules.to_vec().into())?;
     write("config.json", encoder_json(config_json, labels).into())?;
-    let longest = config.max_position_embeddings;
-    write(
-        "sentence_bert_config.json",
-        json!({ "max_seq_length": longest, "do_lower_case": false }),
-    )?;
     write(
         &format!("{POOLING_FOLDER}/config.json"),
         json!({
@@ -187,6 +182,15 @@ pub(super) fn save(
     write_safetensors(&dir.join("model.safetensors"), &[("", &encoder)])?;
     let head = part(params, |region| region == Region::Head, "classifier.", DENSE_PREFIX);
     write_safetensors(&dir.join(DENSE_FOLDER).join("model.safetensors"), &[("", &head)])
+}
+
+/// Writes the number of wordpieces that texts are cut to.
+///
+/// # Errors
+/// Any error of the file system.
+pub(super) fn write_max_length(dir: &Path, max_length: usize) -> io::Result<()> {
+    let config = json!({ "max_seq_length": max_length, "do_lower_case": false });
+    fs::write(dir.join("sentence_bert_config.json"), serde_json::to_vec_pretty(&config)?)
 }
 
 /// The tensors of some regions, with another beginning of their names.

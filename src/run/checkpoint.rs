@@ -137,6 +137,8 @@ pub struct ModelFiles {
     pub labels: Vec<String>,
     /// The tokenizer.
     pub tokenizer: TextTokenizer,
+    /// Wordpieces to which texts are cut.
+    pub max_length: usize,
     /// The resolved configuration of the run, as TOML.
     pub settings: String,
     /// The origin of its knowledge; absent for a model that no run made.
@@ -161,12 +163,12 @@ impl ModelFiles {
     /// Any error of the file system.
     pub fn write(&self, dir: &Path, params: &ParamSet) -> Result<()> {
         let model = params.select(|slot| slot.region != Region::StepSizes);
-        pretrained::save(dir, &model, &self.config_json, &self.labels)?;
+        pretrained::save(dir, &model, &self.config_json, &self.labels, self.max_length)?;
         let others = params.select(|slot| slot.region == Region::StepSizes);
         if !others.tensors().is_empty() {
             write_safetensors(&dir.join(META_FILE), &[("", &others)])?;
         }
-        self.tokenizer.save_into(dir)?;
+        self.tokenizer.save_into(dir, self.max_length)?;
         fs::write(dir.join(SETTINGS_FILE), &self.settings)?;
         if let Some(provenance) = &self.provenance {
             fs::write(dir.join(PROVENANCE_FILE), serde_json::to_vec_pretty(provenance)?)?;

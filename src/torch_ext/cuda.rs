@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use thiserror::Error;
 
+use super::TORCH_VERSION;
+
 /// Why CUDA cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum NoCuda {
@@ -40,7 +42,8 @@ pub fn load_cuda_library() -> Result<(), NoCuda> {
                 unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) };
             std::mem::forget(library.map_err(|error| {
                 NoCuda::Unusable(format!(
-                    "libtorch's CUDA library cannot be loaded: {error}; `make setup` fetches it"
+                    "libtorch's CUDA library cannot be loaded: {error}; `make setup` fetches it, and so does `pip install \
+                     torch=={TORCH_VERSION}`"
                 ))
             })?);
             Ok(())

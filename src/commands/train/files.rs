@@ -72,6 +72,7 @@ pub fn model_files(model: &LoadedModel, config: &RunConfig, provenance: Provenan
         config_json: model.directory.config_json().clone(),
         labels: model.labels.clone(),
         tokenizer: model.tokenizer.clone(),
+        max_length: config.data.max_length,
         settings: config.to_toml(),
         provenance: Some(provenance),
     }

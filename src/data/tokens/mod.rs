@@ -8,6 +8,7 @@ mod error;
 mod foreign;
 mod token_subset;
 mod tokenizer;
+mod tokenizer_config;
 mod vocab;
 mod words;
 

@@ -10,7 +10,8 @@ use tokenizers::Tokenizer;
 
 use super::error::{MIN_LENGTH, TokenizerError, read};
 use super::foreign;
-use super::vocab::{TOKENIZER_CONFIG, VOCAB_TXT, from_vocab, to_json};
+use super::tokenizer_config::{TOKENIZER_CONFIG, TokenizerConfig};
+use super::vocab::{VOCAB_TXT, from_vocab, to_json};
 use super::words::{WordCache, check_longest_word, is_word_local};
 use crate::data::intake::problem::quote;
 
@@ -34,6 +35,7 @@ pub struct TextTokenizer {
     /// Names and bytes of the tokenizer's files: a checkpoint hours from now must not depend on their being there
     /// still.
     files: Vec<(String, Vec<u8>)>,
+    config: TokenizerConfig,
     max_id: u32,
     is_word_local: bool,
     cls_id: u32,
@@ -73,7 +75,8 @@ impl TextTokenizer {
 
         check_longest_word(&tokenizer).map_err(|reason| TokenizerError::file(file, reason))?;
         let (cls_id, sep_id) = frame_of(&tokenizer, file)?;
-        let names = [TOKENIZER_JSON, VOCAB_TXT, TOKENIZER_CONFIG, "special_tokens_map.json"];
+        let config = TokenizerConfig::open(model_dir)?;
+        let names = [TOKENIZER_JSON, VOCAB_TXT, "special_tokens_map.json"];
         let mut files = Vec::new();
         for name in names {
             let path = model_dir.join(name);
@@ -90,7 +93,7 @@ impl TextTokenizer {
         let max_id = ids.max().expect("there are the two ids of the frame");
         let is_word_local = is_word_local(&tokenizer);
         let file = file.to_owned();
-        Ok(Self { is_word_local, tokenizer, file, files, max_id, cls_id, sep_id })
+        Ok(Self { is_word_local, tokenizer, file, files, config, max_id, cls_id, sep_id })
     }
 
     /// Encodes every text with `[CLS]` and `[SEP]`, on all threads, in the order given.
@@ -123,12 +126,15 @@ impl TextTokenizer {
         Ok(encoded?.into_iter().flatten().collect())
     }
 
-    /// Writes the tokenizer's files into `directory`, `tokenizer.json` also where only `vocab.txt` was there.
+    /// Writes the tokenizer's files into `directory`, `tokenizer.json` also where only `vocab.txt` was there. With them other
+    /// programs can cut texts to `max_length` ids.
     ///
     /// # Errors
     /// Any error of the file system.
-    pub fn save_into(&self, directory: &Path) -> io::Result<()> {
-        self.files.iter().try_for_each(|(name, bytes)| fs::write(directory.join(name), bytes))
+    pub fn save_into(&self, directory: &Path, max_length: usize) -> io::Result<()> {
+        let write = |name: &str, bytes: &[u8]| fs::write(directory.join(name), bytes);
+        self.files.iter().try_for_each(|(name, bytes)| write(name, bytes))?;
+        write(TOKENIZER_CONFIG, &self.config.to_bytes(max_length)?)
     }
 
     /// The largest id of any wordpiece.
@@ -292,7 +298,7 @@ mod tests {
         let directory = vocab_dir(Some(r#"{"do_lower_case": false}"#));
         let saved = tempfile::tempdir().unwrap();
         let tokenizer = TextTokenizer::open(directory.path()).unwrap();
-        tokenizer.save_into(saved.path()).unwrap();
+        tokenizer.save_into(saved.path(), 8).unwrap();
         let names = |directory: &Path| {
             let entries = fs::read_dir(directory).unwrap();
             let mut names: Vec<String> =
@@ -311,7 +317,7 @@ mod tests {
     fn padding_and_truncation_of_the_file_are_switched_off() {
         let directory = vocab_dir(None);
         let tokenizer = TextTokenizer::open(directory.path()).unwrap();
-        tokenizer.save_into(directory.path()).unwrap();
+        tokenizer.save_into(directory.path(), 8).unwrap();
         let vocab = fs::read_to_string(directory.path().join("vocab.txt")).unwrap();
         assert!(vocab.starts_with("[PAD]\n"), "saving a tokenizer where it came from destroys it");
         let path = directory.path().join("tokenizer.json");
@@ -332,7 +338,7 @@ mod tests {
     /// The tokenizer of [`VOCAB`] as `tokenizer.json`, with one part replaced.
     fn changed_json(part: &str, value: serde_json::Value) -> tempfile::TempDir {
         let directory = vocab_dir(None);
-        TextTokenizer::open(directory.path()).unwrap().save_into(directory.path()).unwrap();
+        TextTokenizer::open(directory.path()).unwrap().save_into(directory.path(), 8).unwrap();
         let path = directory.path().join("tokenizer.json");
         let mut json: serde_json::Value =
             serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();

@@ -15,9 +15,9 @@ use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, Model, Tokenizer};
 
 use super::error::{TokenizerError, read};
+use super::tokenizer_config::TOKENIZER_CONFIG;
 
 pub(super) const VOCAB_TXT: &str = "vocab.txt";
-pub(super) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const UNKNOWN: &str = "[UNK]";
 
 /// The settings of `tokenizer_config.json` that change the tokens.

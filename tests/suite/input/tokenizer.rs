@@ -137,7 +137,7 @@ fn open_and_encode(dir: &Path, texts: &[String], max_length: usize) -> Fate {
         assert_eq!(frame(ids), frame(&encodings[0].ids), "{encoding:?}");
     }
     let copy = tempfile::tempdir().unwrap();
-    tokenizer.save_into(copy.path()).unwrap();
+    tokenizer.save_into(copy.path(), 64).unwrap();
     let again = TextTokenizer::open(copy.path()).unwrap();
     assert_eq!(again.max_id(), tokenizer.max_id());
     // With dropout of merges, no two encodings are the same.
@@ -198,7 +198,7 @@ fn a_line_that_stands_twice_in_a_vocabulary_changes_no_result() {
     let predicted = json_lines(&run(dir.path(), arguments).success());
     assert_eq!(predicted.len(), 2, "{predicted:?}");
     let written = work_dir();
-    TextTokenizer::open(&model).unwrap().save_into(written.path()).unwrap();
+    TextTokenizer::open(&model).unwrap().save_into(written.path(), 64).unwrap();
     let vocab = &json_file(&written.path().join("tokenizer.json"))["model"]["vocab"];
     assert_eq!(vocab.as_object().unwrap().len(), last);
     assert_eq!(vocab[lines[last]], last);

@@ -13,6 +13,7 @@ mod interop_sentence;
 mod label_sets;
 mod launchers;
 mod model_align;
+mod model_directory;
 mod model_errors;
 mod predict;
 mod readme;
@@ -22,3 +23,5 @@ mod tables;
 mod training_plans;
 mod tune;
 mod unlabelled;
+#[cfg(target_os = "linux")]
+mod wheel;

@@ -92,7 +92,8 @@ pub fn run_with_input(dir: &Path, arguments: &str, input: &[u8]) -> Answer {
 
 /// Runs a command to its end with `input` on stdin.
 pub fn finish(command: &mut Command, input: &[u8]) -> Answer {
-    let mut child = command.stdin(Stdio::piped()).spawn().expect("the program starts");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
     let mut stdin = child.stdin.take().expect("stdin is a pipe");
     let input = input.to_vec();
     // Beside reading the answer, or two full pipes would wait for each other. The program may end
@@ -138,10 +139,10 @@ pub fn adapted() -> &'static Path {
 
 /// A directory for what all tests of this process share. It lies in cargo's target folder, since
 /// nothing removes it behind the last test but `cargo clean`.
-fn shared() -> &'static Path {
+pub fn shared() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
-        let name = format!("models-{}", std::process::id());
+        let name = format!("shared-{}", std::process::id());
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         if dir.exists() {
             fs::remove_dir_all(&dir).expect("what an earlier process left can be removed");

@@ -1,0 +1,1 @@
+"""The program metabert: `metabert --help`, or `python -m metabert --help`."""
