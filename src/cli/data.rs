@@ -22,8 +22,8 @@ pub enum DataCommand {
     Split(SplitArgs),
     /// Print the episodes that `train`, or the draws that `eval`, takes with the same settings, a JSON object a line.
     ///
-    /// Texts are given as positions among the records of the file, counted from 0. Where label sets differ by domain, a
-    /// line names the labels as well.
+    /// Texts are given as positions among the records of the file, or of all files in the order of their names, counted from 0.
+    /// Where label sets differ by domain, a line names the labels as well.
     #[command(
         after_long_help = "Example:\n  metabert data episodes --data dataset.json --count 100\n  \
         metabert data episodes --data dataset.json --evaluation --domain automotive"

@@ -77,14 +77,14 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     // and not in an hour.
     let device = session.select_device()?;
     ensure_alike(&session, device, || {
-        let mut inputs = Inputs::default().with_dataset(&dataset);
+        let mut inputs = Inputs::default().with_dataset("data", &dataset);
         for ((name, _), opened) in checkpoints.iter().zip(&opened) {
             inputs = inputs.with_model(&name.display().to_string(), opened.directory())?;
         }
-        match &args.test_data {
-            Some(path) => inputs.with_file("--test-data", path),
-            None => Ok(inputs),
-        }
+        Ok(match &test {
+            Some(test) => inputs.with_dataset("test data", test),
+            None => inputs,
+        })
     })?;
     let mut models = Vec::new();
     for (opened, adaptation) in opened.into_iter().zip(&adaptations) {

@@ -1,16 +1,19 @@
-//! The bytes of a labelled file become a [`Dataset`].
+//! The bytes of labelled files become a [`Dataset`].
 //!
 //! Knows nothing of splits, tokens and episodes. A dataset that was read is right: nothing after this room checks it
 //! again.
 
+mod columns;
 mod dataset;
 mod domains;
 mod encoding;
 mod form;
 mod label_rules;
+mod parquet;
 pub(super) mod problem;
 mod reader;
 mod record;
+mod source;
 mod table;
 
 pub use dataset::{Dataset, Review};
@@ -18,6 +21,7 @@ pub use domains::named_domain;
 pub use label_rules::LabelRules;
 pub use problem::{DataError, Place, Problem};
 pub use record::MAX_TEXT_BYTES;
+pub use source::files_of;
 pub(super) use table::delimiter_of;
 
 #[cfg(test)]

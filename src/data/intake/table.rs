@@ -6,8 +6,9 @@ use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord};
 
-use super::problem::{Place, Problem, quote, quote_list};
-use crate::data::fields::FieldNames;
+use super::columns::columns_of;
+use super::problem::{Place, Problem, quote};
+use super::record::Fields;
 
 /// What separates the cells of the table that a file of this name has: `.csv` and `.tsv`, also of gzip; `None` for others.
 pub(in crate::data) fn delimiter_of(path: &Path) -> Option<u8> {
@@ -25,10 +26,10 @@ pub(in crate::data) fn delimiter_of(path: &Path) -> Option<u8> {
 ///
 /// # Errors
 /// A header without the fields.
-pub(super) fn for_each_row(
+pub(in crate::data) fn for_each_row(
     text: &str,
     delimiter: u8,
-    fields: &FieldNames,
+    fields: Fields,
     mut take: impl FnMut(Place, usize, Result<[&str; 3], Problem>),
 ) -> Result<(), Problem> {
     let mut reader =
@@ -36,7 +37,8 @@ pub(super) fn for_each_row(
     let header =
         reader.headers().map_err(|error| Problem::new(Place::File, "", error.to_string()))?;
     let header = header.clone();
-    let columns = columns_of(&header, fields)?;
+    check_delimiter(&header)?;
+    let columns = columns_of(&header.iter().collect::<Vec<_>>(), Place::Line(1), fields)?;
     let mut row = StringRecord::new();
     let (bytes, mut counted, mut line) = (text.as_bytes(), 0, 1);
     // A text has been decoded already, and any number of cells is allowed: no row fails.
@@ -59,7 +61,8 @@ pub(super) fn for_each_row(
             Err(Problem::expected(place, "", expected, row.len())
                 .with_fix("put a cell with a delimiter or a quote in double quotes"))
         } else {
-            Ok(columns.map(|column| &row[column]))
+            let file_domain = || fields.file_domain.expect("only the domain may have no column");
+            Ok(columns.map(|column| column.map_or_else(file_domain, |column| &row[column])))
         };
         take(place, end, cells);
     }
@@ -97,34 +100,15 @@ fn quoting_problem(row: &[u8], delimiter: u8) -> Option<(&'static str, &'static 
     None
 }
 
-/// The columns of the fields.
-fn columns_of(header: &StringRecord, fields: &FieldNames) -> Result<[usize; 3], Problem> {
-    if let (1, Some(cell)) = (header.len(), header.get(0))
-        && cell.contains([',', ';', '\t'])
-    {
-        let expected = "commas between the cells of a .csv file, and tabs in a .tsv file";
-        return Err(Problem::expected(Place::Line(1), "", expected, quote(cell)));
+/// Refuses a header whose names are between other delimiters than those of the file's name.
+fn check_delimiter(header: &StringRecord) -> Result<(), Problem> {
+    match (header.len(), header.get(0)) {
+        (1, Some(cell)) if cell.contains([',', ';', '\t']) => {
+            let expected = "commas between the cells of a .csv file, and tabs in a .tsv file";
+            Err(Problem::expected(Place::Line(1), "", expected, quote(cell)))
+        }
+        _ => Ok(()),
     }
-    let flags = ["--text-field", "--label-field", "--domain-field"];
-    let mut columns = [0; 3];
-    for ((column, name), flag) in columns.iter_mut().zip(fields.all()).zip(flags) {
-        let mut found = header.iter().enumerate().filter(|(_, cell)| cell.trim() == name);
-        *column = match (found.next(), found.next()) {
-            (Some((column, _)), None) => column,
-            (Some(_), Some(_)) => {
-                let message = format!("two columns are called {}", quote(name));
-                return Err(Problem::new(Place::Line(1), "", message));
-            }
-            (None, _) => {
-                let names: Vec<&str> = header.iter().collect();
-                let found = quote_list(names.into_iter());
-                let expected = format!("a column {}", quote(name));
-                let problem = Problem::expected(Place::Line(1), "", expected, found);
-                return Err(problem.with_fix(format!("name the right one with {flag}")));
-            }
-        };
-    }
-    Ok(columns)
 }
 
 #[cfg(test)]

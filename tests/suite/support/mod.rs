@@ -2,6 +2,7 @@
 
 pub mod evaluation;
 pub mod fixtures;
+pub mod parquet_file;
 pub mod python;
 pub mod ranks;
 pub mod run;
