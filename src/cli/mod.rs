@@ -10,7 +10,9 @@ mod train;
 mod tune;
 
 pub use config::{ConfigCommand, DiffArgs, ShowArgs};
-pub use data::{DataCommand, EpisodesArgs, SplitArgs, StatsArgs, ValidateArgs};
+pub use data::{
+    DataCommand, EpisodesArgs, ImportArgs, ImportFormat, SplitArgs, StatsArgs, ValidateArgs,
+};
 pub use flags::{AdaptationFlags, DataFileFlags, DatasetFlags, Flags};
 pub use model::{AlignArgs, InfoArgs, InitArgs, ModelCommand};
 pub use ranks::{NumGpus, RanksArgs};
@@ -55,7 +57,7 @@ pub enum Command {
     #[command(after_long_help = "Example:\n  printf 'what a lovely kettle\\n' | \
         metabert predict --checkpoint models/automotive")]
     Predict(Box<PredictArgs>),
-    /// Look at, check and split a dataset.
+    /// Look at, check, split and import a dataset.
     #[command(subcommand)]
     Data(DataCommand),
     /// Look at and make model directories.

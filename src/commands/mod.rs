@@ -6,6 +6,7 @@ mod checkpoint;
 mod config;
 mod data;
 mod data_episodes;
+mod data_import;
 mod doctor;
 mod error;
 mod eval;
@@ -55,6 +56,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Data(DataCommand::Validate(args)) => data::validate(args),
         Command::Data(DataCommand::Split(args)) => data::split(args),
         Command::Data(DataCommand::Episodes(args)) => data_episodes::run(args),
+        Command::Data(DataCommand::Import(args)) => data_import::run(args),
         Command::Model(ModelCommand::Info(args)) => model::info(args),
         Command::Model(ModelCommand::Init(args)) => model::init(args),
         Command::Model(ModelCommand::Align(args)) => model_align::run(args),

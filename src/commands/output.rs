@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::checks::Invalid;
+use crate::checks::{Invalid, require};
 use crate::data::files_of;
-use crate::files::atomic::ensure_writable;
+use crate::files::atomic::{AtomicFile, ensure_writable};
+use crate::run::OutputExists;
 use crate::run::output::{ensure_free, ensure_replaceable_model};
 
 /// Writes a result to stdout.
@@ -45,4 +46,15 @@ pub fn ensure_adapted_model_fits(out: &Path, force: bool, from: &Path, data: &st
     let inputs: Vec<&Path> =
         std::iter::once(from).chain(files.iter().map(PathBuf::as_path)).collect();
     ensure_model_fits(out, force, &inputs)
+}
+
+/// An output file that is there once it is complete, if there can be one.
+pub fn output_file(path: &Path, force: bool) -> Result<AtomicFile> {
+    let is_file = !path.exists() || path.is_file();
+    let expected = "a file to write";
+    require(is_file, path.display(), expected, "something else")?;
+    if path.exists() && !force {
+        return Err(OutputExists { path: path.to_owned() }.into());
+    }
+    Ok(AtomicFile::create(path).map_err(|error| Invalid::at(path, error))?)
 }

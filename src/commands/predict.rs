@@ -9,15 +9,14 @@ use serde_json::{Map, Value};
 
 use super::alike::{Inputs, ensure_alike};
 use super::loading::{LoadedModel, OpenedModel};
+use super::output::output_file;
 use super::session::Session;
 use crate::checks::{Invalid, require};
 use crate::cli::PredictArgs;
 use crate::data::unlabelled::Source;
 use crate::eval::predict::{argmax, logits, probabilities};
-use crate::files::atomic::AtomicFile;
 use crate::params::ModelFileError;
 use crate::ranks::Executor;
-use crate::run::OutputExists;
 use crate::run::checkpoint::provenance;
 
 /// Runs the command.
@@ -49,7 +48,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
         inputs.with_file("--input", &args.input)
     })?;
     let writes_file = args.output != Path::new("-") && session.group.is_lead();
-    let file = writes_file.then(|| output_file(args)).transpose()?;
+    let file = writes_file.then(|| output_file(&args.output, args.force)).transpose()?;
     let model = opened.load(&labels, &session.config, None, device, &session.console)?;
     let labeller = Labeller {
         executor: session.executor(&model.classifier, model.params.device())?,
@@ -72,18 +71,6 @@ pub fn run(args: &PredictArgs) -> Result<()> {
         session.console.line(&format!("truncated {truncated} texts to {max_length} wordpieces"));
     }
     Ok(())
-}
-
-/// The output, if it can be one.
-fn output_file(args: &PredictArgs) -> Result<AtomicFile> {
-    let path = &args.output;
-    let is_file = !path.exists() || path.is_file();
-    let expected = "a file to write, or - for stdout";
-    require(is_file, path.display(), expected, "something else")?;
-    if path.exists() && !args.force {
-        return Err(OutputExists { path: path.clone() }.into());
-    }
-    Ok(AtomicFile::create(path).map_err(|error| Invalid::at(path, error))?)
 }
 
 /// A model that labels texts.

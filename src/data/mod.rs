@@ -5,10 +5,12 @@
 //! ```text
 //! ids, fields  -
 //! foreign      -
+//! written      -
 //! config       fields
 //! intake       config fields foreign ids
 //! labels       ids intake
-//! split        config ids intake
+//! split        config ids intake written
+//! import       fields intake written
 //! tokens       foreign ids intake
 //! episodes     ids intake labels
 //! stats        ids intake labels split tokens
@@ -20,12 +22,14 @@ mod episodes;
 mod fields;
 mod foreign;
 mod ids;
+pub mod import;
 mod intake;
 mod labels;
 mod split;
 mod stats;
 mod tokens;
 pub mod unlabelled;
+mod written;
 
 pub(crate) use config::validate_label_lists;
 pub use config::{CrossSideDuplicates, DataConfig, LabelSets, SingleLabelDomains};

@@ -19,10 +19,12 @@ mod table;
 pub use dataset::{Dataset, Review};
 pub use domains::named_domain;
 pub use label_rules::LabelRules;
+pub(super) use parquet::is_parquet;
 pub use problem::{DataError, Place, Problem};
+pub(super) use record::Fields;
 pub use record::MAX_TEXT_BYTES;
 pub use source::files_of;
-pub(super) use table::delimiter_of;
+pub(super) use table::{delimiter_of, for_each_row};
 
 #[cfg(test)]
 pub(super) use dataset::tests;

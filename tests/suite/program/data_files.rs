@@ -90,9 +90,16 @@ fn a_directory_a_pattern_and_parquet_train_as_one_file_does() {
     let text = fs::read_to_string(&table).unwrap();
     fs::write(&table, text.replacen("positive", "negative", 1)).unwrap();
     refuses(path, "train --run-dir many --resume --steps 3", "many: |the dataset");
-    let told =
-        "many: cannot be replaced, since the new run starts from many/environment.json in it";
-    refuses(path, "train --run-dir many --model @tiny --data many/*.json --force", told);
+    // Nor is it replaced by a run that reads what is in it.
+    fs::create_dir(path.join("many/data")).unwrap();
+    fs::copy(path.join("one.json"), path.join("many/data/one.json")).unwrap();
+    let small = SMALL.replace("@data", "many/data/*.json");
+    let told = "many: cannot be replaced, since the new run starts from many/data/one.json in it";
+    refuses(
+        path,
+        &format!("train --algo fomaml --model @tiny --run-dir many --force {small}"),
+        told,
+    );
 }
 
 #[test]

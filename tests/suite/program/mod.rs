@@ -6,6 +6,7 @@ mod command_line_eval;
 mod config;
 mod data_episodes;
 mod data_files;
+mod data_import;
 mod domain_labels;
 mod family;
 mod interop;

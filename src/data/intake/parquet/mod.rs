@@ -22,4 +22,5 @@ mod pages;
 mod rows;
 mod thrift;
 
-pub(super) use rows::{for_each_row, is_parquet};
+pub(super) use rows::for_each_row;
+pub(in crate::data) use rows::is_parquet;

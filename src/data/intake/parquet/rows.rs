@@ -22,7 +22,7 @@ use crate::data::intake::record::{Fields, subject};
 const ROW_BYTES: usize = 12;
 
 /// Whether a file is Parquet, or is to be by its name.
-pub(in crate::data::intake) fn is_parquet(path: &Path, content: &[u8]) -> bool {
+pub(in crate::data) fn is_parquet(path: &Path, content: &[u8]) -> bool {
     let has_ending = |ending: &std::ffi::OsStr| ending.eq_ignore_ascii_case("parquet");
     content.starts_with(MAGIC) || path.extension().is_some_and(has_ending)
 }
