@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::intake::{DataError, MAX_TEXT_BYTES, Place, Problem, delimiter_of};
+use super::intake::{DataError, MAX_TEXT_BYTES, Place, Problem, delimiter_of, is_parquet};
 
 /// Texts that are in memory at once: enough to sort by length, few enough to stream.
 const WINDOW: usize = 1_024;
@@ -44,7 +44,7 @@ impl Source {
         let wrong = |message| {
             DataError::single(argument, Problem::new(Place::File, String::new(), message))
         };
-        if delimiter_of(argument).is_some() {
+        if delimiter_of(argument).is_some() || is_parquet(argument, &[]) {
             let message = "expected a text a line, or JSONL, found a table by its name; write its texts into a file of their own";
             return Err(wrong(message.to_owned()).into());
         }
