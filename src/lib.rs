@@ -13,7 +13,7 @@
 //! machine    device, memory, threads; where the time goes
 //! ranks      several processes as one run: who they are, and what travels between them
 //! params     named tensors over a shared layout, views of them, safetensors files
-//! data       a labelled file becomes examples, a split, token ids, episodes, packed batches
+//! data       labelled files become examples, a split, token ids, episodes, packed batches
 //! model      BERT as a function of a ParamSet; Hugging Face directories
 //! optim      optimizer steps, schedules and clipping of a ParamSet
 //! meta       the table of algorithms: how weights adapt, and the meta-gradient that follows

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::flags::{DatasetFlags, SupportFlags};
 use super::shared::SharedArgs;
@@ -22,13 +22,66 @@ pub enum DataCommand {
     Split(SplitArgs),
     /// Print the episodes that `train`, or the draws that `eval`, takes with the same settings, a JSON object a line.
     ///
-    /// Texts are given as positions among the records of the file, counted from 0. Where label sets differ by domain, a
-    /// line names the labels as well.
+    /// Texts are given as positions among the records of the file, or of all files in the order of their names, counted from 0.
+    /// Where label sets differ by domain, a line names the labels as well.
     #[command(
         after_long_help = "Example:\n  metabert data episodes --data dataset.json --count 100\n  \
         metabert data episodes --data dataset.json --evaluation --domain automotive"
     )]
     Episodes(EpisodesArgs),
+    /// Make a dataset of the files of a published benchmark.
+    ///
+    /// Bytes that are not UTF-8 are read as Windows-1252. Empty texts, repeated ones and those without labels are left out, and
+    /// counted. Files that have another layout are refused: the help of FORMAT says which one is read.
+    #[command(
+        after_long_help = "Example:\n  metabert data import multi-domain-sentiment sorted_data_acl --out dataset.json\n  \
+        metabert data import fdu-mtl mtl-dataset --part test --out test.json"
+    )]
+    Import(ImportArgs),
+}
+
+/// Arguments of `data import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Read this benchmark.
+    #[arg(value_name = "FORMAT")]
+    pub format: ImportFormat,
+    /// Read its files from this directory.
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// Write the texts into this file: a JSON array, or JSONL where it is named .jsonl.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Replace the file.
+    #[arg(long)]
+    pub force: bool,
+    /// Read only this part, such as train or test; may be repeated [default: all parts with labels].
+    #[arg(long, value_name = "NAME")]
+    pub part: Vec<String>,
+    /// Write the texts of files without labels into this directory, a file a domain, for `finetune --unlabelled`.
+    #[arg(long, value_name = "DIR")]
+    pub unlabelled: Option<PathBuf>,
+    /// Take the intents of every domain of clinc from this file [default: domains.json beside its texts].
+    #[arg(long, value_name = "FILE")]
+    pub domains: Option<PathBuf>,
+}
+
+/// The benchmarks that `data import` reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ImportFormat {
+    /// Blitzer et al. 2007: DOMAIN/positive.review and DOMAIN/negative.review, or else DOMAIN/all.review by its ratings; of each
+    /// <review> the <review_text>. Without labels: DOMAIN/unlabeled.review.
+    MultiDomainSentiment,
+    /// Liu et al. 2017: DOMAIN.task.train and DOMAIN.task.test; 1 or 0, a tab and the text a line. Without labels:
+    /// DOMAIN.task.unlabel.
+    FduMtl,
+    /// Yu et al. 2018: CATEGORY.t2.train, .t4.dev, .t5.test and so on; the text, a tab and 1 or -1 a line. CATEGORY.t2 is a domain.
+    Arsc,
+    /// Larson et al. 2019: data_full.json, or the file that PATH names, with [text, intent] in train, val and test; domains.json
+    /// with the intents of every domain.
+    Clinc,
+    /// Casanueva et al. 2020: train.csv and test.csv with the columns text and category; one domain.
+    Banking,
 }
 
 /// Arguments of `data stats`.

@@ -97,12 +97,13 @@ fn joined(first: Value, second: Value) -> Value {
     }
 }
 
-/// The file with the labelled texts.
+/// The files with the labelled texts.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Data")]
 pub struct DataFileFlags {
-    /// Read labelled texts from this file: JSON, JSONL, .csv or .tsv.
-    #[arg(id = "data.path", long = "data", value_name = "FILE")]
+    /// Read labelled texts from this file: JSON, JSONL, .csv, .tsv or Parquet; or from all files of a directory, or those that a
+    /// pattern in quotes matches, such as 'reviews/*.csv'. Of several files without domains, each is a domain by its name.
+    #[arg(id = "data.path", long = "data", value_name = "FILE|DIR|PATTERN")]
     pub data: (),
     /// Take the text from this field or column [default: text].
     #[arg(id = "data.text_field", long = "text-field", value_name = "NAME")]

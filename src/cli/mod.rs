@@ -11,7 +11,9 @@ mod train;
 mod tune;
 
 pub use config::{ConfigCommand, DiffArgs, ShowArgs};
-pub use data::{DataCommand, EpisodesArgs, SplitArgs, StatsArgs, ValidateArgs};
+pub use data::{
+    DataCommand, EpisodesArgs, ImportArgs, ImportFormat, SplitArgs, StatsArgs, ValidateArgs,
+};
 pub use flags::{AdaptationFlags, DataFileFlags, DatasetFlags, Flags};
 pub use model::{AlignArgs, FetchArgs, InfoArgs, InitArgs, ModelCommand};
 pub use ranks::{NumGpus, RanksArgs};
@@ -63,7 +65,7 @@ pub enum Command {
         metabert report runs/fomaml eval.json --out report.html"
     )]
     Report(ReportArgs),
-    /// Look at, check and split a dataset.
+    /// Look at, check, split and import a dataset.
     #[command(subcommand)]
     Data(DataCommand),
     /// Look at and make model directories.
@@ -142,9 +144,9 @@ pub struct EvalArgs {
     /// adapting where these are better; 0 for none of it [default: 5].
     #[arg(id = "safeguard.folds", long = "folds", value_name = "N")]
     pub folds: (),
-    /// Score each draw on the labelled texts of this file instead of a query set: on those of the
-    /// draw's domain where the file has any of the evaluated domains, else on all.
-    #[arg(long, value_name = "FILE")]
+    /// Score each draw on these labelled texts instead of a query set: on those of the draw's domain where they have any of
+    /// the evaluated domains, else on all. They are given as --data is.
+    #[arg(long, value_name = "FILE|DIR|PATTERN")]
     pub test_data: Option<PathBuf>,
     /// Score these model directories or runs, separated by commas, on the same draws. Each adapts with
     /// the settings that it was trained with, unless --config, --set or a flag says otherwise.

@@ -21,9 +21,9 @@ const OWN: [&str; 5] = ["data.path", "device", "model.path", "threads", "workers
 pub struct Inputs(BTreeMap<String, String>);
 
 impl Inputs {
-    /// With labelled texts.
-    pub fn with_dataset(self, dataset: &Dataset) -> Self {
-        self.with("data", dataset.sha256.clone())
+    /// With labelled texts, which `name` is called.
+    pub fn with_dataset(self, name: &str, dataset: &Dataset) -> Self {
+        self.with(name, dataset.sha256.clone())
     }
 
     /// With the files of a model, which `name` is called.

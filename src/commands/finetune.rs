@@ -1,14 +1,12 @@
 //! `metabert finetune`.
 
-use std::path::Path;
-
 use anyhow::{Result, bail};
 
 use super::adapted_model::AdaptedModel;
 use super::alike::{Inputs, ensure_alike};
 use super::loading::OpenedModel;
 use super::origin::Origin;
-use super::output::{ensure_model_fits, print_result};
+use super::output::{ensure_adapted_model_fits, print_result};
 use super::session::Session;
 use super::texts;
 use crate::checks::{self, Invalid};
@@ -27,7 +25,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     let session = Session::of_checkpoint(&args.shared, &args.ranks, &args.checkpoint)?;
     let Some((session, checkpoint)) = session else { return Ok(()) };
     let Session { config, console, .. } = &session;
-    ensure_model_fits(&args.out, args.force, &[&checkpoint, Path::new(&config.data.path)])?;
+    ensure_adapted_model_fits(&args.out, args.force, &checkpoint, &config.data.path)?;
     let opened = OpenedModel::open(&checkpoint)?;
     let labels = opened.labels(config)?;
     let dataset = texts::read_settled(config, labels.as_deref(), console)?;
@@ -47,7 +45,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         None => Vec::new(),
     };
     ensure_alike(&session, device, || {
-        let inputs = Inputs::default().with_dataset(&dataset);
+        let inputs = Inputs::default().with_dataset("data", &dataset);
         let inputs = inputs.with_model("checkpoint", opened.directory())?;
         match &args.unlabelled {
             Some(path) => inputs.with_file("--unlabelled", path),

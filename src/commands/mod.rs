@@ -7,6 +7,7 @@ mod checkpoint;
 mod config;
 mod data;
 mod data_episodes;
+mod data_import;
 mod doctor;
 mod error;
 mod eval;
@@ -61,6 +62,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Data(DataCommand::Validate(args)) => data::validate(args),
         Command::Data(DataCommand::Split(args)) => data::split(args),
         Command::Data(DataCommand::Episodes(args)) => data_episodes::run(args),
+        Command::Data(DataCommand::Import(args)) => data_import::run(args),
         Command::Model(ModelCommand::Info(args)) => model::info(args),
         Command::Model(ModelCommand::Fetch(args)) => model_fetch::run(args),
         Command::Model(ModelCommand::Init(args)) => model::init(args),

@@ -1,13 +1,11 @@
 //! `metabert model align`.
 
-use std::path::Path;
-
 use anyhow::{Context, Result, bail};
 use tch::{Device, TchError};
 
 use super::checkpoint;
 use super::loading::precision;
-use super::output::{ensure_model_fits, print_result};
+use super::output::{ensure_adapted_model_fits, print_result};
 use super::session::Session;
 use super::texts;
 use crate::checks::{self, Invalid};
@@ -32,7 +30,7 @@ pub fn run(args: &AlignArgs) -> Result<()> {
     let path = checkpoint::intact_model(&args.model)?;
     let Some(session) = Session::begin(&args.shared, None)? else { return Ok(()) };
     let Session { config, console, .. } = &session;
-    ensure_model_fits(&args.out, args.force, &[&path, Path::new(&config.data.path)])?;
+    ensure_adapted_model_fits(&args.out, args.force, &path, &config.data.path)?;
     let directory = ModelDirectory::open(&path)?;
     check(args, config, &directory)?;
     let dataset = texts::read(config, None)?;

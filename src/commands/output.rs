@@ -1,12 +1,13 @@
 //! Where results go: stdout, files, and model directories.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::checks::{Invalid, require};
+use crate::data::files_of;
 use crate::files::atomic::{AtomicFile, ensure_writable};
 use crate::run::OutputExists;
 use crate::run::output::{ensure_free, ensure_replaceable_model};
@@ -47,4 +48,13 @@ pub fn ensure_model_fits(out: &Path, force: bool, inputs: &[&Path]) -> Result<()
     ensure_free(out, force)?;
     ensure_writable(out).map_err(|error| Invalid::at(out, error))?;
     Ok(ensure_replaceable_model(out, inputs).map_err(Invalid)?)
+}
+
+/// The same where a command reads the model `from` and the files of `data`.
+pub fn ensure_adapted_model_fits(out: &Path, force: bool, from: &Path, data: &str) -> Result<()> {
+    // What is wrong with the files is reported where they are read.
+    let files = files_of(Path::new(data)).unwrap_or_default();
+    let inputs: Vec<&Path> =
+        std::iter::once(from).chain(files.iter().map(PathBuf::as_path)).collect();
+    ensure_model_fits(out, force, &inputs)
 }

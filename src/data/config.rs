@@ -11,7 +11,7 @@ use crate::checks::{self, Invalid};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// The labelled file; empty where it is not set.
+    /// The labelled file, or a directory or pattern of several; empty where it is not set.
     pub path: String,
     /// The field, or the column of a table, with the text.
     pub text_field: String,

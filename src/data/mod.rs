@@ -3,11 +3,15 @@
 //! Nothing here knows a model, and only `batch` knows what a tensor is. Who may import whom:
 //!
 //! ```text
-//! ids, config  -
-//! intake       config ids
+//! ids, fields  -
+//! foreign      -
+//! written      -
+//! config       fields
+//! intake       config fields foreign ids
 //! labels       ids intake
-//! split        config ids intake
-//! tokens       ids intake
+//! split        config ids intake written
+//! import       fields intake written
+//! tokens       foreign ids intake
 //! episodes     ids intake labels
 //! stats        ids intake labels split tokens
 //! unlabelled   intake
@@ -16,13 +20,16 @@
 mod config;
 mod episodes;
 mod fields;
+mod foreign;
 mod ids;
+pub mod import;
 mod intake;
 mod labels;
 mod split;
 mod stats;
 mod tokens;
 pub mod unlabelled;
+mod written;
 
 pub(crate) use config::validate_label_lists;
 pub use config::{CrossSideDuplicates, DataConfig, LabelSets, SingleLabelDomains};
@@ -33,7 +40,7 @@ pub use episodes::{
 pub use fields::FieldNames;
 pub use ids::{DomainId, ExampleId, LabelId};
 pub use intake::{
-    DataError, Dataset, LabelRules, MAX_TEXT_BYTES, Place, Problem, Review, named_domain,
+    DataError, Dataset, LabelRules, MAX_TEXT_BYTES, Place, Problem, Review, files_of, named_domain,
 };
 pub use labels::LabelSet;
 pub use split::{Settled, Side, Split, keep_sides_apart, settle, settle_domains, write_sides};

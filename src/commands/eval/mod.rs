@@ -80,14 +80,14 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let out = args.out.as_ref().filter(|_| session.group.is_lead());
     let out = out.map(|path| output_file(path, args.force)).transpose()?;
     ensure_alike(&session, device, || {
-        let mut inputs = Inputs::default().with_dataset(&dataset);
+        let mut inputs = Inputs::default().with_dataset("data", &dataset);
         for ((name, _), opened) in checkpoints.iter().zip(&opened) {
             inputs = inputs.with_model(&name.display().to_string(), opened.directory())?;
         }
-        match &args.test_data {
-            Some(path) => inputs.with_file("--test-data", path),
-            None => Ok(inputs),
-        }
+        Ok(match &test {
+            Some(test) => inputs.with_dataset("test data", test),
+            None => inputs,
+        })
     })?;
     let mut models = Vec::new();
     for (opened, adaptation) in opened.into_iter().zip(&adaptations) {

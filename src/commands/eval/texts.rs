@@ -107,7 +107,8 @@ pub fn read_test(
         let Some(other) = scored.find(|review| !labels.ids().contains(&review.label)) else {
             continue;
         };
-        let place = format!("{path}: {}, field \"{}\"", other.place, fields.label);
+        let file = test.file_of(other).unwrap_or(&test.path).display();
+        let place = format!("{file}: {}, field \"{}\"", other.place, fields.label);
         let expected =
             format!("a label of the domain {name:?}: {:?}", labels.names(&dataset.labels));
         checks::require(false, place, expected, format!("{:?}", test.label_name(other.label)))?;

@@ -1,6 +1,6 @@
 //! What `train` requires before it writes anything.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -8,7 +8,7 @@ use super::super::session::Session;
 use super::super::texts::meta_train_episodes;
 use crate::checks::{Invalid, require};
 use crate::config::RunConfig;
-use crate::data::{Dataset, Side, Split, check_sizes};
+use crate::data::{Dataset, Side, Split, check_sizes, files_of};
 use crate::files::atomic::ensure_writable;
 use crate::meta::Tasks;
 use crate::run::RunDirectory;
@@ -24,8 +24,11 @@ pub fn ensure_replaceable(run: &RunDirectory, config: &RunConfig) -> Result<()> 
     let found = "a directory without environment.json; remove it by hand";
     require(is_run, path, "an old run to replace", found)?;
     let Ok(inside) = run.path().canonicalize() else { return Ok(()) };
-    for input in [&config.model.path, &config.data.path] {
-        if Path::new(input).canonicalize().is_ok_and(|input| input.starts_with(&inside)) {
+    // What is wrong with the data is reported where it is read.
+    let files = files_of(Path::new(&config.data.path)).unwrap_or_default();
+    for input in files.iter().map(PathBuf::as_path).chain([Path::new(&config.model.path)]) {
+        if input.canonicalize().is_ok_and(|input| input.starts_with(&inside)) {
+            let input = input.display();
             let problem =
                 format!("cannot be replaced, since the new run starts from {input} in it");
             return Err(Invalid::at(run.path(), problem).into());

@@ -85,7 +85,8 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     observe(profile.clone(), console.on_forward());
     let corpus = session.tokenise(&dataset, &model)?;
 
-    let inputs = || Inputs::default().with_dataset(&dataset).with_model("model", &model.directory);
+    let inputs =
+        || Inputs::default().with_dataset("data", &dataset).with_model("model", &model.directory);
     ensure_alike(&session, device, inputs)?;
     checks::warn_of_idle_processes(&session);
     // Nothing has been written before this line: all faults of the input have been reported.

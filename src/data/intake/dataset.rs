@@ -3,7 +3,7 @@
 //! Knows no file format and no rule: what makes a dataset has checked it.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::problem::Place;
 use crate::data::ids::{DomainId, ExampleId, LabelId};
@@ -17,13 +17,15 @@ pub struct Review {
     pub label: LabelId,
     /// Its domain.
     pub domain: DomainId,
-    /// Its record in the file.
+    /// Its record in its file.
     pub place: Place,
-    /// How many records of the file come before it, those that were left out included.
+    /// Its file, as a position in [`Dataset::files`].
+    pub file: usize,
+    /// How many records come before it, in its file and those before, those that were left out included.
     pub position: usize,
 }
 
-/// All reviews of one file.
+/// All reviews of one file, or of several as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dataset {
     /// The reviews in file order; an [`ExampleId`] is a position here.
@@ -34,10 +36,12 @@ pub struct Dataset {
     pub label_sets_differ: bool,
     /// The domain names in byte order; a [`DomainId`] is a position here.
     pub domains: Vec<String>,
-    /// SHA-256 of the file as it is stored, in hexadecimal.
+    /// SHA-256 of the file as it is stored, in hexadecimal; of several, that of the list of their hashes and names.
     pub sha256: String,
-    /// The file.
+    /// The file, or the directory or pattern of several.
     pub path: PathBuf,
+    /// The files in the order of their names.
+    pub files: Vec<PathBuf>,
 }
 
 impl Dataset {
@@ -63,6 +67,20 @@ impl Dataset {
             review.domain = new_ids[review.domain as usize];
         }
         self
+    }
+
+    /// The file of a review, where there are several.
+    pub fn file_of(&self, review: &Review) -> Option<&Path> {
+        let is_named = self.files.len() > 1 || self.files.iter().any(|file| *file != self.path);
+        is_named.then(|| self.files[review.file].as_path())
+    }
+
+    /// The place of a review: its record, and its file where there are several.
+    pub fn place_of(&self, review: &Review) -> String {
+        match self.file_of(review) {
+            Some(file) => format!("{} of {}", review.place, file.display()),
+            None => review.place.to_string(),
+        }
     }
 
     /// The examples of every domain, ascending.
@@ -103,8 +121,6 @@ impl Dataset {
 
 #[cfg(test)]
 pub(in crate::data) mod tests {
-    use std::path::Path;
-
     use super::super::problem::DataError;
     use super::*;
 

@@ -7,11 +7,40 @@ use std::io::Read;
 
 use super::problem::{Place, Problem};
 
-/// How many times its size a gzip file may decompress to. Labelled texts are at three to twenty; a file made to fill the
+/// How many times its size a file may decompress to. Labelled texts are at three to twenty; a file made to fill the
 /// memory is at a thousand.
 const MAX_RATIO: usize = 100;
-/// What a gzip file may decompress to however small it is.
+/// What a file may decompress to however small it is.
 const ALWAYS_DECOMPRESSED: usize = 64 << 20;
+
+/// How many bytes a file may decompress to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit {
+    most: usize,
+    fix: &'static str,
+}
+
+impl Limit {
+    /// That of a file of this size. `fix` is what to do where a larger one is no mistake.
+    pub(super) fn of_file(num_bytes: usize, fix: &'static str) -> Self {
+        Self { most: num_bytes.saturating_mul(MAX_RATIO).max(ALWAYS_DECOMPRESSED), fix }
+    }
+
+    /// Requires that no more is decompressed.
+    ///
+    /// # Errors
+    /// The limit, and what to do.
+    pub(super) fn check(self, num_bytes: usize) -> Result<(), Problem> {
+        let Self { most, fix } = self;
+        if num_bytes <= most {
+            return Ok(());
+        }
+        let expected =
+            format!("at most {most} bytes of decompressed text, {MAX_RATIO} times its size");
+        let problem = Problem::expected(Place::File, "", expected, "more");
+        Err(problem.with_fix(format!("if it is no mistake, {fix} first")))
+    }
+}
 
 /// The bytes of a file, decompressed if they are gzip.
 ///
@@ -21,18 +50,15 @@ pub(super) fn decompressed(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Problem> {
     if !bytes.starts_with(&[0x1f, 0x8b]) {
         return Ok(Cow::Borrowed(bytes));
     }
-    let most = bytes.len().saturating_mul(MAX_RATIO).max(ALWAYS_DECOMPRESSED);
+    let limit = Limit::of_file(bytes.len(), "decompress it with gunzip");
     let mut decompressed = Vec::new();
     flate2::read::MultiGzDecoder::new(bytes)
-        .take(most as u64 + 1)
+        .take(limit.most as u64 + 1)
         .read_to_end(&mut decompressed)
-        .map_err(|error| Problem::new(Place::File, "", format!("not a whole gzip file: {error}")))?;
-    if decompressed.len() > most {
-        let expected =
-            format!("at most {most} bytes of decompressed text, {MAX_RATIO} times its size");
-        let problem = Problem::expected(Place::File, "", expected, "more");
-        return Err(problem.with_fix("if it is no mistake, decompress it with gunzip first"));
-    }
+        .map_err(|error| {
+            Problem::new(Place::File, "", format!("not a whole gzip file: {error}"))
+        })?;
+    limit.check(decompressed.len())?;
     Ok(Cow::Owned(decompressed))
 }
 

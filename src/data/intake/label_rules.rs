@@ -8,8 +8,8 @@ use std::path::Path;
 use super::dataset::Dataset;
 use super::domains::named_domain;
 use super::problem::{DataError, Place, Problem, Problems, quote, quote_list};
-use super::reader::content;
 use super::record::subject;
+use super::source::Source;
 use crate::data::config::LabelSets;
 use crate::data::fields::FieldNames;
 use crate::data::ids::LabelId;
@@ -37,21 +37,20 @@ impl Dataset {
         fields: &FieldNames,
         rules: &LabelRules,
     ) -> Result<Self, DataError> {
-        let path = path.as_ref();
         // Once: it may be a pipe.
-        let bytes = content(path)?;
+        let source = Source::read(path.as_ref())?;
         let LabelRules { named, head, by_domain, .. } = *rules;
         let add = "add it to data.labels";
         let own = || {
             let advice = if named.is_empty() { "" } else { add };
-            Self::parse_or_advise(path, &bytes, fields, named, advice)
+            Self::of_source(&source, fields, named, advice)
         };
         let shared = || match head {
             Some(head) if named.is_empty() => {
                 let advice = "the model has these; where each domain has labels of its own, set data.label_sets = \"domain\"";
-                Self::parse_or_advise(path, &bytes, fields, head, advice)
+                Self::of_source(&source, fields, head, advice)
             }
-            head => Self::parse_or_advise(path, &bytes, fields, head.unwrap_or(named), add),
+            head => Self::of_source(&source, fields, head.unwrap_or(named), add),
         };
         let differing = |own: Self| Self { label_sets_differ: true, ..own };
         match rules.label_sets {
@@ -122,7 +121,8 @@ fn check_lists(
                 let expected = format!("one of {known}, the labels of the domain {}", quote(name));
                 let problem =
                     Problem::expected(review.place, subject(fields.label), expected, quote(label));
-                problem.with_fix(format!("add it to labels.{name}"))
+                let problem = problem.with_fix(format!("add it to labels.{name}"));
+                problem.in_file(dataset.file_of(review))
             });
         }
     }

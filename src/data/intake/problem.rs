@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 /// How many problems are kept and shown; all are counted.
 const MAX_SHOWN: usize = 20;
 
-/// Everything that is wrong with one file.
+/// Everything that is wrong with one file, or with several as one dataset.
 ///
 /// Displays as one line for one problem, otherwise as a head line with the count and a line per shown problem.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.render())]
 pub struct DataError {
-    /// The file that was checked.
+    /// The file, directory or pattern that was checked.
     pub path: PathBuf,
     /// The first problems in file order, at most 20.
     pub problems: Vec<Problem>,
@@ -29,13 +29,16 @@ impl DataError {
     }
 
     fn render(&self) -> String {
-        let file = self.path.display();
+        let located = |problem: &Problem| {
+            let file = problem.file.as_ref().unwrap_or(&self.path);
+            format!("{}: {problem}", file.display())
+        };
         if let [problem] = self.problems.as_slice() {
-            return format!("{file}: {problem}");
+            return located(problem);
         }
-        let mut text = format!("{file}: {} problems", self.count);
+        let mut text = format!("{}: {} problems", self.path.display(), self.count);
         for problem in &self.problems {
-            text.push_str(&format!("\n  {file}: {problem}"));
+            text.push_str(&format!("\n  {}", located(problem)));
         }
         if self.count > self.problems.len() {
             text.push_str(&format!("\n  ... and {} more", self.count - self.problems.len()));
@@ -49,9 +52,9 @@ impl DataError {
 pub enum Place {
     /// The file as a whole.
     File,
-    /// The n-th record of an array, counted from 1.
+    /// The n-th record of an array or a Parquet file, counted from 1.
     Record(usize),
-    /// A line of a JSONL file, counted from 1.
+    /// A line of a JSONL file or a table, counted from 1.
     Line(usize),
 }
 
@@ -68,6 +71,8 @@ impl fmt::Display for Place {
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    /// Its file, where the data has several.
+    pub file: Option<PathBuf>,
     /// Its place.
     pub place: Place,
     /// The field, domain or setting it is about, such as `field "label"`; may be empty.
@@ -81,7 +86,8 @@ pub struct Problem {
 impl Problem {
     /// A problem whose message says it all.
     pub fn new(place: Place, subject: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { place, subject: subject.into(), message: message.into(), fix: String::new() }
+        let (subject, message) = (subject.into(), message.into());
+        Self { file: None, place, subject, message, fix: String::new() }
     }
 
     /// A problem with the message "expected ..., found ...".
@@ -92,6 +98,12 @@ impl Problem {
         found: impl fmt::Display,
     ) -> Self {
         Self::new(place, subject, format!("expected {expected}, found {found}"))
+    }
+
+    /// Adds its file, where the data has several.
+    pub fn in_file(mut self, file: Option<&Path>) -> Self {
+        self.file = file.map(Path::to_owned);
+        self
     }
 
     /// Adds what the user can do about it.
@@ -122,6 +134,8 @@ impl fmt::Display for Problem {
 pub(crate) struct Problems {
     shown: Vec<Problem>,
     count: usize,
+    /// The file that problems are in from now on, where the data has several.
+    pub(crate) file: Option<PathBuf>,
 }
 
 impl Problems {
@@ -133,7 +147,9 @@ impl Problems {
     pub(crate) fn push_with(&mut self, problem: impl FnOnce() -> Problem) {
         self.count += 1;
         if self.shown.len() < MAX_SHOWN {
-            self.shown.push(problem());
+            let mut problem = problem();
+            problem.file = problem.file.or_else(|| self.file.clone());
+            self.shown.push(problem);
         }
     }
 

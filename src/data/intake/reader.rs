@@ -6,27 +6,28 @@ use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
 use super::dataset::{Dataset, Review};
-use super::encoding::{InvalidByte, decoded, decompressed};
+use super::encoding::{InvalidByte, Limit, decoded, decompressed};
 use super::form::for_each_record;
+use super::parquet::{self, is_parquet};
 use super::problem::{DataError, Place, Problem, Problems, quote, quote_list};
-use super::record::{Record, subject};
+use super::record::{Fields, Record, subject};
+use super::source::{Source, StoredFile};
 use super::table::{delimiter_of, for_each_row};
 use crate::data::fields::FieldNames;
 use crate::data::ids::{ExampleId, LabelId};
 
 impl Dataset {
-    /// Reads and checks a file: a table where its name ends in `.csv` or `.tsv`; else a JSON array, `{"data": [...]}` or JSONL,
-    /// by its content; or gzip of one of these.
+    /// Reads and checks a file: Parquet by its first bytes or a name in `.parquet`; a table where its name ends in `.csv` or
+    /// `.tsv`; else a JSON array, `{"data": [...]}` or JSONL, by its content; or gzip of one of the latter. Reads and checks as one
+    /// the files of a directory, or those that a pattern matches.
     ///
     /// `labels` is the label set in id order. Where it is empty, the labels of the file are taken in byte order, or
     /// by value where all are integers; the integer 1 and the string "1" are the same label. Unknown fields are
     /// ignored; a field that occurs twice in a record is an error.
     ///
     /// # Errors
-    /// Everything that is wrong with the file, in one [`DataError`].
+    /// Everything that is wrong with the files, in one [`DataError`].
     pub fn read(path: impl AsRef<Path>, labels: &[String]) -> Result<Self, DataError> {
         Self::read_as(path, &FieldNames::OWN, labels)
     }
@@ -40,8 +41,7 @@ impl Dataset {
         fields: &FieldNames,
         labels: &[String],
     ) -> Result<Self, DataError> {
-        let path = path.as_ref();
-        Self::parse_or_advise(path, &content(path)?, fields, labels, "")
+        Self::of_source(&Source::read(path.as_ref())?, fields, labels, "")
     }
 
     /// Checks the content of a file that is already in memory; `path` only names it.
@@ -49,55 +49,26 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::read`].
     pub fn parse(path: &Path, bytes: &[u8], labels: &[String]) -> Result<Self, DataError> {
-        Self::parse_or_advise(path, bytes, &FieldNames::OWN, labels, "")
+        Self::of_source(&Source::of_bytes(path, bytes.to_vec()), &FieldNames::OWN, labels, "")
     }
 
-    /// The same; `advice` is what the user can do about a label outside the label set.
-    pub(super) fn parse_or_advise(
-        path: &Path,
-        bytes: &[u8],
-        fields: &FieldNames,
+    /// The same of files; `advice` is what the user can do about a label outside the label set.
+    pub(super) fn of_source(
+        source: &Source,
+        names: &FieldNames,
         labels: &[String],
         advice: &str,
     ) -> Result<Self, DataError> {
-        let mut reader = Reader::new(fields, labels, advice);
-        match decompressed(bytes) {
-            Err(problem) => reader.problems.push(problem),
-            Ok(content) => {
-                let (text, invalid) = decoded(&content);
-                let mut invalid = invalid.peekable();
-                let outcome = match delimiter_of(path) {
-                    Some(delimiter) => for_each_row(&text, delimiter, fields, |place, end, row| {
-                        report_invalid(&mut invalid, end, place, &mut reader.problems);
-                        reader.take(place, |problems| match row {
-                            Ok(cells) => Record::of_cells(place, cells, fields, problems),
-                            Err(problem) => {
-                                problems.push(problem);
-                                None
-                            }
-                        });
-                    }),
-                    None => for_each_record(&text, fields, |place, json| {
-                        let end = json.as_ptr() as usize - text.as_ptr() as usize + json.len();
-                        report_invalid(&mut invalid, end, place, &mut reader.problems);
-                        reader.take(place, |problems| Record::read(place, json, fields, problems));
-                    }),
-                };
-                report_invalid(&mut invalid, text.len(), Place::File, &mut reader.problems);
-                outcome.unwrap_or_else(|problem| reader.problems.push(problem));
-            }
+        let mut reader = Reader::new(names, labels, advice);
+        for (number, file) in source.files.iter().enumerate() {
+            reader.file = number;
+            reader.problems.file = source.are_several.then(|| file.path.clone());
+            let fields = Fields { names: *names, file_domain: source.domain_of(file, names) };
+            reader.read(file, fields).unwrap_or_else(|problem| reader.problems.push(problem));
         }
-        reader.finish(path, bytes)
+        reader.problems.file = None;
+        reader.finish(source)
     }
-}
-
-/// The bytes of a file.
-pub(super) fn content(path: &Path) -> Result<Vec<u8>, DataError> {
-    std::fs::read(path).map_err(|error| {
-        let message =
-            format!("expected a readable file, found: {}", error.to_string().to_lowercase());
-        DataError::single(path, Problem::new(Place::File, "", message))
-    })
 }
 
 /// Reports the bytes that are not UTF-8 in the text before `end`, all of them in `place`.
@@ -126,6 +97,8 @@ struct Reader<'l> {
     labels: Names,
     domains: Names,
     reviews: Vec<Review>,
+    /// The number of the file that is read.
+    file: usize,
     num_records: usize,
     problems: Problems,
 }
@@ -152,8 +125,54 @@ impl<'l> Reader<'l> {
             problems.push(Problem::expected(Place::File, setting, "at least two labels", found));
         }
         let (domains, reviews) = (Names::default(), Vec::new());
-        let num_records = 0;
-        Self { fields, given_labels, advice, labels, domains, reviews, num_records, problems }
+        let (file, num_records) = (0, 0);
+        Self { fields, given_labels, advice, labels, domains, reviews, file, num_records, problems }
+    }
+
+    /// Checks the records of a file.
+    ///
+    /// # Errors
+    /// What keeps the file, or the rest of it, from being read.
+    fn read(&mut self, file: &StoredFile, fields: Fields) -> Result<(), Problem> {
+        let StoredFile { path, bytes } = file;
+        let content = decompressed(bytes)?;
+        if is_parquet(path, &content) {
+            let limit = Limit::of_file(bytes.len(), "write its records as JSONL");
+            return parquet::for_each_row(&content, fields, limit, |place, cells| {
+                self.take(place, |problems| Record::checked(place, cells, fields, problems));
+            });
+        }
+        let (text, invalid) = decoded(&content);
+        let mut invalid = invalid.peekable();
+        let outcome = match delimiter_of(path) {
+            Some(delimiter) => for_each_row(&text, delimiter, fields, |place, end, row| {
+                report_invalid(&mut invalid, end, place, &mut self.problems);
+                self.take(place, |problems| match row {
+                    Ok(cells) => Record::of_cells(place, cells, fields, problems),
+                    Err(problem) => {
+                        problems.push(problem);
+                        None
+                    }
+                });
+            }),
+            None => {
+                // The first record shows whether those of the file carry their domains.
+                let mut known: Option<Fields> = None;
+                for_each_record(&text, &fields.names, |place, json| {
+                    let end = json.as_ptr() as usize - text.as_ptr() as usize + json.len();
+                    report_invalid(&mut invalid, end, place, &mut self.problems);
+                    let fields = *known.get_or_insert_with(|| match fields.file_domain {
+                        Some(_) if Record::has_domain(json, &fields.names) => {
+                            Fields { file_domain: None, ..fields }
+                        }
+                        _ => fields,
+                    });
+                    self.take(place, |problems| Record::read(place, json, fields, problems));
+                })
+            }
+        };
+        report_invalid(&mut invalid, text.len(), Place::File, &mut self.problems);
+        outcome
     }
 
     /// Checks the record that `read` finds, and keeps it where it is right.
@@ -169,13 +188,14 @@ impl<'l> Reader<'l> {
             return self.problems.push(problem.with_fix(self.advice));
         }
         let (label, domain) = (self.labels.id(record.label), self.domains.id(record.domain));
-        self.reviews.push(Review { text: record.text, label, domain, place, position });
+        let Record { text, .. } = record;
+        self.reviews.push(Review { text, label, domain, place, file: self.file, position });
     }
 
     /// The dataset, with label and domain ids in their final order, or everything that was wrong.
-    fn finish(mut self, path: &Path, bytes: &[u8]) -> Result<Dataset, DataError> {
+    fn finish(mut self, source: &Source) -> Result<Dataset, DataError> {
         self.check_whole();
-        self.problems.into_result(path)?;
+        self.problems.into_result(&source.path)?;
         let (domains, new_domain) = renumbered(self.domains.0.into_iter().collect());
         let mut labels: Vec<(String, LabelId)> = self.labels.0.into_iter().collect();
         let value = |name: &str| name.parse::<i128>().ok();
@@ -190,9 +210,9 @@ impl<'l> Reader<'l> {
             review.label = new_label[review.label as usize];
             review.domain = new_domain[review.domain as usize];
         }
-        let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        let (label_sets_differ, path) = (false, path.to_owned());
-        Ok(Dataset { reviews, labels, label_sets_differ, domains, sha256, path })
+        let (label_sets_differ, sha256, path) = (false, source.sha256(), source.path.clone());
+        let files = source.files.iter().map(|file| file.path.clone()).collect();
+        Ok(Dataset { reviews, labels, label_sets_differ, domains, sha256, path, files })
     }
 
     /// Checks what the records are together.
@@ -253,7 +273,8 @@ mod tests {
         assert_eq!(dataset.labels, ["neg", "pos"]);
         assert_eq!(dataset.domains, ["a", "b & c"]);
         let place = Place::Record(1);
-        let first = Review { text: "good".into(), label: 1, domain: 1, place, position: 0 };
+        let first =
+            Review { text: "good".into(), label: 1, domain: 1, place, file: 0, position: 0 };
         assert_eq!(dataset.reviews[0], first);
         assert_eq!(dataset.domain_id("b & c"), Some(1));
         assert_eq!(dataset.domain_sizes(), [1, 1]);

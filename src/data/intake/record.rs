@@ -16,6 +16,15 @@ pub const MAX_TEXT_BYTES: usize = 1 << 20;
 /// The longest name of a label or domain; messages and tables show names.
 const MAX_NAME_BYTES: usize = 1_000;
 
+/// The fields of the records of a file.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::data) struct Fields<'a> {
+    /// What they are called.
+    pub(in crate::data) names: FieldNames<'a>,
+    /// The domain of all records of the file, where they carry none.
+    pub(in crate::data) file_domain: Option<&'a str>,
+}
+
 /// An example as a file names it.
 pub(super) struct Record {
     pub(super) text: String,
@@ -54,29 +63,44 @@ impl Record {
     pub(super) fn read(
         place: Place,
         json: &str,
-        fields: &FieldNames,
+        fields: Fields,
         problems: &mut Problems,
     ) -> Option<Self> {
-        let raw = RawRecord::read(place, json, fields);
+        let raw = RawRecord::read(place, json, &fields.names);
         let [text, label, domain] = raw.map_err(|problem| problems.push(problem)).ok()?;
-        let found = [string_in(text), label_in(label), string_in(domain)];
-        Self::checked(place, found, fields, problems)
+        let domain = match (domain, fields.file_domain) {
+            (None, Some(name)) => Ok(name.to_owned()),
+            (Some(value), Some(_)) => {
+                let expected = "no such field, as in the first record of the file";
+                let about = subject(fields.names.domain);
+                problems.push(Problem::expected(place, about, expected, kind_of(value)));
+                return None;
+            }
+            (value, None) => string_in(value),
+        };
+        Self::checked(place, [string_in(text), label_in(label), domain], fields, problems)
+    }
+
+    /// Whether a record in JSON has a field for its domain.
+    pub(super) fn has_domain(json: &str, names: &FieldNames) -> bool {
+        RawRecord::read(Place::File, json, names).is_ok_and(|[_, _, domain]| domain.is_some())
     }
 
     /// The same of the cells of a row.
     pub(super) fn of_cells(
         place: Place,
         cells: [&str; 3],
-        fields: &FieldNames,
+        fields: Fields,
         problems: &mut Problems,
     ) -> Option<Self> {
         Self::checked(place, cells.map(|cell| not_empty(cell.to_owned())), fields, problems)
     }
 
-    fn checked(
+    /// The same of what was found as text, label and domain: a string that is not empty, or else what it is, in words.
+    pub(super) fn checked(
         place: Place,
         [text, label, domain]: [Result<String, String>; 3],
-        fields: &FieldNames,
+        fields: Fields,
         problems: &mut Problems,
     ) -> Option<Self> {
         let mut check =
@@ -98,9 +122,9 @@ impl Record {
             };
         let string = "a string that is not empty";
         // All three are checked before any of them ends the reading: a record shows all its problems.
-        let text = check(fields.text, string, MAX_TEXT_BYTES, text);
-        let label = check(fields.label, "a string or an integer", MAX_NAME_BYTES, label);
-        let domain = check(fields.domain, string, MAX_NAME_BYTES, domain);
+        let text = check(fields.names.text, string, MAX_TEXT_BYTES, text);
+        let label = check(fields.names.label, "a string or an integer", MAX_NAME_BYTES, label);
+        let domain = check(fields.names.domain, string, MAX_NAME_BYTES, domain);
         Some(Self { text: text?, label: label?, domain: domain? })
     }
 }

@@ -4,6 +4,8 @@
 
 use std::io::{self, BufRead};
 
+use csv::{ReaderBuilder, StringRecord};
+
 use super::problem::{Place, Problem};
 
 /// The rows of a table, one after another. Blank lines are none.
@@ -13,13 +15,49 @@ pub(in crate::data) struct Rows<R> {
     most_bytes: usize,
     /// The line that the next byte is in, counted from 1.
     line: usize,
+    /// The place of the next byte.
+    position: usize,
 }
 
 /// A row as it is written, without its line break.
 pub(in crate::data) struct Row {
     /// The line that it begins in.
     pub line: usize,
+    /// The place after it in the table.
+    pub end: usize,
     pub bytes: Vec<u8>,
+}
+
+impl Row {
+    /// Its cells, without the double quotes around them.
+    ///
+    /// # Errors
+    /// Bytes that are not UTF-8.
+    pub fn cells(&self, delimiter: u8) -> Result<StringRecord, Problem> {
+        let mut reader = ReaderBuilder::new()
+            .delimiter(delimiter)
+            .has_headers(false)
+            .from_reader(self.bytes.as_slice());
+        let mut cells = StringRecord::new();
+        match reader.read_record(&mut cells) {
+            Ok(_) => Ok(cells),
+            Err(_) => Err(Problem::expected(Place::Line(self.line), "", "UTF-8", "other bytes")),
+        }
+    }
+
+    /// The same of a row after a header of `expected` cells.
+    ///
+    /// # Errors
+    /// Another number of cells, and bytes that are not UTF-8.
+    pub fn cells_of(&self, expected: usize, delimiter: u8) -> Result<StringRecord, Problem> {
+        let cells = self.cells(delimiter)?;
+        if cells.len() != expected {
+            let expected = format!("{expected} cells, as the header has");
+            return Err(Problem::expected(Place::Line(self.line), "", expected, cells.len())
+                .with_fix("put a cell with a delimiter or a quote in double quotes"));
+        }
+        Ok(cells)
+    }
 }
 
 /// Why there is no next row or line.
@@ -50,7 +88,7 @@ enum At {
 impl<R: BufRead> Rows<R> {
     /// The rows of a reader, of at most `most_bytes` each.
     pub fn new(reader: R, delimiter: u8, most_bytes: usize) -> Self {
-        Self { reader, delimiter, most_bytes, line: 1 }
+        Self { reader, delimiter, most_bytes, line: 1, position: 0 }
     }
 
     /// What the rows are read from.
@@ -63,7 +101,7 @@ impl<R: BufRead> Rows<R> {
     /// # Errors
     /// Quotes that do not fit, a row that is too long, and any error of the reader.
     pub fn next(&mut self) -> Result<Option<Row>, ReadError> {
-        let (mut row, mut at) = (Row { line: self.line, bytes: Vec::new() }, At::Start);
+        let (mut row, mut at) = (Row { line: self.line, end: 0, bytes: Vec::new() }, At::Start);
         loop {
             let buffer = match self.reader.fill_buf() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -78,6 +116,7 @@ impl<R: BufRead> Rows<R> {
                     (false, false) => Ok(Some(row)),
                 };
             }
+            row.end = self.position;
             let mut taken = 0;
             let mut is_whole = false;
             for &byte in buffer {
@@ -99,6 +138,7 @@ impl<R: BufRead> Rows<R> {
                 taken += 1;
             }
             row.bytes.extend_from_slice(&buffer[..taken]);
+            row.end += taken;
             self.line += count_lines(&buffer[..taken]);
             if row.bytes.len() > self.most_bytes {
                 let most = format!("a row of at most {} MiB", self.most_bytes >> 20);
@@ -114,6 +154,7 @@ impl<R: BufRead> Rows<R> {
                 taken += 1;
             }
             self.reader.consume(taken);
+            self.position += taken;
             if is_whole && row.bytes.is_empty() {
                 row.line = self.line;
             } else if is_whole {

@@ -1,13 +1,15 @@
 //! The rows of a table in a file: a header, then a record a row, cells between commas or tabs.
 //!
-//! Knows where rows and cells begin and end; what they mean, its neighbours know.
+//! Knows which cells are wanted; what they mean, its neighbours know.
 
 use std::path::Path;
 
-use csv::{ReaderBuilder, StringRecord};
+use csv::StringRecord;
 
-use super::problem::{Place, Problem, quote, quote_list};
-use crate::data::fields::FieldNames;
+use super::columns::columns_of;
+use super::problem::{Place, Problem, quote};
+use super::record::Fields;
+use super::rows::{ReadError, Rows};
 
 /// What separates the cells of the table that a file of this name has: `.csv` and `.tsv`, also of gzip; `None` for others.
 pub(in crate::data) fn delimiter_of(path: &Path) -> Option<u8> {
@@ -24,107 +26,44 @@ pub(in crate::data) fn delimiter_of(path: &Path) -> Option<u8> {
 /// its end; or what is wrong with the row. A cell in double quotes may hold delimiters, line breaks and doubled quotes.
 ///
 /// # Errors
-/// A header without the fields.
-pub(super) fn for_each_row(
+/// A header without the fields, and quotes that do not fit.
+pub(in crate::data) fn for_each_row(
     text: &str,
     delimiter: u8,
-    fields: &FieldNames,
+    fields: Fields,
     mut take: impl FnMut(Place, usize, Result<[&str; 3], Problem>),
 ) -> Result<(), Problem> {
-    let mut reader =
-        ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text.as_bytes());
-    let header =
-        reader.headers().map_err(|error| Problem::new(Place::File, "", error.to_string()))?;
-    let header = header.clone();
-    let columns = columns_of(&header, fields)?;
-    let mut row = StringRecord::new();
-    let (bytes, mut counted, mut line) = (text.as_bytes(), 0, 1);
-    // A text has been decoded already, and any number of cells is allowed: no row fails.
-    while let Ok(true) = reader.read_record(&mut row) {
-        // The line breaks before a row, blank lines among them, belong to it here.
-        let end = reader.position().byte() as usize;
-        let mut start = row.position().map_or(counted, |position| position.byte() as usize);
-        while start < end && matches!(bytes[start], b'\r' | b'\n') {
-            start += 1;
-        }
-        line += bytes[counted..start].iter().filter(|&&byte| byte == b'\n').count();
-        counted = start;
-        let place = Place::Line(line);
-        let cells = if let Some(problem) = quoting_problem(&bytes[start..end], delimiter) {
-            let (expected, found) = problem;
-            Err(Problem::expected(place, "", expected, found)
-                .with_fix("double the quotes inside a cell in double quotes"))
-        } else if row.len() != header.len() {
-            let expected = format!("{} cells, as the header has", header.len());
-            Err(Problem::expected(place, "", expected, row.len())
-                .with_fix("put a cell with a delimiter or a quote in double quotes"))
-        } else {
-            Ok(columns.map(|column| &row[column]))
-        };
-        take(place, end, cells);
+    let mut rows = Rows::new(text.as_bytes(), delimiter, usize::MAX);
+    let mut next = || match rows.next() {
+        Ok(row) => Ok(row),
+        Err(ReadError::Wrong(problem)) => Err(problem),
+        Err(ReadError::Unreadable(error)) => unreachable!("a text is read from memory: {error}"),
+    };
+    let header = next()?.map_or_else(|| Ok(StringRecord::new()), |row| row.cells(delimiter))?;
+    check_delimiter(&header)?;
+    let columns = columns_of(&header.iter().collect::<Vec<_>>(), Place::Line(1), fields)?;
+    let domain = fields.file_domain.unwrap_or_default();
+    // Where quotes do not fit, nobody can say where the next row begins: the rest is not read.
+    while let Some(row) = next()? {
+        let cells = row.cells_of(header.len(), delimiter);
+        let chosen = cells.as_ref().map_err(Clone::clone).map(|cells| {
+            // Only the domain may have no column.
+            columns.map(|column| column.map_or(domain, |column| &cells[column]))
+        });
+        take(Place::Line(row.line), row.end, chosen);
     }
     Ok(())
 }
 
-/// What is expected and found where the quotes of a row do not fit: parsers take such a row in ways of their own, with some of the
-/// next rows.
-fn quoting_problem(row: &[u8], delimiter: u8) -> Option<(&'static str, &'static str)> {
-    let mut at = 0;
-    while at < row.len() {
-        if row[at] == b'"' {
-            loop {
-                at += 1;
-                match (row.get(at), row.get(at + 1)) {
-                    (None, _) => {
-                        return Some(("a double quote that ends the cell", "the end of the file"));
-                    }
-                    (Some(b'"'), Some(b'"')) => at += 1,
-                    (Some(b'"'), _) => break,
-                    _ => {}
-                }
-            }
-            at += 1;
-            if row.get(at).is_some_and(|&byte| byte != delimiter && byte != b'\r' && byte != b'\n')
-            {
-                return Some(("the end of the cell after its closing double quote", "more text"));
-            }
+/// Refuses a header whose names are between other delimiters than those of the file's name.
+fn check_delimiter(header: &StringRecord) -> Result<(), Problem> {
+    match (header.len(), header.get(0)) {
+        (1, Some(cell)) if cell.contains([',', ';', '\t']) => {
+            let expected = "commas between the cells of a .csv file, and tabs in a .tsv file";
+            Err(Problem::expected(Place::Line(1), "", expected, quote(cell)))
         }
-        match row[at.min(row.len())..].iter().position(|&byte| byte == delimiter) {
-            Some(next) => at += next + 1,
-            None => break,
-        }
+        _ => Ok(()),
     }
-    None
-}
-
-/// The columns of the fields.
-fn columns_of(header: &StringRecord, fields: &FieldNames) -> Result<[usize; 3], Problem> {
-    if let (1, Some(cell)) = (header.len(), header.get(0))
-        && cell.contains([',', ';', '\t'])
-    {
-        let expected = "commas between the cells of a .csv file, and tabs in a .tsv file";
-        return Err(Problem::expected(Place::Line(1), "", expected, quote(cell)));
-    }
-    let flags = ["--text-field", "--label-field", "--domain-field"];
-    let mut columns = [0; 3];
-    for ((column, name), flag) in columns.iter_mut().zip(fields.all()).zip(flags) {
-        let mut found = header.iter().enumerate().filter(|(_, cell)| cell.trim() == name);
-        *column = match (found.next(), found.next()) {
-            (Some((column, _)), None) => column,
-            (Some(_), Some(_)) => {
-                let message = format!("two columns are called {}", quote(name));
-                return Err(Problem::new(Place::Line(1), "", message));
-            }
-            (None, _) => {
-                let names: Vec<&str> = header.iter().collect();
-                let found = quote_list(names.into_iter());
-                let expected = format!("a column {}", quote(name));
-                let problem = Problem::expected(Place::Line(1), "", expected, found);
-                return Err(problem.with_fix(format!("name the right one with {flag}")));
-            }
-        };
-    }
-    Ok(columns)
 }
 
 #[cfg(test)]

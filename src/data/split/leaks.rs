@@ -56,7 +56,8 @@ pub fn keep_sides_apart(
     }
     for (side, groups) in Side::ALL.into_iter().zip(&repeats) {
         let [first, ..] = groups.as_slice() else { continue };
-        let [first, second] = [first[0], first[1]].map(|id| dataset.reviews[id as usize].place);
+        let place = |id: ExampleId| dataset.place_of(&dataset.reviews[id as usize]);
+        let [first, second] = [first[0], first[1]].map(place);
         let num_reviews: usize = groups.iter().map(Vec::len).sum();
         let texts = if groups.len() == 1 { "text occurs" } else { "texts occur" };
         let num_texts = groups.len();
@@ -75,10 +76,11 @@ fn leak(dataset: &Dataset, split: &Split, first: ExampleId, other: ExampleId) ->
         "the text {} ({}) occurs at {} ({}) as well",
         quote(&first.text),
         home(first.domain),
-        other.place,
+        dataset.place_of(other),
         home(other.domain),
     );
     Problem::new(first.place, "field \"text\"", message)
+        .in_file(dataset.file_of(first))
         .with_fix("remove one of them, or set data.cross_side_duplicates = \"drop\"")
 }
 

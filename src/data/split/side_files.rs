@@ -3,13 +3,12 @@
 //! Each file has the form that [`Dataset::read`] takes, and appears whole or not at all.
 
 use std::fs;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
 use super::sides::{Side, Split};
-use crate::data::intake::{Dataset, Review};
+use crate::data::intake::Dataset;
+use crate::data::written::{Written, write_array};
 use crate::files::atomic::AtomicFile;
 
 /// Writes `meta_train.json`, `meta_dev.json` and `low_resource.json` into `out_dir`, and returns their paths.
@@ -26,34 +25,15 @@ pub fn write_sides(dataset: &Dataset, split: &Split, out_dir: &Path) -> io::Resu
         let path = out_dir.join(format!("{}.json", side.to_string().replace('-', "_")));
         let reviews = dataset.reviews.iter().filter(|review| split.side_of(review.domain) == side);
         let mut file = BufWriter::new(AtomicFile::create(&path)?);
-        write_reviews(&mut file, dataset, reviews)?;
+        let records = reviews.map(|review| {
+            let label = dataset.label_name(review.label);
+            Written { text: &review.text, label, domain: dataset.domain_name(review.domain) }
+        });
+        write_array(&mut file, records)?;
         file.into_inner().map_err(io::IntoInnerError::into_error)?.commit()?;
         paths.push(path);
     }
     Ok(paths)
-}
-
-#[derive(Serialize)]
-struct Record<'a> {
-    text: &'a str,
-    label: &'a str,
-    domain: &'a str,
-}
-
-/// An array with a record a line: as easy to diff as JSONL.
-fn write_reviews<'a>(
-    file: &mut impl Write,
-    dataset: &Dataset,
-    reviews: impl Iterator<Item = &'a Review>,
-) -> io::Result<()> {
-    file.write_all(b"[")?;
-    for (position, review) in reviews.enumerate() {
-        file.write_all(if position == 0 { b"\n" } else { b",\n" })?;
-        let (label, domain) =
-            (dataset.label_name(review.label), dataset.domain_name(review.domain));
-        serde_json::to_writer(&mut *file, &Record { text: &review.text, label, domain })?;
-    }
-    file.write_all(b"\n]\n")
 }
 
 #[cfg(test)]

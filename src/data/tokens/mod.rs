@@ -5,7 +5,6 @@
 pub mod batch;
 mod corpus;
 mod error;
-mod foreign;
 mod token_subset;
 mod tokenizer;
 mod tokenizer_config;

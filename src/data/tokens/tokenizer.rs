@@ -9,10 +9,10 @@ use rayon::prelude::*;
 use tokenizers::Tokenizer;
 
 use super::error::{MIN_LENGTH, TokenizerError, read};
-use super::foreign;
 use super::tokenizer_config::{TOKENIZER_CONFIG, TokenizerConfig};
 use super::vocab::{VOCAB_TXT, from_vocab, to_json};
 use super::words::{WordCache, check_longest_word, is_word_local};
+use crate::data::foreign;
 use crate::data::intake::problem::quote;
 
 const TOKENIZER_JSON: &str = "tokenizer.json";
@@ -63,7 +63,7 @@ impl TextTokenizer {
         let [json, vocab] = [TOKENIZER_JSON, VOCAB_TXT].map(|name| model_dir.join(name));
         let (mut tokenizer, file) = if json.is_file() {
             let bytes = read(&json)?;
-            let tokenizer = foreign::call(|| Tokenizer::from_bytes(bytes));
+            let tokenizer = foreign::call("tokenizers", || Tokenizer::from_bytes(bytes));
             (tokenizer.map_err(|reason| TokenizerError::file(&json, reason))?, &json)
         } else if vocab.is_file() {
             (from_vocab(model_dir)?, &vocab)
@@ -161,7 +161,7 @@ impl TextTokenizer {
         if self.is_word_local {
             words.encode(text, &mut ids).map_err(refused)?;
         } else {
-            let encoding = foreign::call(|| self.tokenizer.encode_fast(text, false));
+            let encoding = foreign::call("tokenizers", || self.tokenizer.encode_fast(text, false));
             ids.extend_from_slice(encoding.map_err(refused)?.get_ids());
         }
         let full_length = ids.len() + 1;
@@ -174,7 +174,7 @@ impl TextTokenizer {
 
 /// The ids that the tokenizer puts before and after a text.
 fn frame_of(tokenizer: &Tokenizer, file: &Path) -> Result<(u32, u32), TokenizerError> {
-    let frame = foreign::call(|| tokenizer.encode_fast("", true));
+    let frame = foreign::call("tokenizers", || tokenizer.encode_fast("", true));
     let frame = frame.map_err(|reason| TokenizerError::file(file, reason))?;
     match frame.get_ids() {
         &[cls_id, sep_id] => Ok((cls_id, sep_id)),

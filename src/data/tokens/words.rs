@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use tokenizers::{ModelWrapper, NormalizerWrapper, PreTokenizerWrapper, Tokenizer};
 
-use super::foreign;
+use crate::data::foreign;
 
 /// Longer words hardly occur twice.
 const MAX_WORD_BYTES: usize = 32;
@@ -59,7 +59,7 @@ impl<'t> WordCache<'t> {
                 ids.extend_from_slice(known);
                 continue;
             }
-            let encoding = foreign::call(|| self.tokenizer.encode_fast(word, false))?;
+            let encoding = foreign::call("tokenizers", || self.tokenizer.encode_fast(word, false))?;
             ids.extend_from_slice(encoding.get_ids());
             if word.len() <= MAX_WORD_BYTES && self.ids_of.len() < MAX_WORDS {
                 self.ids_of.insert(word.to_owned(), encoding.get_ids().into());

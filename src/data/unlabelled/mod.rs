@@ -11,7 +11,9 @@ use csv::StringRecord;
 
 use self::lines::Lines;
 use self::table::Table;
-use super::intake::{DataError, MAX_TEXT_BYTES, Place, Problem, ReadError, delimiter_of};
+use super::intake::{
+    DataError, MAX_TEXT_BYTES, Place, Problem, ReadError, delimiter_of, is_parquet,
+};
 
 mod lines;
 mod table;
@@ -82,6 +84,10 @@ impl Source {
         let wrong = |message| {
             DataError::single(argument, Problem::new(Place::File, String::new(), message))
         };
+        if is_parquet(argument, &[]) {
+            let message = "expected texts in lines or a table, found Parquet by its name; write its texts as CSV";
+            return Err(wrong(message.to_owned()).into());
+        }
         let file = File::open(argument).map_err(|error| wrong(error.to_string()))?;
         let metadata = file.metadata()?;
         if metadata.is_dir() {

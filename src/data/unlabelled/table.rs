@@ -2,10 +2,10 @@
 
 use std::io::{BufReader, Read};
 
-use csv::{ReaderBuilder, StringRecord};
+use csv::StringRecord;
 
 use super::lines::MAX_LINE_BYTES;
-use crate::data::intake::{Place, Problem, ReadError, Row, Rows, quote, quote_list};
+use crate::data::intake::{Place, Problem, ReadError, Rows, quote, quote_list};
 
 /// The rows of a reader.
 pub(super) struct Table<R> {
@@ -32,7 +32,16 @@ impl<R: Read> Table<R> {
     /// The names of the columns.
     pub fn header(&mut self) -> Result<&StringRecord, ReadError> {
         if self.header.is_none() {
-            let header = self.next_row()?.map_or_else(StringRecord::new, |(_, cells)| cells);
+            let header = match self.rows.next()? {
+                None => StringRecord::new(),
+                Some(mut row) => {
+                    // Spreadsheets put a byte order mark in front of it.
+                    if row.bytes.starts_with("\u{feff}".as_bytes()) {
+                        row.bytes.drain(..3);
+                    }
+                    row.cells(self.delimiter)?
+                }
+            };
             self.column = self.column_of(&header)?;
             self.header = Some(header);
         }
@@ -42,37 +51,13 @@ impl<R: Read> Table<R> {
     /// The next row with its place; `None` at the end.
     pub fn next(&mut self) -> Result<Option<(Place, StringRecord)>, ReadError> {
         let expected = self.header()?.len();
-        let Some((place, cells)) = self.next_row()? else { return Ok(None) };
-        if cells.len() != expected {
-            let expected = format!("{expected} cells, as the header has");
-            let problem = Problem::expected(place, "", expected, cells.len());
-            let fix = "put a cell with a delimiter or a quote in double quotes";
-            return Err(problem.with_fix(fix).into());
-        }
-        Ok(Some((place, cells)))
+        let Some(row) = self.rows.next()? else { return Ok(None) };
+        Ok(Some((Place::Line(row.line), row.cells_of(expected, self.delimiter)?)))
     }
 
     /// The text of a row.
     pub fn text_of(&self, row: &StringRecord) -> String {
         row[self.column].to_owned()
-    }
-
-    fn next_row(&mut self) -> Result<Option<(Place, StringRecord)>, ReadError> {
-        let Some(Row { line, mut bytes }) = self.rows.next()? else { return Ok(None) };
-        // Spreadsheets put a byte order mark in front of the header.
-        if self.header.is_none() && bytes.starts_with("\u{feff}".as_bytes()) {
-            bytes.drain(..3);
-        }
-        let place = Place::Line(line);
-        let mut reader = ReaderBuilder::new()
-            .delimiter(self.delimiter)
-            .has_headers(false)
-            .from_reader(bytes.as_slice());
-        let mut cells = StringRecord::new();
-        match reader.read_record(&mut cells) {
-            Ok(_) => Ok(Some((place, cells))),
-            Err(_) => Err(Problem::expected(place, "", "UTF-8", "other bytes").into()),
-        }
     }
 
     /// The column of the text.

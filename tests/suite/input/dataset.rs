@@ -81,7 +81,7 @@ fn read(bytes: &[u8], labels: &[String]) -> Fate {
     read_as(FILE, bytes, labels)
 }
 
-fn read_as(name: &str, bytes: &[u8], labels: &[String]) -> Fate {
+pub fn read_as(name: &str, bytes: &[u8], labels: &[String]) -> Fate {
     match Dataset::parse(Path::new(name), bytes, labels) {
         Ok(dataset) => {
             assert_holds_reviews(&dataset, labels);

@@ -7,8 +7,11 @@ use std::process::Command;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use parquet::basic::Compression as Codec;
+use parquet::file::properties::EnabledStatistics;
 
 use crate::program::command_line_errors::refuses_when;
+use crate::support::parquet_file::{properties, strings, written};
 use crate::support::run::{
     ARCHITECTURE, Answer, change_tensors, command, copied_model, finish, run, work_dir,
 };
@@ -226,4 +229,29 @@ fn a_small_file_that_decompresses_to_a_huge_one_is_refused() {
     whole.write_all(records.as_bytes()).unwrap();
     fs::write(path.join("whole.gz"), whole.finish().unwrap()).unwrap();
     run(path, "data stats --data whole.gz").success();
+}
+
+#[test]
+fn a_small_parquet_file_that_expands_to_a_huge_one_is_refused() {
+    let dir = work_dir();
+    let text = "a".repeat(1 << 20);
+    let labels: Vec<&str> = (0..70).map(|row| ["1", "2"][row % 2]).collect();
+    let columns = [
+        ("binary text (UTF8)", strings(&[text.as_str(); 70])),
+        ("binary label (UTF8)", strings(&labels)),
+        ("binary domain (UTF8)", strings(&["d"; 70])),
+    ];
+    // Once as pages that are large, and once as one page that all rows point to.
+    for (name, has_dictionary) in [("pages.parquet", false), ("rows.parquet", true)] {
+        let properties = properties(Codec::ZSTD(Default::default()))
+            .set_dictionary_enabled(has_dictionary)
+            .set_dictionary_page_size_limit(4 << 20)
+            .set_statistics_enabled(EnabledStatistics::None);
+        let bytes = written(&columns, false, properties);
+        assert!(bytes.len() < 1 << 16, "{}", bytes.len());
+        fs::write(dir.path().join(name), bytes).unwrap();
+        let told =
+            format!("{name}: |expected at most 67108864 bytes|100 times its size|as JSONL first");
+        refuses(dir.path(), &validate(Path::new(name)), &told);
+    }
 }

@@ -8,6 +8,7 @@ mod dataset;
 #[cfg(target_os = "linux")]
 mod limits;
 mod mutation;
+mod parquet;
 mod predict_lines;
 mod settings;
 mod tokenizer;

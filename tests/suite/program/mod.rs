@@ -5,6 +5,8 @@ pub mod command_line_errors;
 mod command_line_eval;
 mod config;
 mod data_episodes;
+mod data_files;
+mod data_import;
 mod domain_labels;
 mod family;
 mod hub;

@@ -3,6 +3,7 @@
 pub mod evaluation;
 pub mod fixtures;
 pub mod hub;
+pub mod parquet_file;
 pub mod python;
 pub mod ranks;
 pub mod run;

@@ -1,7 +1,7 @@
-//! Calls into the tokenizers crate, whose panics are errors here.
+//! Calls into crates that panic on bad input: their panics are errors here.
 //!
-//! It panics on files whose parts contradict each other, and where a regular expression gives up: that is bad input,
-//! and no bug of metabert's. Knows no file and no text.
+//! tokenizers panics on files whose parts contradict each other, and where a regular expression gives up; parquet may on damaged
+//! files. That is bad input, and no bug of metabert's. Knows no file and no text.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -12,8 +12,11 @@ thread_local! {
     static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What `call` returns; its error or its panic, in words. The panic is not printed.
-pub(super) fn call<T, E: ToString>(call: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
+/// What `call` into a crate returns; its error or its panic, in words. The panic is not printed.
+pub(super) fn call<T, E: ToString>(
+    name: &str,
+    call: impl FnOnce() -> Result<T, E>,
+) -> Result<T, String> {
     // The hook belongs to the whole process, and prints before anything is caught.
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -29,7 +32,7 @@ pub(super) fn call<T, E: ToString>(call: impl FnOnce() -> Result<T, E>) -> Resul
     IS_CAUGHT.set(was_caught);
     match outcome {
         Ok(result) => result.map_err(|error| error.to_string()),
-        Err(payload) => Err(format!("the tokenizers crate gave up: {}", reason(&*payload))),
+        Err(payload) => Err(format!("the {name} crate gave up: {}", reason(&*payload))),
     }
 }
 
@@ -44,12 +47,12 @@ mod tests {
 
     #[test]
     fn values_errors_and_panics_come_back() {
-        assert_eq!(call(|| Ok::<_, String>(3)), Ok(3));
-        assert_eq!(call(|| Err::<(), _>("no")), Err("no".to_owned()));
+        assert_eq!(call("tokenizers", || Ok::<_, String>(3)), Ok(3));
+        assert_eq!(call("tokenizers", || Err::<(), _>("no")), Err("no".to_owned()));
         for value in [1, 2] {
             let panicking = || -> Result<(), String> { panic!("on {value}") };
             let expected = format!("the tokenizers crate gave up: on {value}");
-            assert_eq!(call(panicking), Err(expected));
+            assert_eq!(call("tokenizers", panicking), Err(expected));
         }
     }
 }
