@@ -87,11 +87,25 @@ impl MeasuredResult<'_> {
     }
 }
 
-/// A name as the hub accepts it where it expects one of its own: letters, digits, `-`, `_`, `.`, and `/` before the last part.
+/// The most characters of a name on the hub.
+const MAX_IDENTIFIER: usize = 96;
+
+/// A name as the hub accepts it where it expects one of its own: letters, digits, single `-`, `_`, `.`, and `/` before the last
+/// part.
 fn identifier(name: &str) -> String {
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-    let name: String = name.chars().map(|c| if is_allowed(c) { c } else { '-' }).collect();
-    if name.is_empty() { "unnamed".to_owned() } else { name }
+    let mut out = String::new();
+    for c in name.chars() {
+        let is_allowed = c.is_ascii_alphanumeric() || "-_./".contains(c);
+        let c = if is_allowed { c } else { '-' };
+        let repeats = "-.".contains(c) && out.ends_with(['-', '.']);
+        if !repeats && out.len() < MAX_IDENTIFIER {
+            out.push(c);
+        }
+    }
+    match out.trim_matches(['-', '.']) {
+        "" => "unnamed".to_owned(),
+        name => name.to_owned(),
+    }
 }
 
 /// A string in double quotes: YAML takes those of JSON, but for characters that it wants escaped.
@@ -136,7 +150,13 @@ mod tests {
             quoted("\n\u{85}\u{2028}\u{7f}\u{e9}"),
             r#""\U0000000A\U00000085\U00002028\U0000007Fé""#
         );
-        assert_eq!(identifier("board games & puzzles"), "board-games---puzzles");
-        assert_eq!(identifier("org/name"), "org/name");
+    }
+
+    #[test]
+    fn names_are_those_that_the_hub_accepts() {
+        assert_eq!(identifier("board games & puzzles!"), "board-games-puzzles");
+        assert_eq!(identifier("org/all-MiniLM_v2.1"), "org/all-MiniLM_v2.1");
+        assert_eq!(identifier("\u{65e5}\u{672c}"), "unnamed");
+        assert_eq!(identifier(&"a".repeat(200)).len(), MAX_IDENTIFIER);
     }
 }

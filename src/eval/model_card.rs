@@ -122,7 +122,7 @@ impl ModelCard<'_> {
         );
         for (label, name) in labels.iter().enumerate() {
             let count = self.label_counts.get(label).copied().unwrap_or(0);
-            let _ = writeln!(text, "| {name} | {count} |");
+            let _ = writeln!(text, "| {} | {count} |", cell(name));
         }
         text
     }
@@ -144,7 +144,23 @@ fn describe(found: &CrossValidation, labels: &[String]) -> String {
     for (name, counts) in labels.iter().zip(found.pooled.confusion.by_label()) {
         let (texts, precision, recall) = (counts.texts, counts.precision(), counts.recall());
         let f1 = counts.f1();
+        let name = cell(name);
         let _ = writeln!(text, "| {name} | {texts} | {precision:.3} | {recall:.3} | {f1:.3} |");
     }
     text
+}
+
+/// A label in a table of Markdown.
+fn cell(label: &str) -> String {
+    label.replace('|', "\\|").replace(char::is_control, " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_stays_in_its_cell() {
+        assert_eq!(cell("yes|no\nmaybe"), "yes\\|no maybe");
+    }
 }

@@ -75,7 +75,7 @@ impl TextTokenizer {
 
         check_longest_word(&tokenizer).map_err(|reason| TokenizerError::file(file, reason))?;
         let (cls_id, sep_id) = frame_of(&tokenizer, file)?;
-        let config = TokenizerConfig::open(model_dir)?;
+        let config = TokenizerConfig::open(model_dir)?.in_agreement_with(&tokenizer);
         let names = [TOKENIZER_JSON, VOCAB_TXT, "special_tokens_map.json"];
         let mut files = Vec::new();
         for name in names {

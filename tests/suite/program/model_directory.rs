@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 
 use super::interop_sentence::write_encoder;
 use crate::support::python::python;
-use crate::support::run::{copied_model, json as read_json, json_lines, run, snapshot, work_dir};
+use crate::support::run::{
+    ARCHITECTURE, SMALL, command, copied_model, finish, json as read_json, json_lines, repository,
+    run, snapshot, work_dir,
+};
 
 const FINETUNE: &str =
     "--domain board_games_&_puzzles --inner-steps 2 --max-length 32 --threads 1 --device cpu";
@@ -48,8 +51,7 @@ fn the_pipeline_of_transformers_cuts_a_long_text_where_predict_does() {
     python(path, "check_interop.py", &["pipeline", "out", "texts.jsonl", "answers.jsonl"]);
 
     // A model that nobody adapted reads as much as it has positions for.
-    let config = crate::support::run::ARCHITECTURE;
-    fs::write(path.join("a.json"), config).unwrap();
+    fs::write(path.join("a.json"), ARCHITECTURE).unwrap();
     run(path, "model init --config a.json --tokenizer @plain --out init").success();
     assert_eq!(lengths(&path.join("init")), [64, 64]);
 }
@@ -91,12 +93,11 @@ fn the_hub_reads_the_card_of_an_adapted_model() {
             json!({ "text": format!("{text} {index} ..."), "label": label, "domain": "a \"b\": #1 \u{2028}\u{e9}" })
         })
         .collect();
-    fs::write(path.join("my texts.json"), Value::from(records).to_string()).unwrap();
-    let mut finetune =
-        crate::support::run::command(path, "finetune --checkpoint a-base --folds 5 --out out");
+    fs::write(path.join("my texts & co.json"), Value::from(records).to_string()).unwrap();
+    let mut finetune = command(path, "finetune --checkpoint a-base --folds 5 --out out");
     finetune.args(["--inner-steps", "1", "--max-length", "6", "--threads", "1", "--device", "cpu"]);
-    finetune.args(["--data", "my texts.json", "--domain", "a \"b\": #1 \u{2028}\u{e9}"]);
-    let printed = crate::support::run::finish(&mut finetune, b"").success();
+    finetune.args(["--data", "my texts & co.json", "--domain", "a \"b\": #1 \u{2028}\u{e9}"]);
+    let printed = finish(&mut finetune, b"").success();
 
     let found = card(&path.join("out"));
     let mut metadata = found["metadata"].clone();
@@ -118,8 +119,8 @@ fn the_hub_reads_the_card_of_an_adapted_model() {
         results.iter().zip([("accuracy", "Accuracy", "accuracy"), ("f1", "Macro F1", "macro F1")])
     {
         assert_eq!(result["task_type"], "text-classification");
-        assert_eq!(result["dataset_type"], "my-texts");
-        assert_eq!(result["dataset_name"], "my texts.json, domain a \"b\": #1 \u{2028}\u{e9}");
+        assert_eq!(result["dataset_type"], "my-texts-co");
+        assert_eq!(result["dataset_name"], "my texts & co.json, domain a \"b\": #1 \u{2028}\u{e9}");
         assert_eq!(result["metric_type"], kind);
         let value = result["metric_value"].as_f64().unwrap();
         assert!(printed.contains(&format!("{words} {value:.3}")), "{value}: {printed}");
@@ -129,7 +130,7 @@ fn the_hub_reads_the_card_of_an_adapted_model() {
     }
     let text = fs::read_to_string(path.join("out/README.md")).unwrap();
     for stated in [
-        "30 labelled texts of `my texts.json`",
+        "30 labelled texts of `my texts & co.json`",
         "% of them were truncated",
         "| neutral | 10 |\n",
         "truncation=True",
@@ -154,7 +155,7 @@ fn a_card_states_no_licence_that_nobody_gave_and_no_score_that_nobody_measured()
     fs::write(base.join("README.md"), "---\nlicense: mit\n---\n").unwrap();
     let train = format!(
         "train --model base --run-dir runs/r --steps 1 --set data.labels=[\"positive\",\"negative\",\"neutral\"] {}",
-        crate::support::run::SMALL
+        SMALL
     );
     run(path, &train).success();
     run(
@@ -183,12 +184,12 @@ fn no_file_of_a_written_model_names_a_local_folder() {
         fs::write(base.join(file), content.to_string()).unwrap();
     }
     let data = path.join("texts.json");
-    fs::copy(crate::support::run::repository("data/tiny.json"), &data).unwrap();
+    fs::copy(repository("data/tiny.json"), &data).unwrap();
     let labels = "--set data.labels=[\"positive\",\"negative\",\"neutral\"]";
     let finetune =
         "--domain boots --folds 2 --inner-steps 1 --max-length 32 --threads 1 --device cpu";
     let data = data.display();
-    for command in [
+    for arguments in [
         format!(
             "finetune --checkpoint {local}/base {labels} --data {data} --out {local}/adapted {finetune}"
         ),
@@ -203,10 +204,10 @@ fn no_file_of_a_written_model_names_a_local_folder() {
              {local}/aligned"
         ),
     ] {
-        if command.contains("encoder") {
+        if arguments.contains("encoder") {
             write_encoder(&path);
         }
-        run(&path, &command).success();
+        run(&path, &arguments).success();
     }
     for out in ["adapted", "drawn", "mean", "aligned"] {
         for (file, bytes) in snapshot(&path.join(out)) {
