@@ -4,6 +4,7 @@
 //! 100,000 of each. An input that fails is printed in its smallest form.
 
 mod architecture;
+mod benchmarks;
 mod dataset;
 #[cfg(target_os = "linux")]
 mod limits;

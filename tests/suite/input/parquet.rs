@@ -225,7 +225,7 @@ fn what_is_no_labelled_text_is_refused_in_one_line() {
         .set_dictionary_enabled(false)
         .set_encoding(Encoding::DELTA_BYTE_ARRAY);
     let error = parse(&written(&[texts(), labels(), domains()], true, delta)).unwrap_err();
-    let expected = "data.parquet: not a whole Parquet file: Parquet error: expected the encoding PLAIN or RLE_DICTIONARY, found \
-                    DELTA_BYTE_ARRAY; write the file as pandas does by default";
+    let expected = "data.parquet: field \"text\": expected the encoding PLAIN or RLE_DICTIONARY, found DELTA_BYTE_ARRAY; write the \
+                    file as pandas does by default";
     assert_eq!(error.to_string(), expected);
 }

@@ -49,6 +49,18 @@ impl CheckedPages {
     }
 }
 
+/// Whether values in this encoding are read. Of the others, the parquet crate sets memory aside for as many as a page promises,
+/// and that is written nowhere else.
+pub(super) fn is_read(encoding: Encoding) -> bool {
+    matches!(encoding, Encoding::PLAIN | Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY)
+}
+
+/// Whether levels are in this encoding, which a chunk lists beside those of its values.
+#[expect(deprecated, reason = "older files have BIT_PACKED")]
+pub(super) fn is_of_levels(encoding: Encoding) -> bool {
+    matches!(encoding, Encoding::RLE | Encoding::BIT_PACKED)
+}
+
 /// Refuses what would set memory aside for values that are not there.
 fn checked(page: Page) -> Result<Page> {
     /// The fewest bytes that a value of a dictionary takes: the length of a string, or a number of 32 bits.
@@ -58,13 +70,9 @@ fn checked(page: Page) -> Result<Page> {
             let is_plausible = *num_values as usize <= buf.len() / LEAST_BYTES;
             (!is_plausible).then(|| "a dictionary of more values than bytes".to_owned())
         }
-        Page::DataPage { encoding, .. } | Page::DataPageV2 { encoding, .. } => match encoding {
-            Encoding::PLAIN | Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY => None,
-            // The crate believes the counts in such a page, which are read nowhere else.
-            other => Some(format!(
-                "expected the encoding PLAIN or RLE_DICTIONARY, found {other}; write the file as pandas does by default"
-            )),
-        },
+        Page::DataPage { encoding, .. } | Page::DataPageV2 { encoding, .. } => {
+            (!is_read(*encoding)).then(|| format!("a page in the encoding {encoding}"))
+        }
     };
     problem.map_or(Ok(page), |problem| Err(ParquetError::General(problem)))
 }

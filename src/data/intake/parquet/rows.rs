@@ -11,7 +11,7 @@ use super::column::{Cell, Column};
 use super::footer::{MAGIC, is_shallow};
 use super::kind::Kind;
 use super::names::{Names, class_names};
-use super::pages::promised_bytes;
+use super::pages::{is_of_levels, is_read, promised_bytes};
 use crate::data::foreign;
 use crate::data::intake::columns::columns_of;
 use crate::data::intake::encoding::Limit;
@@ -112,7 +112,7 @@ impl Table {
             return Err(Problem::expected(Place::File, "", expected, "other bytes"));
         }
         if !is_shallow(file) {
-            return Err(damaged(0, "its end does not describe its columns"));
+            return Err(damaged(0, "its end, which describes the columns, is missing or damaged"));
         }
         let metadata = call(0, || ParquetMetaDataReader::new().parse_and_finish(&**file))?;
         let schema = metadata.file_metadata().schema_descr();
@@ -161,15 +161,21 @@ impl Table {
     ) -> Result<(), Problem> {
         for FieldColumn { position, name, .. } in self.columns.iter().flatten() {
             let chunk = group.column(*position);
-            let codec = chunk.compression();
-            let is_known = matches!(
-                codec,
-                Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_)
-            );
-            if !is_known {
-                let (expected, found) = ("the codec snappy or zstd, or none", format!("{codec}"));
+            let refuse = |expected, found: String, fix| {
                 let problem = Problem::expected(Place::File, subject(name), expected, found);
-                return Err(problem.with_fix("write the file with another codec"));
+                Err(problem.with_fix(fix))
+            };
+            match chunk.compression() {
+                Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_) => {}
+                other => {
+                    let found = format!("{other:?}").split('(').take(1).collect();
+                    let expected = "the codec snappy or zstd, or none";
+                    return refuse(expected, found, "write the file with another codec");
+                }
+            }
+            if let Some(other) = chunk.encodings().find(|&it| !is_read(it) && !is_of_levels(it)) {
+                let (expected, found) = ("the encoding PLAIN or RLE_DICTIONARY", other.to_string());
+                return refuse(expected, found, "write the file as pandas does by default");
             }
             let promised = call(0, || promised_bytes(file, chunk))?;
             limit.check(usize::try_from(promised).unwrap_or(usize::MAX))?;
