@@ -28,7 +28,7 @@ pub struct Curves<'a> {
 /// How values become coordinates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Axes {
-    /// Both as they are.
+    /// Both as they are, the one from left to right in whole numbers.
     #[default]
     Linear,
     /// The one from left to right by logarithm, with a tick at every value.
@@ -128,7 +128,7 @@ impl Curves<'_> {
         places.dedup();
         let x = match self.axes {
             Axes::LogX => Scale::logarithmic(&places, across),
-            _ => Scale::linear(places, across),
+            _ => Scale::linear(places, across).of_whole_numbers(),
         };
         Frame { x, y }
     }
