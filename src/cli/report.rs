@@ -7,7 +7,8 @@ use clap::{Args, ValueEnum};
 /// Arguments of `report`.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// Read these run directories, and files that `metabert eval --out` or `--json` wrote.
+    /// Read these run directories, and files that `metabert eval --out` or `--json` wrote. Checkpoints are compared with the first
+    /// one.
     #[arg(value_name = "RUN|EVAL.json", required = true)]
     pub inputs: Vec<PathBuf>,
     /// Write the report to this file; - for stdout [default: report.html, or report.md].

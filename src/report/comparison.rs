@@ -46,45 +46,38 @@ impl<'a> Comparison<'a> {
         mut series: impl FnMut(&str) -> usize,
     ) -> Vec<Self> {
         let files = Names::of(evaluations.iter().map(|evaluation| evaluation.path.as_str()));
-        let count = |checkpoint: &str| {
-            let has = |evaluation: &&EvaluationRecord| {
-                evaluation
-                    .candidates
-                    .iter()
-                    .any(|it| !it.is_majority && it.checkpoint == checkpoint)
-            };
-            evaluations.iter().filter(has).count()
-        };
-        let mut found: Vec<Self> = Vec::new();
+        let mut groups: Vec<(Task, Vec<&EvaluationRecord>)> = Vec::new();
         for evaluation in evaluations {
             let task = Task::of(evaluation);
-            let place = found.iter().position(|it| Task::of(it.evaluations[0]) == task);
-            let place = place.unwrap_or_else(|| {
-                found.push(Self {
-                    draws: &evaluation.draws,
-                    domains: task.domains,
-                    sizes: Vec::new(),
-                    candidates: Vec::new(),
-                    evaluations: Vec::new(),
-                });
-                found.len() - 1
-            });
-            let comparison = &mut found[place];
-            comparison.evaluations.push(evaluation);
-            for record in evaluation.candidates.iter().filter(|record| !record.is_majority) {
-                let mut name = names.name(&record.checkpoint);
-                if count(&record.checkpoint) > 1 {
-                    let file = files.name(&evaluation.path);
-                    name = format!("{name} in {}", file.trim_end_matches(".json"));
-                }
-                let series = series(&name);
-                comparison.candidates.push(Candidate { name, series, record, evaluation });
-                comparison.sizes.extend(record.scored.iter().map(|scored| scored.size));
+            match groups.iter_mut().find(|(other, _)| *other == task) {
+                Some((_, group)) => group.push(evaluation),
+                None => groups.push((task, vec![evaluation])),
             }
-            comparison.sizes.sort_by_key(|size| (size.per_label(), size.total()));
-            comparison.sizes.dedup();
         }
-        found.retain(|comparison| !comparison.candidates.is_empty());
+        let mut found = Vec::new();
+        for (task, evaluations) in groups {
+            let (mut candidates, mut sizes) = (Vec::new(), Vec::new());
+            for evaluation in &evaluations {
+                for record in evaluation.checkpoints() {
+                    let mut name = names.name(&record.checkpoint);
+                    let has = |it: &&&EvaluationRecord| {
+                        it.checkpoints().any(|other| other.checkpoint == record.checkpoint)
+                    };
+                    if evaluations.iter().filter(has).count() > 1 {
+                        let file = files.name(&evaluation.path);
+                        name = format!("{name} in {}", file.trim_end_matches(".json"));
+                    }
+                    sizes.extend(record.scored.iter().map(|scored| scored.size));
+                    candidates.push(Candidate { series: series(&name), name, record, evaluation });
+                }
+            }
+            sizes.sort_by_key(|size: &SupportSize| (size.per_label(), size.total()));
+            sizes.dedup();
+            let (draws, domains) = (&evaluations[0].draws, task.domains);
+            if !candidates.is_empty() {
+                found.push(Self { draws, domains, sizes, candidates, evaluations });
+            }
+        }
         found
     }
 
@@ -109,6 +102,12 @@ impl<'a> Comparison<'a> {
         format!(
             "{domains} ({dataset}). Draws for each: {episodes}, every one scored on {texts}; seed: {seeds}"
         )
+    }
+
+    /// The domains, and after several of them (`None`) all together.
+    pub fn rows(&self) -> impl Iterator<Item = Option<&'a str>> {
+        let domains = self.domains.iter().map(|domain| Some(*domain));
+        domains.chain((self.domains.len() > 1).then_some(None))
     }
 
     /// The candidates that have scores for a size, with these.

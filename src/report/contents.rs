@@ -18,8 +18,8 @@ pub fn document(
     evaluations: &[EvaluationRecord],
     differing: &BTreeMap<String, Vec<String>>,
 ) -> Document {
-    let candidates = evaluations.iter().flat_map(|evaluation| &evaluation.candidates);
-    let checkpoints = candidates.filter(|it| !it.is_majority).map(|it| it.checkpoint.as_str());
+    let checkpoints = evaluations.iter().flat_map(EvaluationRecord::checkpoints);
+    let checkpoints = checkpoints.map(|it| it.checkpoint.as_str());
     let names = Names::of(runs.iter().map(|run| run.path.as_str()).chain(checkpoints));
     // A run and its checkpoint have one name and one colour.
     let mut known: Vec<String> = Vec::new();
@@ -82,5 +82,45 @@ fn title(runs: &[NamedRun], comparisons: &[Comparison]) -> String {
             format!("{first}, {second}, {third} and {} more", names.len() - 3)
         }
         names => names.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::{html, markdown};
+    use super::*;
+
+    const EVALUATION: &str = include_str!("../../tests/fixtures/report/eval.json");
+    const EVENTS: &str = include_str!("../../tests/fixtures/report/runs/fomaml/events.jsonl");
+
+    /// A text with one of its numbers or words replaced.
+    fn spoiled(text: &str, place: usize, replacement: &str) -> String {
+        let starts: Vec<usize> = text.match_indices(": ").map(|(at, _)| at + 2).collect();
+        let start = starts[place % starts.len()];
+        let length = text[start..].find([',', '}', ']', '\n']).unwrap_or(0);
+        format!("{}{replacement}{}", &text[..start], &text[start + length..])
+    }
+
+    proptest! {
+        #[test]
+        fn spoiled_input_is_refused_or_shown(
+            place: usize,
+            replacement in "0|-1|1e308|-1e308|1e-320|null|\"\"|\"<a>\"|\\[\\]|\\[\\[\\]\\]|\\{\\}|18446744073709551615|true"
+        ) {
+            let json = spoiled(EVALUATION, place, &replacement);
+            let evaluations = EvaluationRecord::parse("e.json", json.as_bytes());
+            let events = spoiled(EVENTS, place, &replacement);
+            let run = RunRecord::parse("r", String::new(), "r/events.jsonl", events.as_bytes());
+            let evaluations: Vec<EvaluationRecord> = evaluations.into_iter().collect();
+            let runs: Vec<RunRecord> = run.into_iter().collect();
+            let document = document(&runs, &evaluations, &BTreeMap::new());
+            let page = html(&document);
+            for word in ["\"NaN", ",NaN", "\"inf", "\"-inf", ",inf", ",-inf"] {
+                prop_assert!(!page.contains(word), "{replacement} at {place}: {word}");
+            }
+            prop_assert!(markdown(&document).starts_with("# "));
+        }
     }
 }

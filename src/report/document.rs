@@ -69,6 +69,8 @@ pub enum Cell {
     Count(u64),
     /// A number, shown with so many digits after the point.
     Number(f64, usize),
+    /// Numbers along a curve.
+    Curve(Vec<f64>),
     /// A mean with its interval.
     Score(Estimate),
     /// A difference with its interval.
@@ -105,7 +107,7 @@ impl DataTable {
 
     /// Whether a column has numbers, which are read from the right.
     pub fn is_numeric(&self, column: usize) -> bool {
-        self.rows.iter().all(|row| !matches!(row[column], Cell::Text(_)))
+        self.rows.iter().all(|row| !matches!(row[column], Cell::Text(_) | Cell::Curve(_)))
     }
 }
 
@@ -132,6 +134,9 @@ impl Cell {
             Self::Text(words) => words.clone(),
             Self::Count(count) => count.to_string(),
             Self::Number(number, digits) => fixed(*number, *digits),
+            Self::Curve(numbers) => {
+                numbers.iter().map(|it| fixed(*it, 3)).collect::<Vec<_>>().join(" ")
+            }
             Self::Score(estimate) => interval(estimate, |it| fixed(it, 3)),
             Self::Difference(estimate) => interval(estimate, signed),
         }
@@ -146,6 +151,7 @@ impl Serialize for Cell {
             Self::Text(words) => serializer.serialize_str(words),
             Self::Count(count) => serializer.serialize_u64(*count),
             Self::Number(number, _) => serializer.serialize_f64(*number),
+            Self::Curve(numbers) => numbers.serialize(serializer),
             Self::Score(estimate) | Self::Difference(estimate) => estimate.serialize(serializer),
         }
     }

@@ -143,6 +143,9 @@ impl EvaluationRecord {
     pub fn parse(path: &str, json: &[u8]) -> Result<Self, Invalid> {
         let invalid =
             |problem: String| Invalid(format!("{path}: expected {EXPECTED}, found {problem}"));
+        if json.trim_ascii().is_empty() {
+            return Err(invalid("an empty file".to_owned()));
+        }
         let mut parsed: Value =
             serde_json::from_slice(json).map_err(|error| invalid(format!("no JSON: {error}")))?;
         let results = parsed.get_mut("results").map(Value::take);
@@ -168,6 +171,11 @@ impl EvaluationRecord {
             true => Err(invalid("no result".to_owned())),
             false => Ok(Self { path: path.to_owned(), draws, candidates }),
         }
+    }
+
+    /// The candidates but for the majority answer.
+    pub fn checkpoints(&self) -> impl Iterator<Item = &CandidateRecord> {
+        self.candidates.iter().filter(|candidate| !candidate.is_majority)
     }
 
     /// The majority answer for a support size.
@@ -276,6 +284,7 @@ pub(super) mod tests {
             error.strip_prefix(expected).unwrap_or_else(|| panic!("{error}")).to_owned()
         };
         assert!(message("{").starts_with("no JSON: EOF"), "{}", message("{"));
+        assert_eq!(message(" \n"), "an empty file");
         assert_eq!(message("[1]"), "no array `results`");
         assert_eq!(message(r#"{"results": 3}"#), "no array `results`");
         assert_eq!(message(r#"{"results": []}"#), "no result");

@@ -3,8 +3,8 @@
 use std::fmt::{Result, Write};
 
 use super::charts::bars::kind_class;
-use super::charts::svg::colour;
-use super::document::{DataTable, Document, Section};
+use super::charts::svg::{colour, mark};
+use super::document::{Cell, DataTable, Document, Section};
 use super::escape;
 
 /// Colours and layout, for light and dark screens.
@@ -41,7 +41,9 @@ fn write_section(page: &mut String, section: &Section) -> Result {
     let Section { id, title, text, legend, kinds, figures, tables } = section;
     writeln!(page, "<section id=\"{id}\">\n<h2>{}</h2>", escape::html(title))?;
     writeln!(page, "<p>{}</p>", escape::html(text))?;
-    let series = legend.iter().map(|(series, name)| (format!("mark {}", colour(*series)), name));
+    let series = legend
+        .iter()
+        .map(|(series, name)| (format!("m{} {}", mark(*series), colour(*series)), name));
     let kinds = kinds.iter().map(|(kind, name)| (format!("bar {}", kind_class(*kind)), name));
     let mut entries = series.chain(kinds).peekable();
     if entries.peek().is_some() {
@@ -93,7 +95,8 @@ fn write_table(page: &mut String, table: &DataTable) -> Result {
     for row in &table.rows {
         write!(page, "<tr>")?;
         for (column, cell) in row.iter().enumerate() {
-            write!(page, "<td{}>{}</td>", class(column), escape::html(&cell.shown()))?;
+            let class = if let Cell::Curve(_) = cell { " class=\"curve\"" } else { class(column) };
+            write!(page, "<td{class}>{}</td>", escape::html(&cell.shown()))?;
         }
         writeln!(page, "</tr>")?;
     }
@@ -102,7 +105,6 @@ fn write_table(page: &mut String, table: &DataTable) -> Result {
 
 #[cfg(test)]
 mod tests {
-    use super::super::document::Cell;
     use super::*;
 
     #[test]

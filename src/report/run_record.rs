@@ -162,7 +162,8 @@ impl RunRecord {
         self.events.iter().filter(|event| matches!(event, Event::Skipped { .. })).count() as u64
     }
 
-    /// Seconds by phase: those that a process of the run profiled, or else those of its outer steps and of its evaluations.
+    /// Seconds by phase, the longest first: those that a process of the run profiled, or else those of its outer steps and of its
+    /// evaluations.
     pub fn phases_s(&self) -> Vec<(String, f64)> {
         let mut all: BTreeMap<String, f64> = BTreeMap::new();
         let mut before_s = 0.0;
@@ -186,7 +187,9 @@ impl RunRecord {
                 *all.entry(phase).or_default() += phase_s;
             }
         }
-        all.into_iter().filter(|(_, phase_s)| *phase_s > 0.0).collect()
+        let mut all: Vec<_> = all.into_iter().filter(|(_, phase_s)| *phase_s > 0.0).collect();
+        all.sort_by(|(_, left), (_, right)| right.total_cmp(left));
+        all
     }
 }
 

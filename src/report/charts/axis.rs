@@ -7,6 +7,10 @@ use crate::report::document::fixed;
 const GAP: f64 = 6.0;
 /// How many ticks an axis has, about.
 const NUM_TICKS: f64 = 6.0;
+/// Values beyond are drawn as this one: coordinates stay numbers.
+const MOST: f64 = 1e100;
+/// How far outside a chart a coordinate may be, in widths of the chart.
+const FAR: f64 = 10.0;
 
 /// A way from values to coordinates.
 #[derive(Clone, Debug)]
@@ -46,11 +50,19 @@ impl Scale {
         Self::between((0.0, if high > 0.0 { high * 1.04 } else { 1.0 }), (start, end))
     }
 
+    /// The same with ticks at whole numbers alone.
+    pub fn of_whole_numbers(mut self) -> Self {
+        self.ticks.retain(|tick| tick.fract() == 0.0);
+        self
+    }
+
     /// The coordinate of a value.
     pub fn at(&self, value: f64) -> f64 {
+        let value = value.clamp(-MOST, MOST);
         let place = |value: f64| if self.is_log { value.ln() } else { value };
         let (low, high) = (place(self.low), place(self.high));
-        self.start + (place(value) - low) / (high - low) * (self.end - self.start)
+        let share = ((place(value) - low) / (high - low)).clamp(-FAR, FAR);
+        self.start + share * (self.end - self.start)
     }
 
     /// How a tick is written: all with the same digits.
@@ -113,6 +125,7 @@ pub fn draw_x_axis(svg: &mut Svg, x: &Scale, (top, bottom): (f64, f64), name: &s
 /// The least and the largest of the finite values; 0 and 1 for none.
 fn ends(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
     let finite = values.into_iter().filter(|value| value.is_finite());
+    let finite = finite.map(|value| value.clamp(-MOST, MOST));
     let ends = finite.fold(None, |ends: Option<(f64, f64)>, value| {
         let (low, high) = ends.unwrap_or((value, value));
         Some((low.min(value), high.max(value)))

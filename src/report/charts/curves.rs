@@ -28,7 +28,7 @@ pub struct Curves<'a> {
 /// How values become coordinates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Axes {
-    /// Both as they are.
+    /// Both as they are, the one from left to right in whole numbers.
     #[default]
     Linear,
     /// The one from left to right by logarithm, with a tick at every value.
@@ -128,7 +128,7 @@ impl Curves<'_> {
         places.dedup();
         let x = match self.axes {
             Axes::LogX => Scale::logarithmic(&places, across),
-            _ => Scale::linear(places, across),
+            _ => Scale::linear(places, across).of_whole_numbers(),
         };
         Frame { x, y }
     }
@@ -146,7 +146,7 @@ impl Curves<'_> {
         let mut decide: Vec<f64> = values(false).collect();
         let low = decide.iter().copied().fold(f64::INFINITY, f64::min);
         let high = decide.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let least = low - FAR * (high - low);
+        let least = low - (FAR * (high - low)).max(NEAR);
         // Also where nothing else is there.
         decide.extend(values(true).filter(|value| low == f64::INFINITY || *value >= least));
         decide
@@ -162,6 +162,8 @@ impl Style {
 /// Levels to compare with may be so far below the other values that the chart would show nothing else: this many times the
 /// range of the others.
 const FAR: f64 = 1.0;
+/// A distance, in scores, that is not far however close the others are to each other.
+const NEAR: f64 = 0.2;
 
 fn draw_band(svg: &mut Svg, frame: &Frame, curve: &Curve) {
     let bands = curve.points.iter().filter_map(|point| Some((point.x, point.band?)));

@@ -8,10 +8,10 @@ use super::super::escape::html;
 
 /// The width of every drawing, in units of about a pixel: narrow enough for a telephone.
 pub const WIDTH: f64 = 420.0;
-/// Colours of series; further ones begin again.
+/// Colours of series; further ones begin again with other marks.
 const NUM_COLOURS: usize = 6;
 /// The width of a letter of the labels, on average.
-const LETTER: f64 = 7.0;
+const LETTER: f64 = 7.4;
 
 /// A drawing.
 #[derive(Debug, Default)]
@@ -99,7 +99,7 @@ impl Svg {
                 corners(offsets)
             )
         };
-        let shape = match series % NUM_COLOURS {
+        let shape = match mark(series) {
             1 => polygon(&[(-3.5, -3.5), (3.5, -3.5), (3.5, 3.5), (-3.5, 3.5)]),
             2 => polygon(&[(0.0, -4.5), (4.5, 3.5), (-4.5, 3.5)]),
             3 => polygon(&[(0.0, -5.0), (5.0, 0.0), (0.0, 5.0), (-5.0, 0.0)]),
@@ -153,6 +153,11 @@ pub fn colour(series: usize) -> String {
     format!("s{}", series % NUM_COLOURS)
 }
 
+/// The mark of a series: a colour that occurs again has another one.
+pub fn mark(series: usize) -> usize {
+    (series + series / NUM_COLOURS) % NUM_COLOURS
+}
+
 /// About as wide as a text is shown.
 pub fn width_of(text: &str) -> f64 {
     text.chars().count() as f64 * LETTER
@@ -193,7 +198,7 @@ mod tests {
     #[test]
     fn text_that_is_too_long_is_cut_and_whole_in_its_tooltip() {
         let mut svg = Svg::default();
-        svg.text("label", (0.0, 0.0), Anchor::Start, 40.0, "kitchen dining");
+        svg.text("label", (0.0, 0.0), Anchor::Start, 38.0, "kitchen dining");
         let found = svg.finish(1.0, "");
         assert!(found.contains(">kitc\u{2026}<title>kitchen dining</title>"), "{found}");
     }

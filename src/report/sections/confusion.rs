@@ -44,7 +44,7 @@ pub fn section(comparison: &Comparison) -> Section {
         title: "Confusion".to_owned(),
         text,
         figures: matrices.iter().take(MOST_FIGURES).filter_map(figure).collect(),
-        tables: matrices.iter().map(table).collect(),
+        tables: matrices.iter().map(|matrix| table(matrix, size)).collect(),
         ..Section::default()
     }
 }
@@ -54,11 +54,7 @@ fn matrices(comparison: &Comparison, candidate: &Candidate, size: SupportSize) -
     let matrix = |result: &ResultRecord| {
         let labels = result.of_domain.labels.iter().map(|label| label.name.clone()).collect();
         let counts = result.of_domain.confusion.clone()?;
-        Some(Matrix {
-            title: format!("{}, {}, with {}", candidate.name, result.domain, size_in_words(size)),
-            labels,
-            counts,
-        })
+        Some(Matrix { title: format!("{}, {}", candidate.name, result.domain), labels, counts })
     };
     let mut found: Vec<Matrix> = scored.domains.iter().filter_map(matrix).collect();
     let is_shared = found.iter().all(|matrix| {
@@ -71,19 +67,15 @@ fn matrices(comparison: &Comparison, candidate: &Candidate, size: SupportSize) -
             let rows = pooled.counts.iter_mut().zip(&other.counts);
             rows.for_each(|(sum, row)| sum.iter_mut().zip(row).for_each(|(sum, it)| *sum += it));
         }
-        pooled.title = format!(
-            "{}, {} domains, with {}",
-            candidate.name,
-            comparison.domains.len(),
-            size_in_words(size)
-        );
+        pooled.title = format!("{}, {} domains", candidate.name, comparison.domains.len());
         return vec![pooled];
     }
     found
 }
 
-fn table(matrix: &Matrix) -> DataTable {
+fn table(matrix: &Matrix, size: SupportSize) -> DataTable {
     let Matrix { title, labels, counts } = matrix;
+    let title = format!("{title}, with {}", size_in_words(size));
     if labels.len() <= MOST_LABELS {
         let columns = [String::new()].into_iter().chain(labels.iter().cloned());
         let mut table = DataTable::new(title, columns);

@@ -59,7 +59,7 @@ fn figures(comparison: &Comparison, name: &str, find: &Find) -> Vec<Figure> {
     let figure = |&size: &SupportSize| {
         let caption = format!("With {}", size_in_words(size));
         let label = format!("{name}, with {}", size_in_words(size));
-        let domains = comparison.domains.iter().map(|domain| Some(*domain)).chain([None]);
+        let domains = comparison.rows();
         let rows = domains.map(|domain| row(comparison, size, domain, find)).collect();
         let chart = Intervals { label: &label, name, has_zero_line: true, rows };
         chart.draw().map(|svg| Figure { caption: caption.clone(), svg })
@@ -86,7 +86,7 @@ fn row(comparison: &Comparison, size: SupportSize, domain: Option<&str>, find: &
 fn table(comparison: &Comparison, title: &str, find: &Find) -> DataTable {
     let mut table =
         DataTable::new(title, ["domain", "support", "checkpoint", "accuracy", "macro F1"]);
-    for domain in comparison.domains.iter().map(|domain| Some(*domain)).chain([None]) {
+    for domain in comparison.rows() {
         for &size in &comparison.sizes {
             for candidate in &comparison.candidates {
                 let Some(found) = find(candidate, size, domain) else { continue };

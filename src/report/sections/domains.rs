@@ -11,7 +11,7 @@ use crate::eval::report::SupportSize;
 pub fn section(comparison: &Comparison) -> Section {
     let figure = |&size: &SupportSize| {
         let caption = format!("Macro F1 with {}", size_in_words(size));
-        let rows = comparison.domains.iter().map(|domain| Some(*domain)).chain([None]);
+        let rows = comparison.rows();
         let rows = rows.map(|domain| row(comparison, size, domain)).collect();
         let chart = Intervals { label: &caption, name: "macro F1", has_zero_line: false, rows };
         chart.draw().map(|svg| Figure { caption: caption.clone(), svg })

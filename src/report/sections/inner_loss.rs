@@ -10,8 +10,7 @@ use crate::eval::report::SupportSize;
 
 /// A chart for each support size with which a candidate takes several steps.
 pub fn section(comparison: &Comparison) -> Section {
-    let mut table =
-        DataTable::new("", ["support", "checkpoint", "steps", "first loss", "last loss"]);
+    let mut table = DataTable::new("", ["support", "checkpoint", "loss before each step"]);
     let mut figures = Vec::new();
     for &size in &comparison.sizes {
         let scored = comparison.of_size(size);
@@ -22,9 +21,7 @@ pub fn section(comparison: &Comparison) -> Section {
             table.rows.push(vec![
                 Cell::text(size_in_words(size)),
                 Cell::text(&candidate.name),
-                Cell::Count(losses.len() as u64),
-                Cell::optional(losses.first().copied()),
-                Cell::optional(losses.last().copied()),
+                Cell::Curve(losses.clone()),
             ]);
         }
         figures.extend(figure(size, &losses));

@@ -24,7 +24,7 @@ pub fn section(runs: &[NamedRun], differing: &BTreeMap<String, Vec<String>>) -> 
     Section {
         id: "settings".to_owned(),
         title: "Settings that differ".to_owned(),
-        text: "As metabert config diff shows them.".to_owned(),
+        text: "Every key in which the runs differ, as metabert config diff shows it.".to_owned(),
         tables: vec![table],
         ..Section::default()
     }

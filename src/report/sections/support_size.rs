@@ -16,8 +16,12 @@ const SCORES: [Score; 2] = [
     ("accuracy", |it| it.overall.accuracy, |it| it.overall.zero_step_accuracy),
 ];
 
+/// With more candidates than these their bands would hide the lines.
+const MOST_BANDS: usize = 5;
+
 /// A line for each candidate, where there are several sizes. The numbers are those of the scores.
 pub fn section(comparison: &Comparison) -> Section {
+    let has_bands = comparison.candidates.len() <= MOST_BANDS;
     let mut figures = Vec::new();
     for is_per_label in [false, true] {
         let sizes = comparison.sizes.iter().copied();
@@ -29,7 +33,12 @@ pub fn section(comparison: &Comparison) -> Section {
         let axis = if is_per_label { "support texts of each label" } else { "support texts" };
         for score in SCORES {
             let caption = format!("By {axis}: {}", score.0);
-            let curves = comparison.candidates.iter().flat_map(|it| curves(it, &sizes, score));
+            let mut curves: Vec<Curve> =
+                comparison.candidates.iter().flat_map(|it| curves(it, &sizes, score)).collect();
+            if !has_bands {
+                let points = curves.iter_mut().flat_map(|curve| &mut curve.points);
+                points.for_each(|point| point.band = None);
+            }
             let floor = floor(comparison, &sizes, score);
             let chart = Curves {
                 label: &caption,
@@ -44,9 +53,10 @@ pub fn section(comparison: &Comparison) -> Section {
     Section {
         id: "support-size".to_owned(),
         title: "Score by number of support texts".to_owned(),
-        text: "Lines are scores after adapting, with 95 % intervals over domains and draws; dashed ones those before \
-               adapting. The dotted line is the majority label."
-            .to_owned(),
+        text: format!(
+            "Lines are scores after adapting{}; dashed ones those before adapting. The dotted line is the majority label.",
+            if has_bands { ", with 95 % intervals over domains and draws" } else { "" }
+        ),
         legend: legend(comparison),
         figures,
         ..Section::default()

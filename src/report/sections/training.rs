@@ -8,10 +8,15 @@ use crate::eval::Estimate;
 use crate::eval::metrics::mean;
 
 /// Outer steps are put together until there are at most so many points.
-const MOST_POINTS: usize = 60;
+const MOST_POINTS: usize = 50;
+/// With more runs than these their bands would hide the lines.
+const MOST_BANDS: usize = 3;
 
 /// A chart of the losses, one of the losses of adaptations, and one of the scores; all runs in each.
 pub fn section(runs: &[NamedRun]) -> Section {
+    // The same for all runs, so that their lines are alike.
+    let most_steps = runs.iter().map(|run| run.record.steps().len()).max().unwrap_or(0);
+    let group = most_steps.div_ceil(MOST_POINTS).max(1);
     let shaded: Vec<Shaded> = runs.iter().flat_map(shaded).collect();
     let figure = |caption: &str, y_name: &str, curves: Vec<Curve>| {
         let chart = Curves {
@@ -24,13 +29,17 @@ pub fn section(runs: &[NamedRun]) -> Section {
         chart.draw().map(|svg| Figure { caption: caption.to_owned(), svg })
     };
     let figures = [
-        figure("Query loss", "loss", runs.iter().map(loss_curve).collect()),
+        figure("Query loss", "loss", loss_curves(runs, group)),
         figure(
             "Score on the meta-dev domains",
             "macro F1",
             runs.iter().flat_map(dev_curves).collect(),
         ),
-        figure("Support loss", "loss", runs.iter().flat_map(support_curves).collect()),
+        figure(
+            "Support loss",
+            "loss",
+            runs.iter().flat_map(|run| support_curves(run, group)).collect(),
+        ),
     ];
     let mut text = "Losses are means over neighbouring steps, with the smallest and the largest as a band; dashed, the support \
                     loss before the last step of an adaptation. Scores have 95 % intervals, and dashed lines from before \
@@ -45,7 +54,7 @@ pub fn section(runs: &[NamedRun]) -> Section {
         text,
         legend: runs.iter().map(|run| (run.series, run.name.clone())).collect(),
         figures: figures.into_iter().flatten().collect(),
-        tables: vec![dev_table(runs)],
+        tables: vec![dev_table(runs), loss_table(runs, group)],
         ..Section::default()
     }
 }
@@ -63,9 +72,8 @@ fn shaded(run: &NamedRun) -> Vec<Shaded> {
     parts.map(part).collect()
 }
 
-/// The means of neighbouring values, with their least and largest.
-fn grouped(run: &NamedRun, what: &str, values: &[(u64, f64)]) -> Vec<Point> {
-    let size = values.len().div_ceil(MOST_POINTS).max(1);
+/// The means of `size` neighbouring values, with their least and largest.
+fn grouped(run: &NamedRun, what: &str, values: &[(u64, f64)], size: usize) -> Vec<Point> {
     let point = |group: &[(u64, f64)]| {
         let losses: Vec<f64> = group.iter().map(|(_, loss)| *loss).collect();
         let (first, last) = (group[0].0, group[group.len() - 1].0);
@@ -88,18 +96,25 @@ fn grouped(run: &NamedRun, what: &str, values: &[(u64, f64)]) -> Vec<Point> {
     values.chunks(size).map(point).collect()
 }
 
-fn loss_curve(run: &NamedRun) -> Curve {
-    let steps = run.record.steps();
-    let losses: Vec<(u64, f64)> = steps.iter().map(|it| (it.step, it.query_loss)).collect();
-    Curve { series: run.series, style: Style::Plain, points: grouped(run, "query loss", &losses) }
+fn loss_curves(runs: &[NamedRun], group: usize) -> Vec<Curve> {
+    let curve = |run: &NamedRun| {
+        let steps = run.record.steps();
+        let losses: Vec<(u64, f64)> = steps.iter().map(|it| (it.step, it.query_loss)).collect();
+        let mut points = grouped(run, "query loss", &losses, group);
+        if runs.len() > MOST_BANDS {
+            points.iter_mut().for_each(|point| point.band = None);
+        }
+        Curve { series: run.series, style: Style::Plain, points }
+    };
+    runs.iter().map(curve).collect()
 }
 
-fn support_curves(run: &NamedRun) -> [Curve; 2] {
+fn support_curves(run: &NamedRun, group: usize) -> [Curve; 2] {
     let steps = run.record.steps();
     let curve = |style, what, which: fn((f64, f64)) -> f64| {
         let loss = |step: &Step| Some((step.step, which(step.support_losses?)));
         let losses: Vec<(u64, f64)> = steps.iter().filter_map(loss).collect();
-        let mut points = grouped(run, what, &losses);
+        let mut points = grouped(run, what, &losses, group);
         // Two bands of one run would hide each other.
         points.iter_mut().for_each(|point| point.band = None);
         Curve { series: run.series, style, points }
@@ -152,4 +167,31 @@ fn dev_table(runs: &[NamedRun]) -> DataTable {
         }
     }
     table
+}
+
+fn loss_table(runs: &[NamedRun], group: usize) -> DataTable {
+    let columns =
+        ["run", "query loss", "support loss before adapting", "support loss before the last step"];
+    let title = match group {
+        1 => "Losses, step by step".to_owned(),
+        _ => format!("Losses, each a mean of {group} steps"),
+    };
+    let mut table = DataTable::new(title, columns);
+    for run in runs {
+        let steps = run.record.steps();
+        let losses = |of: fn(&Step) -> Option<f64>| {
+            let losses: Vec<f64> = steps.iter().filter_map(of).collect();
+            let means: Vec<f64> = losses.chunks(group).map(mean).collect();
+            if means.is_empty() { Cell::Absent } else { Cell::Curve(means) }
+        };
+        if !steps.is_empty() {
+            table.rows.push(vec![
+                Cell::text(&run.name),
+                losses(|step| Some(step.query_loss)),
+                losses(|step| step.support_losses.map(|(first, _)| first)),
+                losses(|step| step.support_losses.map(|(_, last)| last)),
+            ]);
+        }
+    }
+    table.without_empty_columns()
 }
