@@ -51,7 +51,8 @@
 //! train      checks data eval machine meta model optim params ranks run tasks
 //! config     checks data eval files meta names train
 //! cli        config hub meta
-//! commands   checks cli config data eval files hub machine meta model optim params ranks report run seed table tasks torch_ext train
+//! commands   checks cli config data eval files hub machine meta model optim params ranks report run seed table tasks
+//!            torch_ext train
 //! ```
 //!
 //! `data` knows no model, `model` knows no task, `meta` and `optim` know no file, clock or log: so

@@ -34,7 +34,7 @@ pub fn end_of_stdout(written: io::Result<()>) -> Result<()> {
 /// Starts an output file, if it can be one. It appears when it is committed.
 pub fn output_file(path: &Path, force: bool) -> Result<AtomicFile> {
     let is_file = !path.exists() || path.is_file();
-    let expected = "a file to write, or - for stdout";
+    let expected = "a file to write";
     require(is_file, path.display(), expected, "something else")?;
     if path.exists() && !force {
         return Err(OutputExists { path: path.into() }.into());

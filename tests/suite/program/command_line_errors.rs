@@ -95,7 +95,7 @@ fn a_dataset_with_a_fault_is_refused_by_file_record_and_field() {
             "leak.json",
             "leak.json: record 1, field \"text\": |\"kettles\"|\"gardening\", low-resource",
         ),
-        (".", "is a directory"),
+        (".", ".: 7 problems|./cut.json: after record 45: not JSON|./no_json.json: not JSON"),
     ] {
         refuses(path, &train("").replace("@data", name), told);
     }

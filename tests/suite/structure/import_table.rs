@@ -11,6 +11,8 @@ fn table() -> Vec<(String, BTreeSet<String>)> {
     let text = fs::read_to_string(repository("src/lib.rs")).unwrap();
     let table = text.split("# Who may import whom").nth(1).expect("lib.rs has the import table");
     let table = table.split("```").nth(1).expect("the table is a code block");
+    // A line that begins with spaces continues the one before it.
+    let table = table.replace("\n//!    ", " ");
     let lines = table.lines().filter_map(|line| line.strip_prefix("//! "));
     lines
         .filter(|line| !line.trim().is_empty())
