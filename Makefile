@@ -149,7 +149,8 @@ $(ADAPTED)/predictions.jsonl: .ci/demo_texts.txt $(ADAPTED)/model.safetensors
 # $(CONFIG) for both; the run of transfer takes as many steps as it says itself.
 $(RUN)/eval.json: $(RUN)/.trained $(TRANSFER)/.trained
 	$(METABERT) eval --checkpoint $(RUN) --data data/sample.json --episodes 6 --inner-epochs 2 --inner-batch 10 \
-		--baselines $(ENCODER),$(TRANSFER) --out $@ --force > $(RUN)/eval.txt
+		--baselines $(ENCODER),$(TRANSFER) --out $@ --force > $(RUN)/eval.txt.part
+	@mv $(RUN)/eval.txt.part $(RUN)/eval.txt
 
 $(RUN)/report.html: $(RUN)/eval.json
 	$(METABERT) report $(RUN) $(TRANSFER) $(RUN)/eval.json --out $@ --force

@@ -1,13 +1,14 @@
 //! The model directory that an argument means, and the settings that it was made with.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use crate::checks::{self, Invalid};
 use crate::config::{Layer, RunConfig};
-use crate::hub::{Cache, HubName, is_offline};
-use crate::model::sentence_transformers::MODULES_FILE;
+use crate::hub::{Cache, HubName, offline_variable};
+use crate::model::weights::WEIGHTS_FILE;
 use crate::run::RunDirectory;
 use crate::run::checkpoint::{self, SETTINGS_FILE};
 use crate::run::manifest::{self, MANIFEST_FILE};
@@ -20,22 +21,28 @@ pub fn located(argument: &Path) -> Result<PathBuf, Invalid> {
     let Some(name) = name.filter(|_| !argument.exists()) else { return Ok(argument.to_owned()) };
     let cache = Cache::from_environment();
     let snapshot = cache.snapshot(&name);
-    let is_whole =
-        |path: &&PathBuf| ["config.json", MODULES_FILE].iter().any(|it| path.join(it).exists());
-    if let Some(snapshot) = snapshot.filter(|path| is_whole(&path)) {
+    // Other libraries fetch single files, such as those of a tokenizer.
+    if let Some(snapshot) = snapshot.filter(|path| has_weights(path)) {
         return Ok(snapshot);
     }
     // One without an organisation is most likely the name of a directory.
     if !name.repository().contains('/') {
         return Ok(argument.to_owned());
     }
-    let advice = match is_offline() {
-        true => format!("without HF_HUB_OFFLINE `metabert model fetch {name}` downloads one"),
-        false => format!("`metabert model fetch {name}` downloads one"),
+    let advice = match offline_variable() {
+        Some(variable) => format!("without {variable} `metabert model fetch {name}` downloads one"),
+        None => format!("`metabert model fetch {name}` downloads one"),
     };
     let expected = "a model directory, a run or the name of a model in the Hugging Face cache";
     let root = cache.root().display();
     Err(Invalid::at(argument, format!("expected {expected} ({root}), found none; {advice}")))
+}
+
+/// Whether a model's weights are in its directory, or in that of one of its modules.
+fn has_weights(model: &Path) -> bool {
+    let entries = fs::read_dir(model).into_iter().flatten().flatten();
+    let has = |path: PathBuf| path.ends_with(WEIGHTS_FILE) || path.join(WEIGHTS_FILE).exists();
+    entries.map(|entry| entry.path()).any(has)
 }
 
 /// The intact model directory that a `--checkpoint` argument means: itself, one of a run, or one in the cache of the Hugging

@@ -22,9 +22,10 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     let is_read = domains.is_none() || args.format == ImportFormat::Clinc;
     checks::require(is_read, "--domains", "the format clinc, which lists them", "another format")?;
     let parts = chosen_parts(part, benchmark.parts())?;
-    let file = output_file(out, *force)?;
+    let file = output_file(out, *force, &[path])?;
     if let Some(directory) = unlabelled {
-        ensure_free(directory, *force)?;
+        // Files of domains that are gone would stay among the new ones.
+        ensure_free(directory, false)?;
         ensure_writable(directory).map_err(|error| Invalid::at(directory, error))?;
     }
     let gathered = benchmark.read(path, &parts)?;

@@ -8,7 +8,7 @@ use indicatif::{HumanBytes, ProgressBar};
 use super::output::print_result;
 use crate::checks::{self, Invalid};
 use crate::cli::FetchArgs;
-use crate::hub::{Cache, Hub, HubName, Listing, Progress, is_offline};
+use crate::hub::{Cache, Hub, HubName, Listing, Progress, offline_variable};
 use crate::model::weights::WEIGHTS_FILE;
 use crate::run::console::Console;
 
@@ -29,8 +29,10 @@ const FILES: [&str; 10] = [
 /// Runs the command.
 pub fn run(args: &FetchArgs) -> Result<()> {
     let name = &args.name;
-    let found = "HF_HUB_OFFLINE, which forbids it; unset it to download";
-    checks::require(!is_offline(), name, "leave to use the network", found)?;
+    if let Some(variable) = offline_variable() {
+        let found = format!("{variable}, which forbids it; unset it to download");
+        checks::require(false, name, "leave to use the network", found)?;
+    }
     let console = Console::new(args.quiet, 0);
     let hub = Hub::from_environment();
     let listing = hub.listing(name)?;

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use super::checkpoint::{located, recorded_start};
 use crate::files::limited;
 use crate::hub::HubName;
-use crate::run::RunDirectory;
+use crate::model::ModelDirectory;
+use crate::run::environment::model_sha256;
+use crate::run::{Environment, RunDirectory};
 
 /// The largest card that is read.
 const MAX_CARD_MIB: u64 = 1;
@@ -66,9 +68,21 @@ fn stated_by(model: &Path) -> Option<(Option<String>, Vec<String>)> {
         if let Ok(card) = limited::read(&model.join("README.md"), MAX_CARD_MIB) {
             return Some(stated(&String::from_utf8_lossy(&card)));
         }
-        model = RunDirectory::resolve(&located(&recorded_start(&model)?).ok()?).ok()?;
+        let start = RunDirectory::resolve(&located(&recorded_start(&model)?).ok()?).ok()?;
+        if !is_start_of(&start, &model) {
+            return None;
+        }
+        model = start;
     }
     None
+}
+
+/// Whether the run of a checkpoint has started from what is now in the directory `start`.
+fn is_start_of(start: &Path, checkpoint: &Path) -> bool {
+    let run = checkpoint.ancestors().nth(2).map(RunDirectory::at);
+    let recorded = run.and_then(|run| Environment::read(&run).ok()).map(|it| it.model_sha256);
+    let found = ModelDirectory::open(start).ok().and_then(|start| model_sha256(&start).ok());
+    recorded.is_some_and(|recorded| !recorded.is_empty() && Some(recorded) == found)
 }
 
 /// The values of `license` and `language` in the YAML header of a card. What is written in a form that people do not use there

@@ -31,14 +31,20 @@ pub fn end_of_stdout(written: io::Result<()>) -> Result<()> {
     }
 }
 
-/// Starts an output file, if it can be one. It appears when it is committed.
-pub fn output_file(path: &Path, force: bool) -> Result<AtomicFile> {
+/// Starts an output file, if it can be one: `force` replaces an older file, but none of the `inputs`. It appears when it is
+/// committed.
+pub fn output_file(path: &Path, force: bool, inputs: &[&Path]) -> Result<AtomicFile> {
     let is_file = !path.exists() || path.is_file();
     let expected = "a file to write";
     require(is_file, path.display(), expected, "something else")?;
     if path.exists() && !force {
         return Err(OutputExists { path: path.into() }.into());
     }
+    let is_path = |input: &&Path| {
+        path.canonicalize().is_ok_and(|path| input.canonicalize().is_ok_and(|input| input == path))
+    };
+    let expected = "another file than those that are read";
+    require(!inputs.iter().any(is_path), path.display(), expected, "one of them")?;
     Ok(AtomicFile::create(path).map_err(|error| Invalid::at(path, error))?)
 }
 

@@ -46,7 +46,8 @@ pub fn run(args: &ReportArgs) -> Result<()> {
     if out == Path::new("-") {
         return print_result(&text);
     }
-    let mut file = output_file(&out, args.force)?;
+    let inputs: Vec<&Path> = args.inputs.iter().map(PathBuf::as_path).collect();
+    let mut file = output_file(&out, args.force, &inputs)?;
     file.write_all(text.as_bytes())
         .and_then(|()| file.commit())
         .with_context(|| format!("{}: cannot be written", out.display()))?;

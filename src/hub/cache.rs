@@ -16,8 +16,6 @@ pub struct Cache {
 impl Cache {
     /// The cache that `HF_HUB_CACHE`, `HF_HOME` or `XDG_CACHE_HOME` name, or else `~/.cache/huggingface/hub`.
     pub fn from_environment() -> Self {
-        let variable =
-            |name: &str| env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
         Self { root: root(variable) }
     }
 
@@ -42,6 +40,13 @@ impl Cache {
         let snapshot = folder.join("snapshots").join(&commit);
         (is_commit(&commit) && snapshot.is_dir()).then_some(snapshot)
     }
+}
+
+/// The path that a variable of the environment names, whose `~` is the user's own folder.
+pub(super) fn variable(name: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(env::var_os(name).filter(|value| !value.is_empty())?);
+    let in_home = path.strip_prefix("~").ok().map(Path::to_owned);
+    in_home.and_then(|rest| Some(Path::new(&env::var_os("HOME")?).join(rest))).or(Some(path))
 }
 
 /// The folder of the Hugging Face libraries for all that is not of one model.

@@ -74,6 +74,8 @@ impl Source<'_> {
         progress: &dyn Fn(Progress),
     ) -> Result<(), FetchError> {
         let mut tries = 0;
+        // A server that begins anew brings nothing before this.
+        let mut furthest = file.metadata().map_err(|error| naming(path, error))?.len();
         loop {
             let position = file.seek(SeekFrom::End(0)).map_err(|error| naming(path, error))?;
             if position == self.file.size {
@@ -84,7 +86,9 @@ impl Source<'_> {
                 Err(error @ FetchError::Network(_)) => error,
                 Err(error) => return Err(error),
             };
-            let has_grown = file.metadata().map_err(|error| naming(path, error))?.len() > position;
+            let reached = file.metadata().map_err(|error| naming(path, error))?.len();
+            let has_grown = reached > furthest;
+            furthest = furthest.max(reached);
             tries = if has_grown { 0 } else { tries + 1 };
             if tries == MAX_TRIES {
                 return Err(error);
@@ -105,22 +109,23 @@ impl Source<'_> {
             StatusCode::PARTIAL_CONTENT => {
                 let range = response.headers().get(header::CONTENT_RANGE);
                 let range = range.and_then(|range| range.to_str().ok()).unwrap_or_default();
-                let begins =
+                let begin =
                     |range: &str| range.strip_prefix("bytes ")?.split('-').next()?.parse().ok();
-                begins(range).filter(|from| *from == position).unwrap_or(0)
+                begin(range).filter(|&from| from == position || from == 0)
             }
-            _ => 0,
+            StatusCode::RANGE_NOT_SATISFIABLE => None,
+            _ => Some(0),
         };
-        let rename = |error| FetchError::from(naming(path, error));
-        if from != position {
-            file.set_len(0).and_then(|()| file.rewind()).map_err(rename)?;
+        let named = |error| FetchError::from(naming(path, error));
+        if from != Some(position) {
+            file.set_len(0).and_then(|()| file.rewind()).map_err(named)?;
         }
-        if response.status() == StatusCode::RANGE_NOT_SATISFIABLE || from != 0 && from != position {
+        let Some(from) = from else {
             return Err(FetchError::Network(format!(
                 "{}: the server sent no such part",
                 self.name
             )));
-        }
+        };
         let mut done = from;
         let mut body = response.into_body().into_reader().take(self.file.size - from);
         let mut buffer = vec![0; 1 << 16];
@@ -133,7 +138,7 @@ impl Source<'_> {
             if read == 0 {
                 return Ok(());
             }
-            file.write_all(&buffer[..read]).map_err(rename)?;
+            file.write_all(&buffer[..read]).map_err(named)?;
             done += read as u64;
         }
     }

@@ -98,7 +98,9 @@ fn link(snapshot: &Path, file: &RemoteFile) -> io::Result<()> {
     let folder = path.parent().expect("a file is in a folder");
     let make = || {
         fs::create_dir_all(folder)?;
-        let temporary = folder.join(format!("{TEMPORARY_PREFIX}{}", file.digest.digits()));
+        // Several processes may do this at once.
+        let own = std::process::id();
+        let temporary = folder.join(format!("{TEMPORARY_PREFIX}{}-{own}", file.digest.digits()));
         let _ = fs::remove_file(&temporary);
         symlink(&target, &temporary)?;
         fs::rename(&temporary, &path)

@@ -14,4 +14,4 @@ pub use download::Progress;
 pub use error::FetchError;
 pub use fetch::Fetched;
 pub use name::HubName;
-pub use remote::{Hub, Listing, is_offline};
+pub use remote::{Hub, Listing, offline_variable};

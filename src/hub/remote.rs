@@ -3,7 +3,6 @@
 use std::env;
 use std::fmt::Display;
 use std::io::Read;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -11,7 +10,7 @@ use ureq::config::RedirectAuthHeaders;
 use ureq::http::{Response, StatusCode, header};
 use ureq::{Agent, Body};
 
-use super::cache::home;
+use super::cache::{home, variable};
 use super::error::FetchError;
 use super::name::{HubName, is_commit};
 use crate::checks::Invalid;
@@ -21,8 +20,7 @@ const MAX_LISTING_MIB: u64 = 16;
 /// How long a connection may take; that of a read is `HF_HUB_DOWNLOAD_TIMEOUT`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A server with the Hub's interface.
-#[derive(Debug)]
+/// A server with the Hub's interface. Not `Debug`, which would show the token.
 pub struct Hub {
     endpoint: String,
     token: Option<String>,
@@ -66,9 +64,9 @@ impl Digest {
     }
 }
 
-/// Whether the environment forbids the use of the network.
-pub fn is_offline() -> bool {
-    ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].into_iter().any(is_set)
+/// The variable of the environment that forbids the use of the network, if one does.
+pub fn offline_variable() -> Option<&'static str> {
+    ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].into_iter().find(|name| is_set(name))
 }
 
 /// Whether a variable has one of the words that the Hugging Face libraries take for yes.
@@ -82,9 +80,11 @@ impl Hub {
     pub fn from_environment() -> Self {
         let endpoint = env::var("HF_ENDPOINT").ok().filter(|it| !it.is_empty());
         let endpoint = endpoint.unwrap_or_else(|| "https://huggingface.co".to_owned());
+        let endpoint = endpoint.trim_end_matches('/').to_owned();
         let timeout = env::var("HF_HUB_DOWNLOAD_TIMEOUT").ok().and_then(|text| text.parse().ok());
         let config = Agent::config_builder()
             .http_status_as_error(false)
+            .https_only(endpoint.starts_with("https://"))
             // On redirection to another host, such as that of the large files, the token stays here.
             .redirect_auth_headers(RedirectAuthHeaders::SameHost)
             .user_agent(concat!("metabert/", env!("CARGO_PKG_VERSION")))
@@ -92,7 +92,6 @@ impl Hub {
             .timeout_recv_response(Some(Duration::from_secs(60)))
             .timeout_per_read(Some(Duration::from_secs(timeout.unwrap_or(10))))
             .build();
-        let endpoint = endpoint.trim_end_matches('/').to_owned();
         Self { endpoint, token: token(), agent: config.into() }
     }
 
@@ -174,7 +173,6 @@ impl Hub {
 
 /// The reader's own token; `None` where there is none, or it is not to be used unasked.
 fn token() -> Option<String> {
-    let variable = |name: &str| env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
     let token = match env::var("HF_TOKEN").ok() {
         Some(token) => token,
         None if is_set("HF_HUB_DISABLE_IMPLICIT_TOKEN") => return None,

@@ -13,7 +13,7 @@ pub mod precision;
 pub mod pretrained;
 #[cfg(test)]
 mod second_order;
-pub(crate) mod sentence_transformers;
+mod sentence_transformers;
 pub mod weights;
 
 pub use classifier::{Classifier, Head};

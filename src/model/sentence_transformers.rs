@@ -17,7 +17,7 @@ use crate::params::file::{ModelFileError, write_safetensors};
 use crate::params::{Layout, ParamSet, Region};
 
 /// The file that marks such a directory.
-pub const MODULES_FILE: &str = "modules.json";
+const MODULES_FILE: &str = "modules.json";
 const POOLING_FOLDER: &str = "1_Pooling";
 const DENSE_FOLDER: &str = "3_Dense";
 /// The names of a Dense module's tensors, without their last part.

@@ -18,7 +18,7 @@ use super::loading::precision;
 use super::output::{print_json, print_result};
 use super::session::Session;
 use crate::cli::DoctorArgs;
-use crate::hub::{Cache, is_offline};
+use crate::hub::{Cache, offline_variable};
 use crate::machine::device::{available_memory_mib, cores, num_gpus};
 use crate::model::Precision;
 use crate::table::{Align, Table};
@@ -153,7 +153,7 @@ impl Diagnosis {
         let mut text =
             format!("metabert   {}\nlibtorch   {}{library}\n", self.metabert, self.torch);
         text += &format!("GPUs       {gpus}\n");
-        let offline = if is_offline() { ", offline" } else { "" };
+        let offline = if offline_variable().is_some() { ", offline" } else { "" };
         text += &format!("models     {}{offline}\n", self.models.display());
         let variables: Vec<String> =
             self.variables.iter().map(|(name, value)| format!("{name}={value}")).collect();

@@ -19,7 +19,7 @@ use super::texts::{evaluation_episodes, read_settled, settle_leaks};
 use crate::checks::{self, Invalid};
 use crate::cli::EvalArgs;
 use crate::config::{Layer, RunConfig};
-use crate::data::{Dataset, EpisodeConfig, EpisodeSampler, QuerySize, check_sizes};
+use crate::data::{Dataset, EpisodeConfig, EpisodeSampler, QuerySize, check_sizes, files_of};
 use crate::eval::Evaluation;
 use crate::eval::draws::TestTexts;
 use crate::eval::evaluation::DomainResult;
@@ -78,7 +78,10 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     // and not in an hour.
     let device = session.select_device()?;
     let out = args.out.as_ref().filter(|_| session.group.is_lead());
-    let out = out.map(|path| output_file(path, args.force)).transpose()?;
+    let files = files_of(Path::new(&config.data.path)).unwrap_or_default();
+    let inputs = files.iter().map(PathBuf::as_path).chain(args.test_data.as_deref());
+    let inputs: Vec<&Path> = inputs.collect();
+    let out = out.map(|path| output_file(path, args.force, &inputs)).transpose()?;
     ensure_alike(&session, device, || {
         let mut inputs = Inputs::default().with_dataset("data", &dataset);
         for ((name, _), opened) in checkpoints.iter().zip(&opened) {

@@ -15,7 +15,7 @@ use super::output::{end_of_stdout, output_file};
 use super::session::Session;
 use crate::checks::{Invalid, require};
 use crate::cli::{InputFormat, OutputFormat, PredictArgs};
-use crate::data::unlabelled::{Source, TextForm, Window};
+use crate::data::unlabelled::{Source, TextForm, Window, is_gzip_by_name};
 use crate::eval::predict::logits;
 use crate::params::ModelFileError;
 use crate::ranks::Executor;
@@ -43,6 +43,13 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     }
     let is_share = (0.0..=1.0).contains(&args.min_score);
     require(is_share, "--min-score", "from 0 to 1", args.min_score)?;
+    let is_plain = !is_gzip_by_name(&args.output);
+    require(
+        is_plain,
+        "--output",
+        "a name without .gz: nothing is compressed",
+        args.output.display(),
+    )?;
     let mut source = Source::open(&args.input, input_form(args), &session.config.data.text_field)?;
     let device = session.select_device()?;
     ensure_alike(&session, device, || {
@@ -50,7 +57,8 @@ pub fn run(args: &PredictArgs) -> Result<()> {
         inputs.with_file("--input", &args.input)
     })?;
     let writes_file = args.output != Path::new("-") && session.group.is_lead();
-    let file = writes_file.then(|| output_file(&args.output, args.force)).transpose()?;
+    let file =
+        writes_file.then(|| output_file(&args.output, args.force, &[&args.input])).transpose()?;
     let model = opened.load(&labels, &session.config, None, device, &session.console)?;
     let labeller = Labeller {
         executor: session.executor(&model.classifier, model.params.device())?,

@@ -1,6 +1,7 @@
 //! Labelled texts as they come from the files of a benchmark, and how many were left out.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::{self, BufWriter};
 use std::path::Path;
@@ -15,8 +16,8 @@ use crate::files::atomic::{AtomicFile, write_file};
 #[derive(Debug, Default)]
 pub struct Gathered {
     texts: Vec<LabelledText>,
-    /// Domain and text of each.
-    known: HashSet<(String, String)>,
+    /// Domain and text of each, with its label.
+    known: HashMap<(String, String), String>,
     /// How many texts were left out, by the reason.
     left_out: BTreeMap<LeftOut, usize>,
     /// Texts without labels, by their domain.
@@ -39,6 +40,8 @@ pub(super) enum LeftOut {
     TooLong,
     /// Its domain has it already.
     Repeated,
+    /// Its domain has it already, with another label.
+    Contradictory,
     /// It has three stars of five.
     Neutral,
     /// It belongs to no domain.
@@ -53,10 +56,16 @@ impl Gathered {
             self.leave_out(LeftOut::Empty);
         } else if text.len() > MAX_TEXT_BYTES {
             self.leave_out(LeftOut::TooLong);
-        } else if !self.known.insert((domain.clone(), text.clone())) {
-            self.leave_out(LeftOut::Repeated);
         } else {
-            self.texts.push(LabelledText { text, label: label.to_owned(), domain });
+            match self.known.entry((domain.clone(), text.clone())) {
+                Entry::Occupied(known) if known.get() == label => self.leave_out(LeftOut::Repeated),
+                Entry::Occupied(_) => self.leave_out(LeftOut::Contradictory),
+                Entry::Vacant(new) => {
+                    let label = label.to_owned();
+                    new.insert(label.clone());
+                    self.texts.push(LabelledText { text, label, domain });
+                }
+            }
         }
     }
 
@@ -143,6 +152,9 @@ impl LeftOut {
             Self::Empty => "empty".to_owned(),
             Self::TooLong => format!("longer than {MAX_TEXT_BYTES} bytes"),
             Self::Repeated => "that repeat a text of their domain".to_owned(),
+            Self::Contradictory => {
+                "whose text has another label before, in the same domain".to_owned()
+            }
             Self::Neutral => "with three stars of five".to_owned(),
             Self::OutOfScope => "out of scope, which belong to no domain".to_owned(),
         }
@@ -165,6 +177,7 @@ pub(super) mod tests {
         let long = "a".repeat(MAX_TEXT_BYTES + 1);
         for [domain, label, text] in [
             ["a", "x", " one\n"],
+            ["a", "x", "one"],
             ["a", "y", "one"],
             ["b", "x", "one"],
             ["b", "x", " "],
@@ -179,7 +192,8 @@ pub(super) mod tests {
         let expected = "2 examples, 1 labels, 2 domains\n\
                         left out: 2 empty\n\
                         left out: 1 longer than 1048576 bytes\n\
-                        left out: 1 that repeat a text of their domain\n";
+                        left out: 1 that repeat a text of their domain\n\
+                        left out: 1 whose text has another label before, in the same domain\n";
         assert_eq!(gathered.summary(), expected);
     }
 }

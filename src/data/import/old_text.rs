@@ -8,16 +8,21 @@ const WINDOWS_1252: [char; 32] = [
     '\u{2dc}', '\u{2122}', '\u{161}', '\u{203a}', '\u{153}', '\u{9d}', '\u{17e}', '\u{178}',
 ];
 
-/// Bytes as UTF-8, or else as Windows-1252.
+/// The longest name of an entity, in bytes.
+const MAX_ENTITY: usize = 10;
+
+/// Bytes as UTF-8, and those that are not as Windows-1252.
 pub(super) fn decoded(bytes: &[u8]) -> String {
     let character = |&byte: &u8| match byte {
         0x80..=0x9f => WINDOWS_1252[usize::from(byte - 0x80)],
         _ => char::from(byte),
     };
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
-        Err(_) => bytes.iter().map(character).collect(),
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(character));
     }
+    text
 }
 
 /// Text with the characters that its entities name: `&amp;`, `&#34;` and their like. Any other `&` stays.
@@ -27,7 +32,9 @@ pub(super) fn unescaped(text: &str) -> String {
     while let Some(start) = rest.find('&') {
         unescaped.push_str(&rest[..start]);
         rest = &rest[start..];
-        let entity = rest[1..].split_once(';').and_then(|(name, _)| Some((name, named(name)?)));
+        // No entity is longer, and a text may have many an `&` and no `;`.
+        let near = rest[1..].bytes().take(MAX_ENTITY + 1).position(|byte| byte == b';');
+        let entity = near.map(|end| &rest[1..=end]).and_then(|name| Some((name, named(name)?)));
         let (length, character) = entity.map_or((1, '&'), |(name, found)| (name.len() + 2, found));
         unescaped.push(character);
         rest = &rest[length..];
@@ -63,6 +70,7 @@ mod tests {
     fn bytes_are_utf_8_or_else_windows_1252() {
         assert_eq!(decoded("caf\u{e9} \u{2019}".as_bytes()), "caf\u{e9} \u{2019}");
         assert_eq!(decoded(b"caf\xe9 \x92 \x9d"), "caf\u{e9} \u{2019} \u{9d}");
+        assert_eq!(decoded(b"caf\xc3\xa9 \x92"), "caf\u{e9} \u{2019}");
     }
 
     #[test]

@@ -24,9 +24,12 @@ impl<R: Read> Lines<R> {
         Self { reader, field, num_lines: 0, is_jsonl: None }
     }
 
-    /// Whether a whole line has arrived.
+    /// Whether a whole text has arrived. Among records, blank lines are none.
     pub fn has_next(&self) -> bool {
-        self.reader.buffer().contains(&b'\n')
+        let is_jsonl = self.is_jsonl == Some(true);
+        let mut rest =
+            self.reader.buffer().iter().skip_while(|byte| is_jsonl && byte.is_ascii_whitespace());
+        rest.any(|&byte| byte == b'\n')
     }
 
     /// The next text with its place; `None` at the end.

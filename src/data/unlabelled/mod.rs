@@ -88,6 +88,10 @@ impl Source {
             let message = "expected texts in lines or a table, found Parquet by its name; write its texts as CSV";
             return Err(wrong(message.to_owned()).into());
         }
+        if is_gzip_by_name(argument) {
+            let message = "expected text, found gzip by its name; decompress it with gunzip first";
+            return Err(wrong(message.to_owned()).into());
+        }
         let file = File::open(argument).map_err(|error| wrong(error.to_string()))?;
         let metadata = file.metadata()?;
         if metadata.is_dir() {
@@ -161,7 +165,7 @@ impl Source {
             let next = self.next_text().map_err(|error| self.named(error))?;
             let Some((place, text, row)) = next else { break };
             check(place, &text).map_err(|problem| self.named(problem.into()))?;
-            num_bytes += text.len();
+            num_bytes += text.len() + row.as_ref().map_or(0, |row| row.as_slice().len());
             window.texts.push(text);
             window.rows.extend(row);
         }
@@ -204,6 +208,11 @@ fn check(place: Place, text: &str) -> Result<(), Problem> {
         return Err(problem.with_fix("shorten it: a model reads no more than its beginning"));
     }
     Ok(())
+}
+
+/// Whether a file is compressed, as its name says.
+pub fn is_gzip_by_name(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"))
 }
 
 /// A reader that counts its bytes.

@@ -24,9 +24,11 @@ impl<R: Read> Table<R> {
         Self { rows, delimiter, header: None, field, column: 0 }
     }
 
-    /// Whether at least a line has arrived.
+    /// Whether at least a line has arrived. The line break of the row before is none.
     pub fn has_next(&self) -> bool {
-        self.rows.reader().buffer().contains(&b'\n')
+        let buffer = self.rows.reader().buffer();
+        let mut rest = buffer.iter().skip_while(|byte| matches!(byte, b'\r' | b'\n'));
+        rest.any(|byte| matches!(byte, b'\r' | b'\n'))
     }
 
     /// The names of the columns.

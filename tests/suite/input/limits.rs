@@ -242,12 +242,23 @@ fn a_small_parquet_file_that_expands_to_a_huge_one_is_refused() {
         ("binary domain (UTF8)", strings(&["d"; 70])),
     ];
     // Once as pages that are large, and once as one page that all rows point to.
-    for (name, has_dictionary) in [("pages.parquet", false), ("rows.parquet", true)] {
+    let long = "a".repeat(32 << 20);
+    let labels: Vec<&str> = (0..1_024).map(|row| ["1", "2"][row % 2]).collect();
+    let many = [
+        ("binary text (UTF8)", strings(&[long.as_str(); 1_024])),
+        ("binary label (UTF8)", strings(&labels)),
+        ("binary domain (UTF8)", strings(&["d"; 1_024])),
+    ];
+    for (name, columns, has_dictionary) in [
+        ("pages.parquet", &columns, false),
+        ("rows.parquet", &columns, true),
+        ("batch.parquet", &many, true),
+    ] {
         let properties = properties(Codec::ZSTD(Default::default()))
             .set_dictionary_enabled(has_dictionary)
-            .set_dictionary_page_size_limit(4 << 20)
+            .set_dictionary_page_size_limit(40 << 20)
             .set_statistics_enabled(EnabledStatistics::None);
-        let bytes = written(&columns, false, properties);
+        let bytes = written(columns, false, properties);
         assert!(bytes.len() < 1 << 16, "{}", bytes.len());
         fs::write(dir.path().join(name), bytes).unwrap();
         let told =

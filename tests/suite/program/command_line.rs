@@ -288,7 +288,6 @@ fn completions_know_every_command() {
     }
 }
 
-/// `metabert ... | head -1` is how people look at the start of something.
 #[test]
 fn every_command_has_a_manual_page_with_its_options() {
     let dir = work_dir();
@@ -307,6 +306,7 @@ fn every_command_has_a_manual_page_with_its_options() {
     }
 }
 
+/// `metabert ... | head -1` is how people look at the start of something.
 #[test]
 fn a_reader_that_wants_no_more_is_no_error() {
     let dir = work_dir();

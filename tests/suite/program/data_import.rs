@@ -118,10 +118,7 @@ fn what_cannot_be_imported_leaves_nothing() {
         ),
         ("arsc arsc --out taken.json", "taken.json: exists|--force"),
         ("arsc arsc --out taken.json --force", "arsc/books.t2.train: line 2"),
-        (
-            "arsc arsc --out arsc",
-            "arsc: expected a file to write, found something else",
-        ),
+        ("arsc arsc --out arsc", "arsc: expected a file to write, found something else"),
         ("arsc arsc --out no/new.json", "no/new.json: No such file"),
         (
             "arsc arsc --part val --out new.json",

@@ -123,6 +123,30 @@ fn a_broken_connection_is_taken_up_where_it_ended() {
 }
 
 #[test]
+fn a_server_that_sends_no_parts_is_taken_from_the_beginning_and_given_up_in_the_end() {
+    let cut = Faults { cut_after: Some(9_000), ..Faults::default() };
+    let (dir, server) = (work_dir(), HubServer::of(tiny(), Faults { ignores_range: true, ..cut }));
+    let answer = fetch(dir.path(), &server);
+    assert_eq!(answer.code, Some(1), "{}", answer.stderr);
+    assert!(server.requests("model.safetensors").len() < 30, "it did not give up");
+    server.set(Faults { ignores_range: true, ..Faults::default() });
+    fetch(dir.path(), &server).success();
+    assert_same_bytes(&weights(dir.path()), &tiny().join("model.safetensors"));
+}
+
+#[test]
+fn several_processes_fetch_the_same_model_at_once() {
+    let (dir, server) = (work_dir(), HubServer::of(tiny(), Faults::default()));
+    let start = |_| with_hub(dir.path(), &server, &format!("model fetch {NAME}")).spawn().unwrap();
+    let processes: Vec<_> = (0..4).map(start).collect();
+    for process in processes {
+        let output = process.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_same_bytes(&weights(dir.path()), &tiny().join("model.safetensors"));
+}
+
+#[test]
 fn a_killed_download_resumes() {
     let faults = Faults { stall_after: Some(9_000), ..Faults::default() };
     let (dir, server) = (work_dir(), HubServer::of(tiny(), faults));

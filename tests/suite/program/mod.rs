@@ -26,4 +26,5 @@ mod training_plans;
 mod tune;
 mod unlabelled;
 #[cfg(target_os = "linux")]
+#[cfg(target_arch = "x86_64")]
 mod wheel;

@@ -15,10 +15,10 @@ const PREDICT: &str = "predict --checkpoint @adapted --max-length 32 --threads 1
 /// For one answer, loading the model included, on a busy machine.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
-#[test]
-fn a_line_on_a_pipe_is_answered_before_the_next_one() {
+/// Starts the program, gives it each of `inputs` once the one before is answered, and returns the answers.
+fn answers_on_a_pipe(arguments: &str, inputs: &[&str]) -> Vec<Value> {
     let dir = work_dir();
-    let mut child = command(dir.path(), PREDICT)
+    let mut child = command(dir.path(), arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -27,19 +27,39 @@ fn a_line_on_a_pipe_is_answered_before_the_next_one() {
     let output = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
     let (sender, answers) = mpsc::channel();
     let reader = thread::spawn(move || output.lines().try_for_each(|line| sender.send(line)));
+    let mut found = Vec::new();
     // The end of the input comes after all answers: a program that waits for it gives none.
-    for text in ["good boots", "they fell apart", "good boots"] {
-        input.write_all(format!("{text}\n").as_bytes()).unwrap();
+    for text in inputs {
+        input.write_all(text.as_bytes()).unwrap();
         let answer = answers.recv_timeout(LONGEST_WAIT);
         if answer.is_err() {
             child.kill().unwrap();
         }
-        let answer: Value = serde_json::from_str(&answer.expect("an answer").unwrap()).unwrap();
-        assert_eq!(answer["text"], text);
+        found.push(serde_json::from_str(&answer.expect("an answer").unwrap()).unwrap());
     }
     drop(input);
     assert!(child.wait().unwrap().success());
     reader.join().unwrap().unwrap();
+    found
+}
+
+#[test]
+fn a_line_on_a_pipe_is_answered_before_the_next_one() {
+    let texts = ["good boots", "they fell apart", "good boots"];
+    let lines = texts.map(|text| format!("{text}\n"));
+    let found = answers_on_a_pipe(PREDICT, &lines.each_ref().map(String::as_str));
+    assert_eq!(found.iter().map(|it| it["text"].as_str().unwrap()).collect::<Vec<_>>(), texts);
+}
+
+/// As Python's `csv` ends rows, and with a blank record.
+#[test]
+fn a_row_or_record_on_a_pipe_is_answered_before_the_next_one() {
+    let table = format!("{PREDICT} --input-format csv");
+    let rows = ["id,text\r\n1,good boots\r\n", "2,bad\r\n", "3,\"so, so\"\r\n\r\n", "4,fine\r\n"];
+    let found = answers_on_a_pipe(&table, &rows);
+    assert_eq!(found[2]["text"], "so, so");
+    let records = ["{\"text\": \"good boots\"}\n\n", "{\"text\": \"bad\"}\n\n"];
+    assert_eq!(answers_on_a_pipe(PREDICT, &records)[1]["text"], "bad");
 }
 
 #[test]

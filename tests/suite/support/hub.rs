@@ -40,6 +40,8 @@ pub struct Faults {
     pub cut_after: Option<usize>,
     /// An answer waits here, without an end, once it has sent so many bytes.
     pub stall_after: Option<usize>,
+    /// Every answer begins with the first byte, whatever part is asked for.
+    pub ignores_range: bool,
     /// The last byte of the weights is another one.
     pub spoilt: bool,
     /// The model can only be read with this token.
@@ -165,8 +167,9 @@ impl HubServer {
         if faults.spoilt && file.is_large {
             *bytes.last_mut().unwrap() ^= 1;
         }
-        let (from, size) = (request.from.unwrap_or(0), bytes.len());
-        let (line, range) = match request.from {
+        let asked = request.from.filter(|_| !faults.ignores_range);
+        let (from, size) = (asked.unwrap_or(0), bytes.len());
+        let (line, range) = match asked {
             None => ("200 OK", String::new()),
             Some(from) => (
                 "206 Partial Content",

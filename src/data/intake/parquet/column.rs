@@ -17,6 +17,12 @@ const BATCH: usize = 1_024;
 /// A string that a record can take, or in words what was found instead.
 pub(in crate::data::intake) type Cell = std::result::Result<String, String>;
 
+/// A value as the file has it. A string shares its bytes with the page: it is cheap until it becomes a [`Cell`].
+pub(super) enum Value {
+    String(Option<ByteArray>),
+    Whole(Option<i128>),
+}
+
 /// The values of a column in one group of rows.
 pub(super) struct Column<'a> {
     values: Values,
@@ -63,29 +69,35 @@ impl<'a> Column<'a> {
     ///
     /// # Errors
     /// A damaged file.
-    pub(super) fn batch(&mut self) -> Result<Vec<Cell>> {
-        let (full_level, names) = (self.full_level, self.names);
-        let whole = |value: Option<i128>| match value {
-            None => Err("null".to_owned()),
-            Some(value) => whole_number(value, names),
-        };
+    pub(super) fn batch(&mut self) -> Result<Vec<Value>> {
+        let full_level = self.full_level;
         Ok(match &mut self.values {
-            Values::Strings(values) => read(values, full_level)?.into_iter().map(string).collect(),
+            Values::Strings(values) => {
+                read(values, full_level)?.into_iter().map(Value::String).collect()
+            }
             Values::Int32 { values, is_signed } => {
                 let widen = |value: i32| {
                     if *is_signed { value.into() } else { i128::from(value as u32) }
                 };
                 let values = read(values, full_level)?.into_iter();
-                values.map(|value| whole(value.map(widen))).collect()
+                values.map(|value| Value::Whole(value.map(widen))).collect()
             }
             Values::Int64 { values, is_signed } => {
                 let widen = |value: i64| {
                     if *is_signed { value.into() } else { i128::from(value as u64) }
                 };
                 let values = read(values, full_level)?.into_iter();
-                values.map(|value| whole(value.map(widen))).collect()
+                values.map(|value| Value::Whole(value.map(widen))).collect()
             }
         })
+    }
+
+    /// What a record takes for a value of this column.
+    pub(super) fn cell(&self, value: Value) -> Cell {
+        match value {
+            Value::String(value) => string(value),
+            Value::Whole(value) => whole_number(value.ok_or("null")?, self.names),
+        }
     }
 }
 

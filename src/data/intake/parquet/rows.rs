@@ -44,6 +44,7 @@ pub(in crate::data::intake) fn for_each_row(
     groups.iter().try_for_each(|group| table.check_group(&file, group, limit))?;
     let (mut num_rows, mut num_bytes) = (0, 0);
     for group in groups {
+        let num_before = num_rows;
         let mut columns = table.columns(&file, group)?;
         loop {
             let mut batches = Vec::with_capacity(columns.len());
@@ -60,7 +61,9 @@ pub(in crate::data::intake) fn for_each_row(
             for _ in 0..count {
                 num_rows += 1;
                 let mut next = |column: Option<usize>| match column {
-                    Some(column) => batches[column].next().expect("a batch has this length"),
+                    // One by one: a page can hold a long string once for all of its rows.
+                    Some(column) => columns[column]
+                        .cell(batches[column].next().expect("a batch has this length")),
                     None => Ok(fields.file_domain.expect("only it may be missing").to_owned()),
                 };
                 let cells = table.batch_of_field().map(&mut next);
@@ -68,6 +71,9 @@ pub(in crate::data::intake) fn for_each_row(
                 limit.check(num_bytes)?;
                 take(Place::Record(num_rows), cells);
             }
+        }
+        if i64::try_from(num_rows - num_before) != Ok(group.num_rows()) {
+            return Err(damaged(num_rows, "a group has fewer rows than it says"));
         }
     }
     Ok(())
