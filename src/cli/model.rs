@@ -16,8 +16,9 @@ pub enum ModelCommand {
     Info(InfoArgs),
     /// Download a model of the Hugging Face Hub into its cache, where every command finds it by its name.
     ///
-    /// HF_HOME or HF_HUB_CACHE say where the cache is, HF_TOKEN or a login opens private and gated models. Files that are
-    /// there are not fetched again; an interrupted download resumes. What is downloaded is compared with the digests that the Hub names.
+    /// HF_HOME or HF_HUB_CACHE say where the cache is, HF_TOKEN or a login opens private and gated models. Files that are there
+    /// are not fetched again; an interrupted download resumes. What is downloaded is compared with the digests that the Hub
+    /// names.
     #[command(
         after_long_help = "Example:\n  metabert model fetch sentence-transformers/all-MiniLM-L6-v2\n  \
         metabert train --model sentence-transformers/all-MiniLM-L6-v2 --data dataset.json --run-dir runs/first"

@@ -8,10 +8,11 @@ use std::process::Command;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use parquet::basic::Compression as Codec;
+use parquet::data_type::ByteArray;
 use parquet::file::properties::EnabledStatistics;
 
 use crate::program::command_line_errors::refuses_when;
-use crate::support::parquet_file::{properties, strings, written};
+use crate::support::parquet_file::{Values, properties, strings, written};
 use crate::support::run::{
     ARCHITECTURE, Answer, change_tensors, command, copied_model, finish, run, work_dir,
 };
@@ -242,10 +243,11 @@ fn a_small_parquet_file_that_expands_to_a_huge_one_is_refused() {
         ("binary domain (UTF8)", strings(&["d"; 70])),
     ];
     // Once as pages that are large, and once as one page that all rows point to.
-    let long = "a".repeat(32 << 20);
+    // More rows than are read at once, and more bytes in them than the limit on memory.
+    let long = ByteArray::from("a".repeat(4 << 20).as_str());
     let labels: Vec<&str> = (0..1_024).map(|row| ["1", "2"][row % 2]).collect();
     let many = [
-        ("binary text (UTF8)", strings(&[long.as_str(); 1_024])),
+        ("binary text (UTF8)", Values::Strings(vec![Some(long); 1_024])),
         ("binary label (UTF8)", strings(&labels)),
         ("binary domain (UTF8)", strings(&["d"; 1_024])),
     ];
@@ -256,7 +258,7 @@ fn a_small_parquet_file_that_expands_to_a_huge_one_is_refused() {
     ] {
         let properties = properties(Codec::ZSTD(Default::default()))
             .set_dictionary_enabled(has_dictionary)
-            .set_dictionary_page_size_limit(40 << 20)
+            .set_dictionary_page_size_limit(8 << 20)
             .set_statistics_enabled(EnabledStatistics::None);
         let bytes = written(columns, false, properties);
         assert!(bytes.len() < 1 << 16, "{}", bytes.len());

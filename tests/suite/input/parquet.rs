@@ -160,7 +160,7 @@ fn integers_are_labels_by_their_names_or_as_they_are() {
 
 #[test]
 fn nulls_and_bytes_are_named_with_their_rows() {
-    let texts = Values::Strings(vec![None, Some(b"caf\xe9".to_vec()), Some(b" ".to_vec())]);
+    let texts = Values::Strings(vec![None, Some(b"caf\xe9".to_vec().into()), Some(" ".into())]);
     let columns = [
         ("binary text (UTF8)", texts),
         ("int64 label", Values::Int64(vec![Some(1), None, Some(2)])),

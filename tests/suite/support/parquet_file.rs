@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 /// The values of a column.
 #[derive(Clone, Debug)]
 pub enum Values {
-    Strings(Vec<Option<Vec<u8>>>),
+    Strings(Vec<Option<ByteArray>>),
     Int32(Vec<Option<i32>>),
     Int64(Vec<Option<i64>>),
     Doubles(Vec<Option<f64>>),
@@ -24,7 +24,7 @@ pub type Column = (&'static str, Values);
 
 /// A column of strings.
 pub fn strings(values: &[&str]) -> Values {
-    Values::Strings(values.iter().map(|value| Some(value.as_bytes().to_vec())).collect())
+    Values::Strings(values.iter().map(|&value| Some(value.into())).collect())
 }
 
 /// The columns of records with text, label and domain.
@@ -79,11 +79,7 @@ pub fn written(
             }};
         }
         match values {
-            Values::Strings(values) => {
-                let values: Vec<Option<ByteArray>> =
-                    values.iter().map(|value| value.clone().map(ByteArray::from)).collect();
-                write!(ByteArrayType, values);
-            }
+            Values::Strings(values) => write!(ByteArrayType, values),
             Values::Int32(values) => write!(Int32Type, values),
             Values::Int64(values) => write!(Int64Type, values),
             Values::Doubles(values) => write!(DoubleType, values),
