@@ -30,16 +30,16 @@ pub struct DrawsRecord {
     pub dataset_sha256: String,
     /// The file that was scored on instead of query sets.
     pub test_data: Option<String>,
+    /// Its SHA-256.
+    pub test_data_sha256: Option<String>,
+    /// The SHA-256 of the texts of all draws: evaluations with another one were not scored on the same.
+    pub draws_sha256: Option<String>,
     /// The seed.
     pub seed: u64,
     /// Draws for each domain.
     pub episodes: u64,
     /// Texts that a draw was scored on.
     pub query: Value,
-    /// Texts of a draw without labels.
-    pub unlabelled: usize,
-    /// Whether every label is in every support set.
-    pub every_label: Option<bool>,
 }
 
 /// Something that answered.
@@ -181,6 +181,16 @@ impl EvaluationRecord {
     /// The majority answer for a support size.
     pub fn majority(&self, size: SupportSize) -> Option<&ScoredRecord> {
         self.candidates.iter().find(|candidate| candidate.is_majority)?.of_size(size)
+    }
+}
+
+impl DrawsRecord {
+    /// Whether both are known to be of the same texts.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let Self { draws_sha256, test_data_sha256, .. } = self;
+        draws_sha256.is_some()
+            && *draws_sha256 == other.draws_sha256
+            && *test_data_sha256 == other.test_data_sha256
     }
 }
 
