@@ -45,7 +45,7 @@ impl<'a> Comparison<'a> {
         names: &Names,
         mut series: impl FnMut(&str) -> usize,
     ) -> Vec<Self> {
-        let files = Names::of(evaluations.iter().map(|evaluation| evaluation.path.as_str()));
+        let files = Names::default().with_group(evaluations.iter().map(|it| it.path.as_str()));
         let mut groups: Vec<(Task, Vec<&EvaluationRecord>)> = Vec::new();
         for evaluation in evaluations {
             let task = Task::of(evaluation);
@@ -61,7 +61,7 @@ impl<'a> Comparison<'a> {
                 for record in evaluation.checkpoints() {
                     let mut name = names.name(&record.checkpoint);
                     let has = |it: &&&EvaluationRecord| {
-                        it.checkpoints().any(|other| other.checkpoint == record.checkpoint)
+                        it.checkpoints().any(|other| names.name(&other.checkpoint) == name)
                     };
                     if evaluations.iter().filter(has).count() > 1 {
                         let file = files.name(&evaluation.path);
@@ -240,7 +240,7 @@ mod tests {
     }
 
     fn compared(evaluations: &[EvaluationRecord]) -> Vec<Comparison<'_>> {
-        let names = Names::of(["a", "b"]);
+        let names = Names::default().with_group(["a", "b"]);
         Comparison::all(evaluations, &names, |_| 0)
     }
 

@@ -9,6 +9,8 @@ use crate::run::Event;
 #[derive(Debug)]
 pub struct RunRecord {
     /// Its directory, as it was named.
+    pub argument: String,
+    /// The same from the root of the file system.
     pub path: String,
     /// The algorithm that it trains with.
     pub algorithm: String,
@@ -59,6 +61,7 @@ impl RunRecord {
     /// # Errors
     /// Another line that is no event: its number, what was expected and what was found.
     pub fn parse(
+        argument: &str,
         path: &str,
         algorithm: String,
         events_path: &str,
@@ -80,7 +83,7 @@ impl RunRecord {
             })?;
             events.push(event);
         }
-        Ok(Self { path: path.to_owned(), algorithm, events })
+        Ok(Self { argument: argument.to_owned(), path: path.to_owned(), algorithm, events })
     }
 
     /// Its outer steps.
@@ -198,7 +201,7 @@ mod tests {
     use super::*;
 
     fn parse(jsonl: &str) -> Result<RunRecord, Invalid> {
-        RunRecord::parse("r", "fomaml".to_owned(), "r/events.jsonl", jsonl.as_bytes())
+        RunRecord::parse("r", "/r", "fomaml".to_owned(), "r/events.jsonl", jsonl.as_bytes())
     }
 
     const START: &str = "{\"event\":\"started\",\"step\":0,\"steps\":4}\n";

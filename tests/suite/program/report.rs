@@ -124,6 +124,30 @@ fn a_file_is_replaced_with_force_alone_and_its_name_decides_about_the_format() {
     assert!(fs::read_to_string(&out).unwrap().starts_with("<!doctype html>\n"));
 }
 
+#[test]
+fn runs_whose_paths_end_alike_have_names_of_their_own() {
+    let dir = work_dir();
+    let path = dir.path();
+    for (run, from) in [("a", "fomaml"), ("old/a", "reptile")] {
+        fs::create_dir_all(path.join(run)).unwrap();
+        for file in ["config.toml", "events.jsonl"] {
+            let from = fixtures::path("report/runs").join(from).join(file);
+            fs::copy(from, path.join(run).join(file)).unwrap();
+        }
+    }
+    let evaluation = fs::read_to_string(fixtures::path("report/eval.json")).unwrap();
+    let evaluation = evaluation.replace("runs/fomaml", "a").replace("runs/reptile", "old/a");
+    fs::write(path.join("e.json"), evaluation).unwrap();
+    let sections = numbers(&run(path, "report a old/a e.json --out -").success());
+    let column = |id: &str| {
+        let rows = section(&sections, id)["tables"][0]["rows"].as_array().unwrap();
+        rows.iter().take(2).map(|row| row[0].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let names = column("runs");
+    assert_eq!(column("scores"), names, "a run and its checkpoint have one name");
+    assert!(names[0] != names[1] && names[1] == "old/a", "{names:?}");
+}
+
 /// Trains two runs of data/tiny.json, and returns what `train` printed about the second.
 fn train_two(path: &Path) -> Answer {
     run(path, &format!("train --algo reptile --model @tiny --steps 2 --run-dir b --quiet {SMALL}"))
