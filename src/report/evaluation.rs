@@ -109,8 +109,8 @@ pub struct DomainRecord {
     pub reliability: Vec<Reliability>,
     /// Those before adapting.
     pub zero_step_reliability: Vec<Reliability>,
-    /// The loss on the support set before each step.
-    pub inner_losses: Vec<f64>,
+    /// The training loss of each step's minibatch; absent where it is not finite.
+    pub inner_losses: Vec<Option<f64>>,
     /// Draws that kept the weights from before adapting.
     pub num_fallen_back: Option<u64>,
     /// Draw by draw.
