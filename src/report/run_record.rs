@@ -1,6 +1,6 @@
 //! A run as its directory describes it: settings, and what happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::checks::Invalid;
 use crate::run::Event;
@@ -127,13 +127,13 @@ impl RunRecord {
         scores.max_by(|left, right| left.macro_f1.total_cmp(&right.macro_f1))
     }
 
-    /// The steps at which it was resumed.
+    /// The steps at which it was resumed, each once, ascending.
     pub fn resumed_at(&self) -> Vec<u64> {
         let resumed = self.events.iter().filter_map(|event| match event {
             Event::Started { step, .. } if *step > 0 => Some(*step),
             _ => None,
         });
-        resumed.collect()
+        resumed.collect::<BTreeSet<u64>>().into_iter().collect()
     }
 
     /// Outer steps taken.
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn a_run_that_resumed_has_not_ended() {
         let again = START.replace("\"step\":0", "\"step\":2");
-        let run = parse(&format!("{START}{END}{again}")).unwrap();
+        let run = parse(&format!("{START}{END}{again}{again}")).unwrap();
         assert_eq!((run.end().0, run.resumed_at()), (None, vec![2]));
     }
 
