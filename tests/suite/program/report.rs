@@ -190,8 +190,9 @@ fn separate_evaluations_on_the_same_draws_differ_by_what_eval_says() {
     let time = section(&sections, "time").to_string();
     assert!(time.contains("forward") && time.contains("outer steps"), "{time}");
     let reliability = &section(&sections, "reliability")["tables"][0]["rows"];
-    let texts = reliability.as_array().unwrap().iter().filter(|row| row[1] == "a");
-    let texts: u64 = texts.map(|row| row[2].as_u64().unwrap()).sum();
+    let rows = reliability.as_array().unwrap().iter();
+    let texts = rows.filter(|row| row[1] == "a" && row[2] == "after");
+    let texts: u64 = texts.map(|row| row[3].as_u64().unwrap()).sum();
     let counted = scored(&both)[0].overall["num_scored"].as_u64().unwrap();
     assert_eq!(texts, 2 * counted, "every text of both draws: {reliability}");
 }
