@@ -83,20 +83,14 @@ fn read_run(path: &Path) -> Result<(RunRecord, RunConfig)> {
     };
     let algorithm = config.train.algo.to_string();
     let events_path = events_file.display().to_string();
-    let run = RunRecord::parse(&name_of(path), algorithm, &events_path, &events)?;
+    // Different runs have different paths from the root; `.` has no other name.
+    let whole = fs::canonicalize(path).map_err(|error| Invalid::at(path, error))?;
+    let [argument, whole] = [path, &whole].map(|path| path.display().to_string());
+    let run = RunRecord::parse(&argument, &whole, algorithm, &events_path, &events)?;
     Ok((run, config))
 }
 
 fn read_evaluation(path: &Path) -> Result<EvaluationRecord> {
     let json = limited::read(path, MAX_EVALUATION_MIB).map_err(|error| Invalid::at(path, error))?;
     Ok(EvaluationRecord::parse(&path.display().to_string(), &json)?)
-}
-
-/// A path with a name in it: that of `.` is elsewhere.
-fn name_of(path: &Path) -> String {
-    let named = match path.file_name() {
-        Some(_) => path.to_owned(),
-        None => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
-    };
-    named.display().to_string()
 }

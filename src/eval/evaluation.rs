@@ -17,7 +17,7 @@ pub struct Draw {
     pub adapted: Outcome,
     /// Whether the weights as they are were kept.
     pub falls_back: bool,
-    /// The loss on the support set before each step of the adaptation.
+    /// The training loss of each step's minibatch before the step, with dropout and weighted by label as the step takes it.
     pub inner_losses: Vec<f64>,
 }
 

@@ -45,7 +45,7 @@ impl<'a> Comparison<'a> {
         names: &Names,
         mut series: impl FnMut(&str) -> usize,
     ) -> Vec<Self> {
-        let files = Names::of(evaluations.iter().map(|evaluation| evaluation.path.as_str()));
+        let files = Names::default().with_group(evaluations.iter().map(|it| it.path.as_str()));
         let mut groups: Vec<(Task, Vec<&EvaluationRecord>)> = Vec::new();
         for evaluation in evaluations {
             let task = Task::of(evaluation);
@@ -61,7 +61,7 @@ impl<'a> Comparison<'a> {
                 for record in evaluation.checkpoints() {
                     let mut name = names.name(&record.checkpoint);
                     let has = |it: &&&EvaluationRecord| {
-                        it.checkpoints().any(|other| other.checkpoint == record.checkpoint)
+                        it.checkpoints().any(|other| names.name(&other.checkpoint) == name)
                     };
                     if evaluations.iter().filter(has).count() > 1 {
                         let file = files.name(&evaluation.path);
@@ -141,12 +141,8 @@ impl<'a> Comparison<'a> {
             };
             return result.differences;
         }
-        let is_alike = |draws: &DrawsRecord| {
-            draws.every_label.map(|every_label| (draws.seed, draws.unlabelled, every_label))
-        };
-        let [my_draws, their_draws] =
-            [candidate.evaluation, first.evaluation].map(|it| is_alike(&it.draws));
-        if my_draws.is_none() || my_draws != their_draws {
+        let [my_draws, their_draws] = [candidate.evaluation, first.evaluation].map(|it| &it.draws);
+        if !my_draws.is_same_as(their_draws) {
             return None;
         }
         let names = self.domains.iter().filter(|name| domain.is_none_or(|it| it == **name));
@@ -170,6 +166,7 @@ fn range(numbers: impl Iterator<Item = u64> + Clone) -> String {
 #[derive(PartialEq)]
 struct Task<'a> {
     dataset_sha256: &'a str,
+    /// The SHA-256 of the test file, or its name where an older version did not write that.
     test_data: Option<String>,
     query: &'a serde_json::Value,
     domains: Vec<&'a str>,
@@ -177,11 +174,13 @@ struct Task<'a> {
 
 impl<'a> Task<'a> {
     fn of(evaluation: &'a EvaluationRecord) -> Self {
-        let DrawsRecord { dataset_sha256, test_data, query, .. } = &evaluation.draws;
+        let DrawsRecord { dataset_sha256, test_data, test_data_sha256, query, .. } =
+            &evaluation.draws;
+        let test_data = test_data_sha256.clone().or(test_data.as_deref().map(last_part));
         let first = evaluation.candidates.first().and_then(|candidate| candidate.scored.first());
         let results = first.into_iter().flat_map(|scored| &scored.domains);
         let domains = results.map(|result| result.domain.as_str()).collect();
-        Self { dataset_sha256, test_data: test_data.as_deref().map(last_part), query, domains }
+        Self { dataset_sha256, test_data, query, domains }
     }
 }
 
@@ -226,7 +225,7 @@ mod tests {
     use super::*;
 
     /// An evaluation of one checkpoint by two draws of one domain.
-    fn evaluation(path: &str, checkpoint: &str, hits: u64, seed: u64) -> EvaluationRecord {
+    fn evaluation(path: &str, checkpoint: &str, hits: u64, draws: &str) -> EvaluationRecord {
         let counts = format!("[[10, 10, {hits}], [10, 10, {hits}]]");
         let more = format!(
             r#", "confusion": [[1]], "draws": [{{"counts": {counts}}}, {{"counts": {counts}}}]"#
@@ -234,33 +233,41 @@ mod tests {
         let results =
             [result(checkpoint, "boots", 8, 0.5, &more), result(checkpoint, "all", 8, 0.5, "")];
         let json = format!(
-            r#"{{"seed": {seed}, "every_label": false, "results": [{}]}}"#,
+            r#"{{"seed": 0, "draws_sha256": {draws}, "results": [{}]}}"#,
             results.join(",")
         );
         EvaluationRecord::parse(path, json.as_bytes()).unwrap()
     }
 
     fn compared(evaluations: &[EvaluationRecord]) -> Vec<Comparison<'_>> {
-        let names = Names::of(["a", "b"]);
+        let names = Names::default().with_group(["a", "b"]);
         Comparison::all(evaluations, &names, |_| 0)
     }
 
     #[test]
     fn evaluations_on_the_same_draws_are_paired_and_others_not() {
         let size = SupportSize::Total(8);
-        let alike = [evaluation("1.json", "a", 5, 0), evaluation("2.json", "b", 7, 0)];
+        let of_draws = |first: &str, second: &str| {
+            [evaluation("1.json", "a", 5, first), evaluation("2.json", "b", 7, second)]
+        };
+        let alike = of_draws(r#""00""#, r#""00""#);
         let found = compared(&alike);
         assert_eq!(found.len(), 1);
         let found = found[0].difference(&found[0].candidates[1], size, None).unwrap();
         assert!((found.accuracy.mean - 0.2).abs() < 1e-12, "{found:?}");
-        let other_seed = [evaluation("1.json", "a", 5, 0), evaluation("2.json", "b", 7, 1)];
-        let found = compared(&other_seed);
-        assert_eq!(found[0].difference(&found[0].candidates[1], size, None), None);
+        // An older version wrote no digest.
+        for (first, second) in [(r#""00""#, r#""01""#), (r#""00""#, "null"), ("null", "null")] {
+            let others = of_draws(first, second);
+            let found = compared(&others);
+            let found = found[0].difference(&found[0].candidates[1], size, None);
+            assert_eq!(found, None, "{first} {second}");
+        }
     }
 
     #[test]
     fn a_checkpoint_in_two_evaluations_is_named_with_their_files() {
-        let evaluations = [evaluation("x/1.json", "a", 5, 0), evaluation("x/2.json", "a", 7, 0)];
+        let evaluations =
+            [evaluation("x/1.json", "a", 5, "null"), evaluation("x/2.json", "a", 7, "null")];
         let found = compared(&evaluations);
         let names: Vec<&str> = found[0].candidates.iter().map(|it| it.name.as_str()).collect();
         assert_eq!(names, ["a in 1", "a in 2"]);

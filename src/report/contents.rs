@@ -18,9 +18,7 @@ pub fn document(
     evaluations: &[EvaluationRecord],
     differing: &BTreeMap<String, Vec<String>>,
 ) -> Document {
-    let checkpoints = evaluations.iter().flat_map(EvaluationRecord::checkpoints);
-    let checkpoints = checkpoints.map(|it| it.checkpoint.as_str());
-    let names = Names::of(runs.iter().map(|run| run.path.as_str()).chain(checkpoints));
+    let names = names(runs, evaluations);
     // A run and its checkpoint have one name and one colour.
     let mut known: Vec<String> = Vec::new();
     let mut series = |name: &str| {
@@ -65,6 +63,15 @@ pub fn document(
     ]);
     sections.retain(|section| !section.is_empty());
     Document { title: title(&runs, &comparisons), sections }
+}
+
+/// The names of runs and checkpoints.
+fn names(runs: &[RunRecord], evaluations: &[EvaluationRecord]) -> Names {
+    let names = Names::default().with_group(runs.iter().map(|run| run.path.as_str()));
+    let as_named = runs.iter().map(|run| (run.argument.as_str(), run.path.as_str()));
+    evaluations.iter().fold(names.with_synonyms(as_named), |names, evaluation| {
+        names.with_group(evaluation.checkpoints().map(|it| it.checkpoint.as_str()))
+    })
 }
 
 /// The names of what is compared.
@@ -112,7 +119,7 @@ mod tests {
             let json = spoiled(EVALUATION, place, &replacement);
             let evaluations = EvaluationRecord::parse("e.json", json.as_bytes());
             let events = spoiled(EVENTS, place, &replacement);
-            let run = RunRecord::parse("r", String::new(), "r/events.jsonl", events.as_bytes());
+            let run = RunRecord::parse("r", "r", String::new(), "r/events.jsonl", events.as_bytes());
             let evaluations: Vec<EvaluationRecord> = evaluations.into_iter().collect();
             let runs: Vec<RunRecord> = run.into_iter().collect();
             let document = document(&runs, &evaluations, &BTreeMap::new());

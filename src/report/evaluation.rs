@@ -30,16 +30,16 @@ pub struct DrawsRecord {
     pub dataset_sha256: String,
     /// The file that was scored on instead of query sets.
     pub test_data: Option<String>,
+    /// Its SHA-256.
+    pub test_data_sha256: Option<String>,
+    /// The SHA-256 of the texts of all draws: evaluations with another one were not scored on the same.
+    pub draws_sha256: Option<String>,
     /// The seed.
     pub seed: u64,
     /// Draws for each domain.
     pub episodes: u64,
     /// Texts that a draw was scored on.
     pub query: Value,
-    /// Texts of a draw without labels.
-    pub unlabelled: usize,
-    /// Whether every label is in every support set.
-    pub every_label: Option<bool>,
 }
 
 /// Something that answered.
@@ -109,8 +109,8 @@ pub struct DomainRecord {
     pub reliability: Vec<Reliability>,
     /// Those before adapting.
     pub zero_step_reliability: Vec<Reliability>,
-    /// The loss on the support set before each step.
-    pub inner_losses: Vec<f64>,
+    /// The training loss of each step's minibatch; absent where it is not finite.
+    pub inner_losses: Vec<Option<f64>>,
     /// Draws that kept the weights from before adapting.
     pub num_fallen_back: Option<u64>,
     /// Draw by draw.
@@ -181,6 +181,16 @@ impl EvaluationRecord {
     /// The majority answer for a support size.
     pub fn majority(&self, size: SupportSize) -> Option<&ScoredRecord> {
         self.candidates.iter().find(|candidate| candidate.is_majority)?.of_size(size)
+    }
+}
+
+impl DrawsRecord {
+    /// Whether both are known to be of the same texts.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let Self { draws_sha256, test_data_sha256, .. } = self;
+        draws_sha256.is_some()
+            && *draws_sha256 == other.draws_sha256
+            && *test_data_sha256 == other.test_data_sha256
     }
 }
 

@@ -1,6 +1,6 @@
 //! A run as its directory describes it: settings, and what happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::checks::Invalid;
 use crate::run::Event;
@@ -9,6 +9,8 @@ use crate::run::Event;
 #[derive(Debug)]
 pub struct RunRecord {
     /// Its directory, as it was named.
+    pub argument: String,
+    /// The same from the root of the file system.
     pub path: String,
     /// The algorithm that it trains with.
     pub algorithm: String,
@@ -59,6 +61,7 @@ impl RunRecord {
     /// # Errors
     /// Another line that is no event: its number, what was expected and what was found.
     pub fn parse(
+        argument: &str,
         path: &str,
         algorithm: String,
         events_path: &str,
@@ -80,7 +83,7 @@ impl RunRecord {
             })?;
             events.push(event);
         }
-        Ok(Self { path: path.to_owned(), algorithm, events })
+        Ok(Self { argument: argument.to_owned(), path: path.to_owned(), algorithm, events })
     }
 
     /// Its outer steps.
@@ -124,13 +127,13 @@ impl RunRecord {
         scores.max_by(|left, right| left.macro_f1.total_cmp(&right.macro_f1))
     }
 
-    /// The steps at which it was resumed.
+    /// The steps at which it was resumed, each once, ascending.
     pub fn resumed_at(&self) -> Vec<u64> {
         let resumed = self.events.iter().filter_map(|event| match event {
             Event::Started { step, .. } if *step > 0 => Some(*step),
             _ => None,
         });
-        resumed.collect()
+        resumed.collect::<BTreeSet<u64>>().into_iter().collect()
     }
 
     /// Outer steps taken.
@@ -198,7 +201,7 @@ mod tests {
     use super::*;
 
     fn parse(jsonl: &str) -> Result<RunRecord, Invalid> {
-        RunRecord::parse("r", "fomaml".to_owned(), "r/events.jsonl", jsonl.as_bytes())
+        RunRecord::parse("r", "/r", "fomaml".to_owned(), "r/events.jsonl", jsonl.as_bytes())
     }
 
     const START: &str = "{\"event\":\"started\",\"step\":0,\"steps\":4}\n";
@@ -219,7 +222,7 @@ mod tests {
     #[test]
     fn a_run_that_resumed_has_not_ended() {
         let again = START.replace("\"step\":0", "\"step\":2");
-        let run = parse(&format!("{START}{END}{again}")).unwrap();
+        let run = parse(&format!("{START}{END}{again}{again}")).unwrap();
         assert_eq!((run.end().0, run.resumed_at()), (None, vec![2]));
     }
 

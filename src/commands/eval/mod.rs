@@ -1,5 +1,6 @@
 //! `metabert eval`.
 
+mod digest;
 pub(super) mod sizes;
 pub(super) mod texts;
 
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use self::digest::draws_sha256;
 use self::sizes::{episodes_of_each_size, query_size};
 use self::texts::EvaluationTexts;
 use super::alike::{Inputs, ensure_alike};
@@ -111,6 +113,8 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         dataset: path_of(&dataset),
         dataset_sha256: dataset.sha256.clone(),
         test_data: test.as_ref().map(path_of),
+        test_data_sha256: test.as_ref().map(|test| test.sha256.clone()),
+        draws_sha256: draws_sha256(&dataset, &domains, &samplers, config.evaluate.episodes),
         seed: config.seed,
         episodes: config.evaluate.episodes,
         query: query_size(config, args.test_data.is_some()),

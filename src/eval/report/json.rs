@@ -94,7 +94,7 @@ struct DomainObject<'a> {
     confusion: Vec<Vec<u64>>,
     reliability: Vec<Reliability>,
     zero_step_reliability: Vec<Reliability>,
-    /// Mean over the draws of the loss on the support set before each step.
+    /// Mean over the draws of the training loss of each step's minibatch.
     inner_losses: Vec<f64>,
     /// Draws that kept the weights from before adapting.
     num_fallen_back: usize,
@@ -196,7 +196,7 @@ impl<'a> DomainObject<'a> {
     }
 }
 
-/// The mean of the draws' losses before each step that all of them take.
+/// The mean of the draws' losses, for each step that all of them take.
 fn mean_inner_losses(draws: &[Draw]) -> Vec<f64> {
     let num_steps = draws.iter().map(|draw| draw.inner_losses.len()).min().unwrap_or(0);
     let at = |step: usize| draws.iter().map(|draw| draw.inner_losses[step]).collect::<Vec<_>>();

@@ -31,6 +31,10 @@ pub struct Draws {
     /// The file that is scored on instead of query sets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_data: Option<String>,
+    /// Its SHA-256.
+    pub test_data_sha256: Option<String>,
+    /// The SHA-256 of the positions of the texts of all draws.
+    pub draws_sha256: String,
     /// The seed of all draws.
     pub seed: u64,
     /// Draws for each domain.

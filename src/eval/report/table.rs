@@ -167,6 +167,8 @@ mod tests {
             dataset: "d.json".to_owned(),
             dataset_sha256: String::new(),
             test_data: None,
+            test_data_sha256: None,
+            draws_sha256: String::new(),
             seed: 0,
             episodes: 3,
             query: None,

@@ -1,4 +1,4 @@
-//! How the loss on the support set falls while a checkpoint adapts.
+//! How the training loss falls while a checkpoint adapts.
 
 use super::super::charts::curves::{Curve, Curves, Point, Style};
 use super::super::comparison::{Candidate, Comparison};
@@ -29,7 +29,9 @@ pub fn section(comparison: &Comparison) -> Section {
     Section {
         id: "inner-loss".to_owned(),
         title: "Inner loss".to_owned(),
-        text: "The loss on the minibatch of each inner step before it is taken, the mean over domains and draws.".to_owned(),
+        text: "The training loss of each inner step's minibatch, with dropout and weighted by label: the mean over domains \
+               and draws."
+            .to_owned(),
         legend: legend(comparison),
         figures,
         tables: vec![table],
@@ -61,11 +63,37 @@ fn figure(size: SupportSize, losses: &[(&Candidate, Vec<f64>)]) -> Option<Figure
     chart.draw().map(|svg| Figure { caption, svg })
 }
 
-/// The mean over the domains, for the steps that all of them take.
+/// The mean over the domains, for the steps that all of them take, up to the first loss that is not finite.
 fn losses(scored: &ScoredRecord) -> Vec<f64> {
-    let domains: Vec<&Vec<f64>> =
+    let domains: Vec<&Vec<Option<f64>>> =
         scored.domains.iter().map(|result| &result.of_domain.inner_losses).collect();
     let num_steps = domains.iter().map(|losses| losses.len()).min().unwrap_or(0);
-    let at = |step: usize| mean(&domains.iter().map(|losses| losses[step]).collect::<Vec<_>>());
-    (0..num_steps).map(at).filter(|loss| loss.is_finite()).collect()
+    let at = |step: usize| {
+        let of_domains: Option<Vec<f64>> = domains.iter().map(|losses| losses[step]).collect();
+        of_domains.map(|losses| mean(&losses)).filter(|loss| loss.is_finite())
+    };
+    (0..num_steps).map_while(at).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::evaluation::EvaluationRecord;
+    use super::super::super::evaluation::tests::result;
+    use super::*;
+
+    #[test]
+    fn losses_end_before_the_first_that_is_not_finite() {
+        let of_domain = |domain: &str, losses: &str| {
+            let more = format!(r#", "confusion": [[1]], "inner_losses": {losses}"#);
+            result("a", domain, 8, 0.5, &more)
+        };
+        let results = [
+            of_domain("boots", "[0.5, 0.75, 0.25, 1]"),
+            of_domain("kettles", "[1.5, 0.25, null, 1]"),
+            result("a", "all", 8, 0.5, ""),
+        ];
+        let json = format!(r#"{{"results": [{}]}}"#, results.join(","));
+        let read = EvaluationRecord::parse("e.json", json.as_bytes()).unwrap();
+        assert_eq!(losses(&read.candidates[0].scored[0]), [1.0, 0.5]);
+    }
 }

@@ -15,7 +15,7 @@ const NUM_BINS: f64 = 15.0;
 pub fn section(comparison: &Comparison) -> Section {
     let mut table = DataTable::new(
         "",
-        ["support", "checkpoint", "texts", "confidence", "share of right answers"],
+        ["support", "checkpoint", "adapting", "texts", "confidence", "share of right answers"],
     );
     let mut figures = Vec::new();
     for &size in &comparison.sizes {
@@ -61,13 +61,16 @@ fn curves(comparison: &Comparison, size: SupportSize, table: &mut DataTable) -> 
             let points = bins.iter().map(point).collect();
             Curve { series: candidate.series, style, points }
         };
-        let adapted = pooled(scored, |it| &it.reliability);
-        curves.push(curve(&pooled(scored, |it| &it.zero_step_reliability), Style::Level));
-        curves.push(curve(&adapted, Style::Marked));
-        for bin in adapted {
+        let before = pooled(scored, |it| &it.zero_step_reliability);
+        let after = pooled(scored, |it| &it.reliability);
+        curves.push(curve(&before, Style::Level));
+        curves.push(curve(&after, Style::Marked));
+        let before = before.into_iter().map(|bin| ("before", bin));
+        for (when, bin) in before.chain(after.into_iter().map(|bin| ("after", bin))) {
             table.rows.push(vec![
                 Cell::text(size_in_words(size)),
                 Cell::text(&candidate.name),
+                Cell::text(when),
                 Cell::Count(bin.texts),
                 Cell::Number(bin.confidence, 3),
                 Cell::Number(bin.accuracy, 3),

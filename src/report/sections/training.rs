@@ -46,7 +46,7 @@ pub fn section(runs: &[NamedRun]) -> Section {
                     adapting; a ring marks the best."
         .to_owned();
     if !shaded.is_empty() {
-        text += " Shaded parts were computed after resuming.";
+        text += " The shading changes where the run was resumed.";
     }
     Section {
         id: "training".to_owned(),

@@ -124,6 +124,30 @@ fn a_file_is_replaced_with_force_alone_and_its_name_decides_about_the_format() {
     assert!(fs::read_to_string(&out).unwrap().starts_with("<!doctype html>\n"));
 }
 
+#[test]
+fn runs_whose_paths_end_alike_have_names_of_their_own() {
+    let dir = work_dir();
+    let path = dir.path();
+    for (run, from) in [("a", "fomaml"), ("old/a", "reptile")] {
+        fs::create_dir_all(path.join(run)).unwrap();
+        for file in ["config.toml", "events.jsonl"] {
+            let from = fixtures::path("report/runs").join(from).join(file);
+            fs::copy(from, path.join(run).join(file)).unwrap();
+        }
+    }
+    let evaluation = fs::read_to_string(fixtures::path("report/eval.json")).unwrap();
+    let evaluation = evaluation.replace("runs/fomaml", "a").replace("runs/reptile", "old/a");
+    fs::write(path.join("e.json"), evaluation).unwrap();
+    let sections = numbers(&run(path, "report a old/a e.json --out -").success());
+    let column = |id: &str| {
+        let rows = section(&sections, id)["tables"][0]["rows"].as_array().unwrap();
+        rows.iter().take(2).map(|row| row[0].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let names = column("runs");
+    assert_eq!(column("scores"), names, "a run and its checkpoint have one name");
+    assert!(names[0] != names[1] && names[1] == "old/a", "{names:?}");
+}
+
 /// Trains two runs of data/tiny.json, and returns what `train` printed about the second.
 fn train_two(path: &Path) -> Answer {
     run(path, &format!("train --algo reptile --model @tiny --steps 2 --run-dir b --quiet {SMALL}"))
@@ -166,8 +190,9 @@ fn separate_evaluations_on_the_same_draws_differ_by_what_eval_says() {
     let time = section(&sections, "time").to_string();
     assert!(time.contains("forward") && time.contains("outer steps"), "{time}");
     let reliability = &section(&sections, "reliability")["tables"][0]["rows"];
-    let texts = reliability.as_array().unwrap().iter().filter(|row| row[1] == "a");
-    let texts: u64 = texts.map(|row| row[2].as_u64().unwrap()).sum();
+    let rows = reliability.as_array().unwrap().iter();
+    let texts = rows.filter(|row| row[1] == "a" && row[2] == "after");
+    let texts: u64 = texts.map(|row| row[3].as_u64().unwrap()).sum();
     let counted = scored(&both)[0].overall["num_scored"].as_u64().unwrap();
     assert_eq!(texts, 2 * counted, "every text of both draws: {reliability}");
 }
