@@ -70,7 +70,7 @@ pub struct ImportArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ImportFormat {
     /// Blitzer et al. 2007: DOMAIN/positive.review and DOMAIN/negative.review, or else DOMAIN/all.review by its ratings; of each
-    /// <review> the <review_text>. Without labels: DOMAIN/unlabeled.review.
+    /// `<review>` the `<review_text>`. Without labels: DOMAIN/unlabeled.review.
     MultiDomainSentiment,
     /// Liu et al. 2017: DOMAIN.task.train and DOMAIN.task.test; 1 or 0, a tab and the text a line. Without labels:
     /// DOMAIN.task.unlabel.

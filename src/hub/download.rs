@@ -55,7 +55,9 @@ impl Source<'_> {
         if file.metadata().map_err(named)?.len() > self.file.size {
             file.set_len(0).map_err(named)?;
         }
-        self.receive(&mut file, &incomplete, progress)?;
+        if file.metadata().map_err(named)?.len() < self.file.size {
+            self.receive(&mut file, &incomplete, progress)?;
+        }
         let found = digest(&mut file, &self.file.digest, self.file.size).map_err(named)?;
         if found != self.file.digest.digits() {
             fs::remove_file(&incomplete).map_err(named)?;
@@ -78,15 +80,15 @@ impl Source<'_> {
         let mut furthest = file.metadata().map_err(|error| naming(path, error))?.len();
         loop {
             let position = file.seek(SeekFrom::End(0)).map_err(|error| naming(path, error))?;
-            if position == self.file.size {
-                return Ok(());
-            }
             let error = match self.receive_once(file, path, position, progress) {
                 Ok(()) => FetchError::Network(format!("{}: the server sent too little", self.name)),
                 Err(error @ FetchError::Network(_)) => error,
                 Err(error) => return Err(error),
             };
             let reached = file.metadata().map_err(|error| naming(path, error))?.len();
+            if reached == self.file.size {
+                return Ok(());
+            }
             let has_grown = reached > furthest;
             furthest = furthest.max(reached);
             tries = if has_grown { 0 } else { tries + 1 };
