@@ -65,6 +65,12 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         return Ok(());
     }
     let labels = pool.labels.names(&dataset.labels);
+    if kept.leaves_names_out {
+        let domain = &args.domain;
+        console.line(&format!(
+            "{domain}: the names of labels do not belong to their texts, and are not read"
+        ));
+    }
     let safeguard = kept.verdict.describe(&labels);
     if !safeguard.is_empty() {
         console.line(&format!("{}: {safeguard}", args.domain));
@@ -73,7 +79,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
         origin: &Origin::of(&args.checkpoint, &checkpoint),
         domain: &args.domain,
         pool: &pool,
-        adaptation: describe(&recipe, pool.len(), unlabelled.len()),
+        adaptation: describe(&recipe, pool.len(), unlabelled.len(), kept.leaves_names_out),
         safeguard,
         kept: &kept,
         lengths: LengthStats::of(&pool.examples_by_label.concat(), &corpus),
@@ -135,12 +141,20 @@ fn chosen_pool(
 }
 
 /// The adaptation in words.
-fn describe(recipe: &Recipe, num_texts: usize, num_unlabelled: usize) -> String {
-    let steps = recipe.describe(recipe.visit.num_steps(num_texts));
-    match num_unlabelled {
-        0 => steps,
-        count => format!("{steps}, which {count} texts without labels help to make"),
+fn describe(
+    recipe: &Recipe,
+    num_texts: usize,
+    num_unlabelled: usize,
+    leaves_names_out: bool,
+) -> String {
+    let mut text = recipe.describe(recipe.visit.num_steps(num_texts));
+    if num_unlabelled > 0 {
+        text += &format!(", which {num_unlabelled} texts without labels help to make");
     }
+    if leaves_names_out {
+        text += "; the names of labels were not read, since they do not belong to the texts";
+    }
+    text
 }
 
 /// The only one of some sizes.

@@ -17,6 +17,8 @@ use crate::params::ParamSet;
 pub struct Kept {
     /// The weights that answer, calibrated: a model whose head has the rows of the domain's labels.
     pub weights: ParamSet,
+    /// Whether names of labels were not read, since they do not belong to the texts.
+    pub leaves_names_out: bool,
     /// What the folds said.
     pub verdict: Verdict,
     /// How good it is; `None` without folds.
@@ -88,8 +90,10 @@ pub fn adapt(
         true => adapted.start,
         false => folds.mean_with(adapted.weights, &start.theta)?,
     };
-    let head = evaluator.builder.classifier.head();
-    Ok(Kept { weights: verdict.calibration.fold_into(&weights, head)?, verdict, estimate })
+    let (builder, vectors) = (&evaluator.builder, Some(&start.vectors));
+    let leaves_names_out = builder.leaves_names_out(&examples, &pool.labels, vectors)?;
+    let weights = verdict.calibration.fold_into(&weights, builder.classifier.head())?;
+    Ok(Kept { weights, leaves_names_out, verdict, estimate })
 }
 
 impl CrossValidation {

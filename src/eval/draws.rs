@@ -121,11 +121,14 @@ impl Evaluator<'_> {
             }
         };
         let answers: Vec<_> = answers.iter().map(|row| verdict.calibration.apply(row)).collect();
+        let (labels, vectors) = (&start.labels, Some(&start.vectors));
+        let leaves_names_out = self.builder.leaves_names_out(&episode.support, labels, vectors)?;
         let truths = scored.truths(&start.labels);
         Ok(Draw {
             zero_step: Outcome::of(&truths, &zero_step),
             adapted: Outcome::of(&truths, &answers),
             falls_back: verdict.falls_back,
+            leaves_names_out,
             inner_losses,
         })
     }

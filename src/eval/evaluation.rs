@@ -17,6 +17,8 @@ pub struct Draw {
     pub adapted: Outcome,
     /// Whether the weights as they are were kept.
     pub falls_back: bool,
+    /// Whether names of labels were not read, since they do not belong to the texts.
+    pub leaves_names_out: bool,
     /// The training loss of each step's minibatch before the step, with dropout and weighted by label as the step takes it.
     pub inner_losses: Vec<f64>,
 }
@@ -100,6 +102,7 @@ impl Evaluation {
                 zero_step: outcome.clone(),
                 adapted: outcome,
                 falls_back: false,
+                leaves_names_out: false,
                 inner_losses: Vec::new(),
             });
             let DomainResult { domain, num_support, .. } = result;
@@ -243,6 +246,7 @@ mod tests {
                 zero_step: outcome(&truths, &[1; 6]),
                 adapted: outcome(&truths, &answers),
                 falls_back: false,
+                leaves_names_out: false,
                 inner_losses: Vec::new(),
             }
         };

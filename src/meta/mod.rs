@@ -8,6 +8,7 @@ pub mod class_weights;
 pub mod config;
 pub mod head_start;
 pub mod inner_loop;
+pub mod label_names;
 mod meta_gradient;
 mod prototypes;
 #[cfg(test)]

@@ -78,7 +78,7 @@ impl TaskBuilder<'_> {
     }
 
     /// The support set as the recipe reads it, with its minibatches in an order drawn from `order_seed`. Texts that `vectors`
-    /// has are not embedded again.
+    /// has are not embedded again, and names of labels that do not belong to the texts are then left out.
     ///
     /// # Errors
     /// Any error of libtorch.
@@ -90,13 +90,16 @@ impl TaskBuilder<'_> {
         vectors: Option<&Vectors>,
         order_seed: u64,
     ) -> Result<Support<Batch>, TchError> {
-        let texts = self.texts(support, labels);
+        let mut texts = self.texts(support, labels);
+        if self.leaves_names_out(support, labels, vectors)? {
+            texts.truncate(support.len());
+        }
         let whole = match vectors {
             _ if !self.recipe.reads_whole() => Whole::Unread,
             Some(vectors) => {
-                let numbers = support.iter().map(|&example| self.number_of(example, labels));
-                let numbers: Vec<u32> = numbers.collect();
-                Whole::Embedded(vectors.embedded(support, &numbers, self.recipe)?)
+                let (numbers, with_names) =
+                    (self.numbers(support, labels), texts.len() > support.len());
+                Whole::Embedded(vectors.embedded(support, &numbers, with_names, self.recipe)?)
             }
             None => Whole::Texts(self.pieces(&texts, support.len(), wordpieces)?),
         };
@@ -154,8 +157,30 @@ impl TaskBuilder<'_> {
         Ok(Adapted { start: model(&start)?, weights: model(&weights)?, losses })
     }
 
+    /// Whether the recipe reads the names of `labels` and they do not belong to the texts of `support`, whose `vectors` are known.
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    pub fn leaves_names_out(
+        &self,
+        support: &[ExampleId],
+        labels: &LabelSet,
+        vectors: Option<&Vectors>,
+    ) -> Result<bool, TchError> {
+        match vectors {
+            Some(vectors) if self.recipe.head == HeadStart::LabelNames => {
+                Ok(!vectors.names_belong(support, &self.numbers(support, labels))?)
+            }
+            _ => Ok(false),
+        }
+    }
+
     fn number_of(&self, example: ExampleId, labels: &LabelSet) -> u32 {
         labels.number_of(self.corpus.label_of(example))
+    }
+
+    fn numbers(&self, examples: &[ExampleId], labels: &LabelSet) -> Vec<u32> {
+        examples.iter().map(|&example| self.number_of(example, labels)).collect()
     }
 
     /// The names of `labels`, where the recipe reads them.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use tch::{TchError, Tensor};
 
 use crate::data::ExampleId;
+use crate::meta::label_names::names_belong;
 use crate::meta::{Embedded, Recipe};
 
 /// The vectors of some examples, and of the names of a task's labels, under the same weights.
@@ -56,8 +57,20 @@ impl Vectors {
         self.features.f_index_select(0, &rows)
     }
 
-    /// The vectors of a support set with its labels, and after them those of the names, each of which counts for `name_weight`
-    /// examples; beside them the texts without labels, each of which counts for `unlabelled_weight`.
+    /// Whether the names of the labels belong to the texts of `support`, which have these `labels`; not without names.
+    ///
+    /// # Errors
+    /// Any error of libtorch.
+    ///
+    /// # Panics
+    /// If one of the texts was not embedded.
+    pub fn names_belong(&self, support: &[ExampleId], labels: &[u32]) -> Result<bool, TchError> {
+        let Some(names) = &self.names else { return Ok(false) };
+        names_belong(&embedded(self.of(support)?, labels, None)?, names)
+    }
+
+    /// The vectors of a support set with its labels, and after them those of the names if `with_names`, each of which counts for
+    /// `name_weight` examples; beside them the texts without labels, each of which counts for `unlabelled_weight`.
     ///
     /// # Errors
     /// Any error of libtorch.
@@ -65,22 +78,33 @@ impl Vectors {
         &self,
         support: &[ExampleId],
         labels: &[u32],
+        with_names: bool,
         Recipe { name_weight, unlabelled_weight, .. }: &Recipe,
     ) -> Result<Embedded, TchError> {
-        let mut features = self.of(support)?;
-        let mut labels: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();
-        let mut weights = vec![1.0; support.len()];
-        if let Some(names) = &self.names {
-            let num_labels = names.size()[0];
-            features = Tensor::f_cat(&[&features, names], 0)?;
-            labels.extend(0..num_labels);
-            weights.resize(labels.len(), *name_weight);
-        }
-        let device = features.device();
-        let labels = Tensor::f_from_slice(&labels)?.f_to_device(device)?;
-        let weights = Tensor::f_from_slice(&weights)?.f_to_kind(features.kind())?;
+        let names = self.names.as_ref().filter(|_| with_names);
+        let names = names.map(|names| (names, *name_weight));
         let unlabelled = self.unlabelled.as_ref();
         let unlabelled = unlabelled.map(|texts| (texts.shallow_clone(), *unlabelled_weight));
-        Ok(Embedded { features, labels, weights: weights.f_to_device(device)?, unlabelled })
+        Ok(Embedded { unlabelled, ..embedded(self.of(support)?, labels, names)? })
     }
+}
+
+/// The vectors of texts with their labels, and after them those of the names of all labels with what each counts for.
+fn embedded(
+    texts: Tensor,
+    labels: &[u32],
+    names: Option<(&Tensor, f64)>,
+) -> Result<Embedded, TchError> {
+    let mut features = texts;
+    let mut labels: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();
+    let mut weights = vec![1.0; labels.len()];
+    if let Some((names, weight)) = names {
+        features = Tensor::f_cat(&[&features, names], 0)?;
+        labels.extend(0..names.size()[0]);
+        weights.resize(labels.len(), weight);
+    }
+    let device = features.device();
+    let labels = Tensor::f_from_slice(&labels)?.f_to_device(device)?;
+    let weights = Tensor::f_from_slice(&weights)?.f_to_kind(features.kind())?;
+    Ok(Embedded { features, labels, weights: weights.f_to_device(device)?, unlabelled: None })
 }

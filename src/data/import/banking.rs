@@ -36,19 +36,12 @@ pub(super) fn read(path: &Path, parts: &[&str], gathered: &mut Gathered) -> Resu
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
-    use super::super::gathered::tests::texts;
+    use super::super::gathered::tests::{self, texts};
     use super::*;
 
     fn import(train: &str, test: &str) -> Result<Gathered, String> {
-        let root = tempfile::tempdir().unwrap();
-        fs::write(root.path().join("train.csv"), train).unwrap();
-        fs::write(root.path().join("test.csv"), test).unwrap();
-        let mut gathered = Gathered::default();
-        let place = format!("{}/", root.path().display());
-        let read = read(root.path(), &["train", "test"], &mut gathered);
-        read.map(|()| gathered).map_err(|error| error.to_string().replace(&place, ""))
+        let files = [("train.csv", train), ("test.csv", test)];
+        tests::import(&files, |root, gathered| read(root, &["train", "test"], gathered))
     }
 
     #[test]

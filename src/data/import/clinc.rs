@@ -79,9 +79,7 @@ fn parsed<T: DeserializeOwned>(file: &Path, expected: &str) -> Result<T, DataErr
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
-    use super::super::gathered::tests::texts;
+    use super::super::gathered::tests::{self, texts};
     use super::*;
 
     const FULL: &str = r#"{"val": [["what do i owe", "balance"]], "oos_val": [["why is the sky blue", "oos"]],
@@ -93,16 +91,10 @@ mod tests {
         path: &str,
         domains: Option<&str>,
     ) -> Result<Gathered, String> {
-        let root = tempfile::tempdir().unwrap();
-        for (name, content) in files {
-            fs::write(root.path().join(name), content).unwrap();
-        }
-        let mut gathered = Gathered::default();
-        let place = format!("{}/", root.path().display());
-        let domains = domains.map(|name| root.path().join(name));
-        let parts = ["train", "val", "test"];
-        let read = read(&root.path().join(path), &parts, domains.as_deref(), &mut gathered);
-        read.map(|()| gathered).map_err(|error| error.to_string().replace(&place, ""))
+        tests::import(files, |root, gathered| {
+            let domains = domains.map(|name| root.join(name));
+            read(&root.join(path), &["train", "val", "test"], domains.as_deref(), gathered)
+        })
     }
 
     #[test]

@@ -51,20 +51,11 @@ fn read_file(file: &Path, domain: &str, gathered: &mut Gathered) -> Result<(), D
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
-    use super::super::gathered::tests::texts;
+    use super::super::gathered::tests::{self, texts};
     use super::*;
 
     fn import(files: &[(&str, &[u8])], parts: &[&str]) -> Result<Gathered, String> {
-        let root = tempfile::tempdir().unwrap();
-        for (name, content) in files {
-            fs::write(root.path().join(name), content).unwrap();
-        }
-        let mut gathered = Gathered::default();
-        let place = format!("{}/", root.path().display());
-        let read = read(root.path(), parts, &mut gathered);
-        read.map(|()| gathered).map_err(|error| error.to_string().replace(&place, ""))
+        tests::import(files, |root, gathered| read(root, parts, gathered))
     }
 
     #[test]

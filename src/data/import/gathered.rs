@@ -164,6 +164,24 @@ impl LeftOut {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::data::intake::DataError;
+
+    /// What `read` gathers from a folder of these files, given its path. Messages name files within the folder.
+    pub(in super::super) fn import<C: AsRef<[u8]>>(
+        files: &[(&str, C)],
+        read: impl FnOnce(&Path, &mut Gathered) -> Result<(), DataError>,
+    ) -> Result<Gathered, String> {
+        let root = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        let mut gathered = Gathered::default();
+        let folder = format!("{}/", root.path().display());
+        let read = read(root.path(), &mut gathered);
+        read.map(|()| gathered).map_err(|error| error.to_string().replace(&folder, ""))
+    }
 
     /// Domain, label and text of each.
     pub(in super::super) fn texts(gathered: &Gathered) -> Vec<[&str; 3]> {

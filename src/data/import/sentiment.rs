@@ -131,9 +131,7 @@ fn for_each_review(
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
-    use super::super::gathered::tests::texts;
+    use super::super::gathered::tests::{self, texts};
     use super::*;
 
     fn review(rating: &str, text: &str) -> String {
@@ -143,33 +141,25 @@ mod tests {
         )
     }
 
-    fn write(root: &Path, name: &str, content: impl AsRef<[u8]>) {
-        let path = root.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-
-    fn import(root: &Path) -> Result<Gathered, String> {
-        let mut gathered = Gathered::default();
-        let place = format!("{}/", root.display());
-        let read = read(root, &mut gathered);
-        read.map(|()| gathered).map_err(|error| error.to_string().replace(&place, ""))
+    fn import(files: &[(&str, impl AsRef<[u8]>)], folder: &str) -> Result<Gathered, String> {
+        tests::import(files, |root, gathered| read(&root.join(folder), gathered))
     }
 
     #[test]
     fn files_are_labels_and_folders_are_domains() {
-        let root = tempfile::tempdir().unwrap();
         let mut latin = review("5.0", "very & <b>good</b> &quot;caf").into_bytes();
         let at = latin.windows(3).position(|it| it == b"caf").unwrap() + 3;
         latin.insert(at, 0xe9);
-        write(root.path(), "dvd/positive.review", latin);
-        write(root.path(), "dvd/negative.review", review("1.0", "bad") + &review("2.0", " "));
-        write(root.path(), "books/positive.review", review("4.0", "read it\ntwice"));
-        write(root.path(), "books/negative.review", "\n");
-        write(root.path(), "books/unlabeled.review", review("4.0", "?") + &review("1.0", "?"));
-        write(root.path(), "summary.txt", "?");
-        write(root.path(), "stopwords/a.txt", "?");
-        let gathered = import(root.path()).unwrap();
+        let files = [
+            ("dvd/positive.review", latin),
+            ("dvd/negative.review", (review("1.0", "bad") + &review("2.0", " ")).into_bytes()),
+            ("books/positive.review", review("4.0", "read it\ntwice").into_bytes()),
+            ("books/negative.review", b"\n".into()),
+            ("books/unlabeled.review", (review("4.0", "?") + &review("1.0", "?")).into_bytes()),
+            ("summary.txt", b"?".into()),
+            ("stopwords/a.txt", b"?".into()),
+        ];
+        let gathered = import(&files, "").unwrap();
         let expected = [
             ["books", "positive", "read it\ntwice"],
             ["dvd", "positive", "very & <b>good</b> \"caf\u{e9}"],
@@ -179,16 +169,14 @@ mod tests {
         assert!(gathered.summary().ends_with("left out: 1 empty\n"), "{}", gathered.summary());
         assert_eq!(gathered.num_unlabelled(), 2);
         // The folder of one domain.
-        assert_eq!(texts(&import(&root.path().join("books")).unwrap()).len(), 1);
+        assert_eq!(texts(&import(&files, "books").unwrap()).len(), 1);
     }
 
     #[test]
     fn ratings_are_labels_where_all_reviews_are_in_one_file() {
-        let root = tempfile::tempdir().unwrap();
         let reviews = [("5.0", "a"), ("4.0", "b"), ("3.0", "c"), ("2.0", "d"), ("1.0", "e")];
         let reviews = reviews.map(|(rating, text)| review(rating, text)).concat();
-        write(root.path(), "toys/all.review", reviews);
-        let gathered = import(root.path()).unwrap();
+        let gathered = import(&[("toys/all.review", reviews)], "").unwrap();
         let labels: Vec<[&str; 2]> =
             texts(&gathered).iter().map(|[_, label, text]| [*text, *label]).collect();
         let expected = [["a", "positive"], ["b", "positive"], ["d", "negative"], ["e", "negative"]];
@@ -217,15 +205,12 @@ mod tests {
                 "line 1: expected a <rating> from 1.0 to 5.0 in the review that begins here, found \"many\"",
             ),
         ] {
-            let root = tempfile::tempdir().unwrap();
-            write(root.path(), "toys/all.review", content);
-            assert_eq!(import(root.path()).unwrap_err(), format!("toys/all.review: {expected}"));
+            let error = import(&[("toys/all.review", content)], "").unwrap_err();
+            assert_eq!(error, format!("toys/all.review: {expected}"));
         }
-        let root = tempfile::tempdir().unwrap();
-        let error = import(root.path()).unwrap_err();
+        let error = import(&[] as &[(&str, &str)], "").unwrap_err();
         assert!(error.ends_with("or all.review, found none"), "{error}");
-        write(root.path(), "toys/positive.review", review("5.0", "a"));
-        let error = import(root.path()).unwrap_err();
+        let error = import(&[("toys/positive.review", review("5.0", "a"))], "").unwrap_err();
         assert!(error.starts_with("toys/negative.review: expected a readable file"), "{error}");
     }
 }

@@ -3,6 +3,7 @@
 //! Knows no split and no tensor.
 
 use super::error::TokenizerError;
+use super::label_words::words_of;
 use super::tokenizer::TextTokenizer;
 use crate::data::ids::{DomainId, ExampleId, LabelId};
 use crate::data::intake::Dataset;
@@ -33,8 +34,7 @@ impl Corpus {
     ) -> Result<Self, TokenizerError> {
         let texts: Vec<&str> = dataset.reviews.iter().map(|review| review.text.as_str()).collect();
         let encodings = tokenizer.encode_batch(&texts, max_length)?;
-        let spelled = |name: &String| name.replace(['_', '-'], " ");
-        let names: Vec<String> = dataset.labels.iter().map(spelled).collect();
+        let names: Vec<String> = dataset.labels.iter().map(|name| words_of(name)).collect();
         let names = tokenizer.encode_batch(&names, max_length)?;
 
         let mut token_ids =
@@ -66,7 +66,7 @@ impl Corpus {
         &self.token_ids[self.offsets[position]..self.offsets[position + 1]]
     }
 
-    /// The token ids of a label's name, read as words: an underscore or a hyphen is a space.
+    /// The token ids of the words of a label's name.
     pub fn name_of(&self, label: LabelId) -> &[u32] {
         &self.label_names[label as usize]
     }

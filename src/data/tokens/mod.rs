@@ -5,6 +5,7 @@
 pub mod batch;
 mod corpus;
 mod error;
+mod label_words;
 mod token_subset;
 mod tokenizer;
 mod tokenizer_config;

@@ -98,6 +98,8 @@ struct DomainObject<'a> {
     inner_losses: Vec<f64>,
     /// Draws that kept the weights from before adapting.
     num_fallen_back: usize,
+    /// Draws that did not read the names of labels, since these do not belong to the texts.
+    num_without_names: usize,
     draws: Vec<DrawObject>,
 }
 
@@ -191,6 +193,7 @@ impl<'a> DomainObject<'a> {
             zero_step_reliability: pooled(|draw| &draw.zero_step).reliability(),
             inner_losses: mean_inner_losses(&result.draws),
             num_fallen_back: result.draws.iter().filter(|draw| draw.falls_back).count(),
+            num_without_names: result.draws.iter().filter(|draw| draw.leaves_names_out).count(),
             draws: result.draws.iter().map(DrawObject::of).collect(),
         }
     }

@@ -44,9 +44,16 @@ impl Report {
         if unlabelled > 0 && adaptation.recipe().head.is_made_of_support() {
             text += &format!("  {unlabelled} texts of each draw are read without their labels\n");
         }
+        let draws = candidate.evaluations.iter().flat_map(|it| &it.domains);
+        let draws: Vec<&Draw> = draws.flat_map(|result| &result.draws).collect();
+        let without_names = draws.iter().filter(|draw| draw.leaves_names_out).count();
+        if without_names > 0 {
+            text += &format!(
+                "  {without_names} of {} draws did not read the names of labels, which do not belong to their texts\n",
+                draws.len()
+            );
+        }
         if adaptation.safeguard.reads_folds() {
-            let draws = candidate.evaluations.iter().flat_map(|it| &it.domains);
-            let draws: Vec<&Draw> = draws.flat_map(|result| &result.draws).collect();
             let fallen_back = draws.iter().filter(|draw| draw.falls_back).count();
             text += &format!(
                 "  safeguarded by {} folds of each support set: {fallen_back} of {} draws kept the weights from before\n",
@@ -146,6 +153,7 @@ mod tests {
             zero_step: outcome([-1.0, -1.0, 1.0, -1.0]),
             adapted: outcome([-1.0, -1.0, -1.0, right]),
             falls_back: right < 0.0,
+            leaves_names_out: false,
             inner_losses: Vec::new(),
         };
         let domain = |name| {

@@ -134,7 +134,7 @@ fn results_have_an_object_for_each_checkpoint_and_domain_and_for_all() {
         zero_step_calibration_error zero_step_auc gain differences";
     let of_domain = format!(
         "{of_each} num_support inner_steps labels confusion reliability zero_step_reliability \
-        inner_losses num_fallen_back draws"
+        inner_losses num_fallen_back num_without_names draws"
     );
     let [of_each, of_domain] =
         [of_each, &of_domain].map(|keys| keys.split_whitespace().collect::<BTreeSet<_>>());

@@ -12,6 +12,7 @@ mod family;
 mod hub;
 mod interop;
 mod interop_sentence;
+mod label_names;
 mod label_sets;
 mod launchers;
 mod model_align;
