@@ -107,8 +107,8 @@ impl Console {
 
     /// One of them is done, with this accuracy and macro F1.
     pub fn evaluated_draw(&self, accuracy: f64, macro_f1: f64) {
-        self.evaluation.set_message(format!("acc {accuracy:.3} f1 {macro_f1:.3}"));
         self.evaluation.inc(1);
+        self.evaluation.set_message(format!("acc {accuracy:.3} f1 {macro_f1:.3}"));
     }
 
     /// So many of them were done before.
@@ -117,10 +117,12 @@ impl Console {
         self.evaluation.reset_eta();
     }
 
-    /// The series is over.
+    /// The series is over, and with it the last adaptation.
     pub fn end_evaluation(&self) {
-        self.evaluation.finish_and_clear();
-        self.bars.remove(&self.evaluation);
+        for bar in [&self.inner, &self.evaluation] {
+            bar.finish_and_clear();
+            self.bars.remove(bar);
+        }
     }
 
     /// A bar for the `size` bytes of `name`, which the caller moves and clears; it is hidden where no bars are shown or the size is

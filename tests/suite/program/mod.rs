@@ -19,6 +19,7 @@ mod model_align;
 mod model_directory;
 mod model_errors;
 mod predict;
+mod progress;
 mod readme;
 mod report;
 mod safeguards;

@@ -7,3 +7,4 @@ pub mod parquet_file;
 pub mod python;
 pub mod ranks;
 pub mod run;
+pub mod terminal;
