@@ -42,9 +42,14 @@ impl Inputs {
         Ok(self.with(&format!("file of {flag}"), sha256))
     }
 
-    fn with(mut self, name: &str, sha256: String) -> Self {
-        self.0.insert(format!("the SHA-256 of the {name}"), sha256);
+    /// With an argument that is no setting.
+    pub fn with_argument(mut self, flag: &str, value: impl ToString) -> Self {
+        self.0.insert(flag.to_owned(), value.to_string());
         self
+    }
+
+    fn with(self, name: &str, sha256: String) -> Self {
+        self.with_argument(&format!("the SHA-256 of the {name}"), sha256)
     }
 }
 

@@ -47,6 +47,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     ensure_alike(&session, device, || {
         let inputs = Inputs::default().with_dataset("data", &dataset);
         let inputs = inputs.with_model("checkpoint", opened.directory())?;
+        let inputs = inputs.with_argument("--domain", &args.domain);
         match &args.unlabelled {
             Some(path) => inputs.with_file("--unlabelled", path),
             None => Ok(inputs),

@@ -85,7 +85,9 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let inputs: Vec<&Path> = inputs.collect();
     let out = out.map(|path| output_file(path, args.force, &inputs)).transpose()?;
     ensure_alike(&session, device, || {
+        let named = args.domain.join(", ");
         let mut inputs = Inputs::default().with_dataset("data", &dataset);
+        inputs = inputs.with_argument("--domain", named);
         for ((name, _), opened) in checkpoints.iter().zip(&opened) {
             inputs = inputs.with_model(&name.display().to_string(), opened.directory())?;
         }

@@ -54,7 +54,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let device = session.select_device()?;
     ensure_alike(&session, device, || {
         let inputs = Inputs::default().with_model("checkpoint", opened.directory())?;
-        inputs.with_file("--input", &args.input)
+        inputs.with_argument("--min-score", args.min_score).with_file("--input", &args.input)
     })?;
     let writes_file = args.output != Path::new("-") && session.group.is_lead();
     let file =

@@ -199,3 +199,19 @@ fn ranks_that_would_train_something_else_are_refused() {
         assert!(!dir.path().join("r").exists());
     }
 }
+
+#[test]
+fn ranks_that_would_adapt_to_another_domain_are_refused() {
+    let dir = work_dir();
+    let finetune =
+        "finetune --checkpoint @tiny --data @data --max-length 32 --device cpu --out model";
+    let ranks = start_ranks(dir.path(), finetune, 2, |rank, command| {
+        command.args(["--domain", ["boots", "gardening"][rank]]);
+    });
+    for answer in end_of(ranks) {
+        assert_eq!(answer.code, Some(2), "{}", answer.stderr);
+        let expected = "rank 1: --domain: expected boots, as rank 0 has it, found gardening";
+        assert!(answer.stderr.contains(expected), "{}", answer.stderr);
+    }
+    assert!(!dir.path().join("model").exists());
+}
