@@ -107,7 +107,7 @@ pub struct ValidateArgs {
     /// How many texts to adapt to each domain has to hold.
     #[command(flatten)]
     pub support: SupportFlags,
-    /// Require domains to hold this many more to score on [default: 20].
+    /// Require domains to hold this many more to score on [default: as the recipe has it].
     #[arg(id = "episode.query", long = "query", value_name = "N")]
     pub query: (),
     /// How the dataset is read and split.

@@ -14,8 +14,8 @@ use crate::eval::model_card::ModelCard;
 use crate::files::atomic::write_directory;
 use crate::meta::{Choice, HeadStart};
 use crate::model::Pooling;
-use crate::run::checkpoint::ModelFiles;
-use crate::run::manifest;
+use crate::run::checkpoint::{self, ModelFiles};
+use crate::run::{Provenance, manifest};
 use crate::torch_ext::TORCH_VERSION;
 
 /// A model adapted to one domain.
@@ -69,7 +69,14 @@ impl AdaptedModel<'_> {
             tokenizer: model.tokenizer,
             max_length: config.data.max_length,
             settings: settings(config).to_toml(),
-            provenance: None,
+            provenance: Provenance {
+                metabert: env!("CARGO_PKG_VERSION").to_owned(),
+                dataset_sha256: dataset.sha256.clone(),
+                meta_train: vec![self.domain.to_owned()],
+                meta_dev: Vec::new(),
+                low_resource: Vec::new(),
+                seen_before: checkpoint::seen_domains(model.directory.path()),
+            },
         };
         write_directory(out, |dir| -> Result<()> {
             files.write(dir, &self.kept.weights)?;

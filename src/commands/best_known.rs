@@ -42,6 +42,7 @@ fn fitting(shared: &SharedArgs) -> Result<Option<(&'static str, Layer)>> {
     if config.data.path.is_empty() {
         return Ok(None);
     }
+    config.validate_data()?;
     let label_sets_differ = texts::read(&config, None)?.label_sets_differ;
     let preset = if label_sets_differ { OWN_LABELS } else { SHARED_LABELS };
     let mut layer = Layer::of_key("the recipe for this data", "preset", preset.into());

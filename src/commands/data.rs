@@ -4,13 +4,15 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::best_known;
 use super::checkpoint::located;
 use super::output::{print_json, print_result};
 use super::session::Session;
 use super::texts;
+use super::train::checks::check_domain_sizes;
 use crate::cli::{SplitArgs, StatsArgs, ValidateArgs};
 use crate::data::{
-    Corpus, Dataset, LabelSet, Side, Split, TextTokenizer, check_sizes, render_table, write_sides,
+    Corpus, Dataset, LabelSet, QuerySize, Side, Split, TextTokenizer, render_table, write_sides,
 };
 use crate::run::output::ensure_free;
 
@@ -40,21 +42,15 @@ pub fn stats(args: &StatsArgs) -> Result<()> {
 
 /// Runs `data validate`.
 pub fn validate(args: &ValidateArgs) -> Result<()> {
-    let Some(Session { mut config, console, .. }) = Session::begin(&args.shared, None)? else {
-        return Ok(());
-    };
+    let session = best_known::begin(&args.shared, true)?;
+    let Some(Session { mut config, console, .. }) = session else { return Ok(()) };
+    if args.shared.flags.set("episode.query") {
+        config.evaluate.query = QuerySize::Count(config.episode.query);
+    }
     let (dataset, split) = texts::read_split(&mut config, None, &console)?;
     let num_domains = |side| split.domains(side).len();
-    let episode = &config.training_episode();
     let evaluated = [split.domains(Side::MetaDev), split.domains(Side::LowResource)].concat();
-    let meta_train = split.domains(Side::MetaTrain);
-    if *episode == episode.of_all_labels() {
-        // One demand on all of them: one error lists every domain that falls short.
-        check_sizes(&dataset, &[meta_train, &evaluated].concat(), episode)?;
-    } else {
-        check_sizes(&dataset, meta_train, episode)?;
-        check_sizes(&dataset, &evaluated, &episode.of_all_labels())?;
-    }
+    check_domain_sizes(&dataset, &split, &config, &evaluated)?;
     print_result(&format!(
         "{}: {} examples, {}; domains: {} meta-train, {} meta-dev, {} low-resource\n",
         config.data.path,

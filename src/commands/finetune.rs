@@ -88,8 +88,11 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     adapted.write(&args.out, model, &dataset, config)?;
     let estimate = kept.estimate.map_or_else(String::new, |found| {
         format!(
-            "{}: accuracy {}, macro F1 {} ({}-fold cross-validation, 95 % intervals over the folds)\n",
-            args.domain, found.accuracy, found.macro_f1, found.num_folds
+            "{}: accuracy {}, macro F1 {} ({}, 95 % intervals over the folds)\n",
+            args.domain,
+            found.accuracy,
+            found.macro_f1,
+            found.method()
         )
     });
     print_result(&format!("{estimate}{}\n", args.out.display()))
@@ -131,10 +134,9 @@ fn chosen_pool(
         return Ok(pool);
     }
     let (folds, most) = (config.safeguard.folds, pool.num_tested_by_folds());
-    let most = match pool.has_own_labels {
-        false => format!("0, or 2 to {most}, the texts adapted to"),
-        true if most == 0 => "0, since no label has two texts".to_owned(),
-        true => format!("0, or 2 to {most}, the texts of labels with more than one"),
+    let most = match most {
+        0 => "0, since no label has two texts".to_owned(),
+        most => format!("0, or 2 to {most}, the texts of labels with more than one"),
     };
     let fits = folds != 1 && folds <= pool.num_tested_by_folds();
     checks::require(fits, "--folds", most, folds)?;

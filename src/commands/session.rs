@@ -155,14 +155,13 @@ impl Session {
     ) -> Result<Evaluator<'a>> {
         observe(None, self.console.on_forward());
         let (classifier, device) = (&model.classifier, model.params.device());
-        // Episodes train weights that are good after adapting, and not before.
-        let is_classifier = recipe.trains_on(Tasks::Pooled) && model.has_own_head;
-        let knows_labels = is_classifier && head_rows.know_all();
         Ok(Evaluator {
             builder: TaskBuilder { classifier, recipe, corpus, device },
             head_rows,
+            // Episodes train weights that are good after adapting, and not before.
+            is_classifier: recipe.trains_on(Tasks::Pooled) && model.has_own_head,
             run_seed: self.config.seed,
-            safeguard: safeguard.for_head(recipe.head, knows_labels),
+            safeguard,
             executor: self.executor(classifier, device)?,
         })
     }

@@ -183,8 +183,7 @@ impl RunConfig {
     /// The first impossible value, by its key.
     pub fn validate_adaptation(&self) -> Result<(), Invalid> {
         checks::within("workers", self.workers as u64, 0..=1_024)?;
-        self.data.validate()?;
-        validate_label_lists(&self.labels, self.data.label_sets)?;
+        self.validate_data()?;
         self.episode.validate()?;
         self.inner.validate()?;
         self.meta.validate()?;
@@ -196,6 +195,15 @@ impl RunConfig {
         let fits = warmup <= self.train.steps || self.train.has_time_budget();
         checks::require(fits, "outer.warmup_steps", "at most train.steps", warmup)?;
         self.evaluation_recipe().validate_adaptation()
+    }
+
+    /// The same for what is read before the rest is known.
+    ///
+    /// # Errors
+    /// The first impossible value of `[data]` and `[labels]`, by its key.
+    pub fn validate_data(&self) -> Result<(), Invalid> {
+        self.data.validate()?;
+        validate_label_lists(&self.labels, self.data.label_sets)
     }
 
     /// The algorithm with its settings, for training.

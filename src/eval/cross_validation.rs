@@ -30,6 +30,8 @@ pub struct Kept {
 pub struct CrossValidation {
     /// Number of folds.
     pub num_folds: usize,
+    /// Texts that no fold was scored on, each the only one of its label.
+    pub num_left_out: usize,
     /// All folds together.
     pub pooled: Outcome,
     /// Accuracy of the pooled counts; the interval resamples the folds.
@@ -53,7 +55,8 @@ pub fn adapt(
     on_fold: impl FnMut(Scores),
     before_last: impl FnOnce(),
 ) -> Result<Kept> {
-    let Evaluator { safeguard, run_seed, .. } = *evaluator;
+    let run_seed = evaluator.run_seed;
+    let safeguard = evaluator.safeguard_for(&pool.labels);
     let recipe = evaluator.builder.recipe;
     let mut examples = pool.examples_by_label.concat();
     examples.sort_unstable();
@@ -80,7 +83,11 @@ pub fn adapt(
     let verdict = safeguard.verdict(&answers, &counts)?;
     let estimate = match num_folds {
         0 => None,
-        _ => Some(CrossValidation::of(&folds.answers, &safeguard, &counts, run_seed)?),
+        _ => {
+            let num_left_out = pool.len() - pool.num_tested_by_folds();
+            let found = CrossValidation::of(&folds.answers, &safeguard, &counts, run_seed)?;
+            Some(CrossValidation { num_left_out, ..found })
+        }
     };
     before_last();
     let stream = format!("adaptation for keeps/{}", pool.name);
@@ -120,6 +127,16 @@ impl CrossValidation {
             let Scores { accuracy, macro_f1 } = Outcome::pooled(folds).scores();
             [accuracy, macro_f1]
         });
-        Ok(Self { num_folds, pooled, accuracy, macro_f1 })
+        Ok(Self { num_folds, num_left_out: 0, pooled, accuracy, macro_f1 })
+    }
+
+    /// How it was made, in words.
+    pub fn method(&self) -> String {
+        let folds = format!("{}-fold cross-validation", self.num_folds);
+        match self.num_left_out {
+            0 => folds,
+            1 => format!("{folds} without the only text of a label"),
+            count => format!("{folds} without {count} texts, each the only one of its label"),
+        }
     }
 }

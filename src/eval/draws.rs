@@ -108,7 +108,8 @@ impl Evaluator<'_> {
         };
         let folds = self.folds(start, &support, index)?;
         let held_out: Vec<&HeldOut> = folds.answers.iter().collect();
-        let verdict = self.safeguard.verdict(&held_out, &support.label_counts())?;
+        let safeguard = self.safeguard_for(&start.labels);
+        let verdict = safeguard.verdict(&held_out, &support.label_counts())?;
         let inner_losses = adapted.losses.f_to_kind(Kind::Double)?.f_to_device(Device::Cpu)?;
         let inner_losses = Vec::try_from(inner_losses)?;
         let zero_step = self.logits(&adapted.start, false, scored, &what)?;
@@ -127,6 +128,7 @@ impl Evaluator<'_> {
         Ok(Draw {
             zero_step: Outcome::of(&truths, &zero_step),
             adapted: Outcome::of(&truths, &answers),
+            num_folds: held_out.len(),
             falls_back: verdict.falls_back,
             leaves_names_out,
             inner_losses,

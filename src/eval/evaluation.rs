@@ -15,6 +15,8 @@ pub struct Draw {
     pub zero_step: Outcome,
     /// Of the weights adapted to the support set.
     pub adapted: Outcome,
+    /// Folds of the support set that were held out in turn.
+    pub num_folds: usize,
     /// Whether the weights as they are were kept.
     pub falls_back: bool,
     /// Whether names of labels were not read, since they do not belong to the texts.
@@ -101,6 +103,7 @@ impl Evaluation {
             let draws = draws.map(|outcome| Draw {
                 zero_step: outcome.clone(),
                 adapted: outcome,
+                num_folds: 0,
                 falls_back: false,
                 leaves_names_out: false,
                 inner_losses: Vec::new(),
@@ -245,6 +248,7 @@ mod tests {
             Draw {
                 zero_step: outcome(&truths, &[1; 6]),
                 adapted: outcome(&truths, &answers),
+                num_folds: 0,
                 falls_back: false,
                 leaves_names_out: false,
                 inner_losses: Vec::new(),

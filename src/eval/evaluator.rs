@@ -25,6 +25,8 @@ pub struct Evaluator<'a> {
     pub builder: TaskBuilder<'a>,
     /// The rows of the labels of the dataset in the heads that are evaluated.
     pub head_rows: &'a HeadRows,
+    /// Whether their heads were trained to answer as they are.
+    pub is_classifier: bool,
     /// Seed of the run.
     pub run_seed: u64,
     /// What keeps adaptations from doing harm.
@@ -55,16 +57,23 @@ impl Evaluator<'_> {
         work: impl Fn(&Evaluator, &C, usize) -> Result<(T, L)> + Sync,
         mut take: impl FnMut(T, Kept<Option<L>>) -> Result<()>,
     ) -> Result<()> {
-        let Self { builder, head_rows, run_seed, safeguard, .. } = *self;
+        let Self { builder, head_rows, is_classifier, run_seed, safeguard, .. } = *self;
         let work = |context: &C, job: usize| {
             let executor = Executor::new(Workers::one());
-            let alone = Evaluator { builder, head_rows, run_seed, safeguard, executor };
+            let alone =
+                Evaluator { builder, head_rows, is_classifier, run_seed, safeguard, executor };
             match work(&alone, context, job) {
                 Ok((result, kept)) => Ok((Ok(result), Some(kept))),
                 Err(error) => Ok((Err(error.downcast::<Diverged>()?), None)),
             }
         };
         self.executor.run_keeping(num_jobs, context, work, |_, result, kept| take(result?, kept))
+    }
+
+    /// The safeguard of adaptations to a domain that has these labels.
+    pub(super) fn safeguard_for(&self, labels: &LabelSet) -> SafeguardConfig {
+        let knows_labels = self.is_classifier && self.head_rows.know(labels);
+        self.safeguard.for_head(self.builder.recipe.head, knows_labels)
     }
 
     /// `params` with a head for `labels`, and the vectors of `examples`.

@@ -64,7 +64,7 @@ impl ModelCard<'_> {
             result: self.estimate.map(|found| MeasuredResult {
                 domain: self.domain,
                 file: &file,
-                method: format!("{}-fold cross-validation", found.num_folds),
+                method: found.method(),
                 accuracy: found.accuracy,
                 macro_f1: found.macro_f1,
             }),
@@ -131,11 +131,11 @@ impl ModelCard<'_> {
 /// The estimate in words, and a table of the labels.
 fn describe(found: &CrossValidation, labels: &[String]) -> String {
     let mut text = format!(
-        "Stratified {}-fold cross-validation on the same texts with the same settings, each fold calibrated by the \
+        "Stratified {} on the same texts with the same settings, each fold calibrated by the \
          others: accuracy {}, macro F1 {}, log loss {:.3}, calibration error {:.3} (from the answers of all folds \
          together; the 95 % intervals resample the folds). The model itself was adapted to all of the texts.\n\n\
          | label | texts | precision | recall | F1 |\n|---|---|---|---|---|\n",
-        found.num_folds,
+        found.method(),
         found.accuracy,
         found.macro_f1,
         found.pooled.log_loss(),

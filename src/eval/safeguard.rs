@@ -168,8 +168,11 @@ impl SafeguardConfig {
         let truths: Vec<u32> = folds.iter().flat_map(|fold| fold.truths.clone()).collect();
         let adapted: Vec<Vec<f32>> = folds.iter().flat_map(|fold| fold.adapted.clone()).collect();
         let of_adapted = self.calibration(&adapted, &truths, counts)?;
+        let Margin(margin) = self.margin.or(Margin(0.0));
         if !self.fall_back || truths.is_empty() {
-            return Ok(Verdict { falls_back: false, calibration: of_adapted, harm: None });
+            // What has to prove itself, and cannot, is not trusted.
+            let falls_back = self.fall_back && self.folds > 0 && margin > 0.0;
+            return Ok(Verdict { falls_back, calibration: of_adapted, harm: None });
         }
         let zero_step = folds.iter().flat_map(|fold| fold.zero_step.clone());
         let zero_step: Vec<Vec<f32>> = zero_step.collect();
@@ -180,7 +183,6 @@ impl SafeguardConfig {
                 - log_probability(&of_adapted.apply(adapted), truth)
         });
         let harm = Harm::of(&differences.collect::<Vec<f64>>());
-        let Margin(margin) = self.margin.or(Margin(0.0));
         let falls_back = harm.mean > -margin * harm.standard_error;
         let calibration = if falls_back { of_zero_step } else { of_adapted };
         Ok(Verdict { falls_back, calibration, harm: Some(harm) })
@@ -216,6 +218,8 @@ impl Verdict {
                 true => ": the weights from before adapting are kept",
                 false => ": the adapted weights are kept",
             };
+        } else if self.falls_back {
+            text += "no text can be held out: the weights from before adapting are kept";
         }
         let Calibration { scale, bias } = &self.calibration;
         if self.calibration != Calibration::none(labels.len()) {

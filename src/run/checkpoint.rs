@@ -1,6 +1,6 @@
 //! A checkpoint: a Hugging Face model directory that also holds the training state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -141,8 +141,8 @@ pub struct ModelFiles {
     pub max_length: usize,
     /// The resolved configuration of the run, as TOML.
     pub settings: String,
-    /// The origin of its knowledge; absent for a model that no run made.
-    pub provenance: Option<Provenance>,
+    /// The origin of its knowledge.
+    pub provenance: Provenance,
 }
 
 /// The file of a checkpoint that holds the configuration it was made with.
@@ -170,10 +170,8 @@ impl ModelFiles {
         }
         self.tokenizer.save_into(dir, self.max_length)?;
         fs::write(dir.join(SETTINGS_FILE), &self.settings)?;
-        if let Some(provenance) = &self.provenance {
-            fs::write(dir.join(PROVENANCE_FILE), serde_json::to_vec_pretty(provenance)?)?;
-        }
-        Ok(())
+        let provenance = serde_json::to_vec_pretty(&self.provenance)?;
+        Ok(fs::write(dir.join(PROVENANCE_FILE), provenance)?)
     }
 }
 
@@ -193,6 +191,13 @@ pub fn verify(dir: &Path) -> Result<(), Damage> {
 pub fn provenance(dir: &Path) -> Option<Provenance> {
     let text = fs::read(dir.join(PROVENANCE_FILE)).ok()?;
     serde_json::from_slice(&text).ok()
+}
+
+/// The domains that the model in `dir` was trained on or chosen by, as far as it has a record of them, in order.
+pub fn seen_domains(dir: &Path) -> Vec<String> {
+    let names = provenance(dir);
+    let names: BTreeSet<String> = names.iter().flat_map(Provenance::seen).cloned().collect();
+    names.into_iter().collect()
 }
 
 /// Writes the checkpoint of `state` into `run`, complete or not at all.

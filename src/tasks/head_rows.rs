@@ -19,9 +19,9 @@ impl HeadRows {
         Self(labels.iter().map(|label| row_of(label).map(|row| row as i64)).collect())
     }
 
-    /// Whether the head knows every label of the dataset.
-    pub fn know_all(&self) -> bool {
-        self.0.iter().all(Option::is_some)
+    /// Whether the head knows every one of `labels`.
+    pub fn know(&self, labels: &LabelSet) -> bool {
+        labels.ids().iter().all(|&label| self.row_of(label).is_some())
     }
 
     fn of(&self, labels: &LabelSet) -> Vec<Option<i64>> {

@@ -62,6 +62,7 @@ pub fn train(
         evaluator: Evaluator {
             builder: TaskBuilder { recipe: &evaluation_recipe, ..builder },
             head_rows: &head_rows,
+            is_classifier: false,
             run_seed: config.seed,
             // A checkpoint is chosen by how it adapts; its answers are safeguarded once.
             safeguard: SafeguardConfig::OFF,

@@ -8,11 +8,10 @@ use super::super::session::Session;
 use super::super::texts::meta_train_episodes;
 use crate::checks::{Invalid, require};
 use crate::config::RunConfig;
-use crate::data::{Dataset, Side, Split, check_sizes, files_of};
+use crate::data::{Dataset, DomainId, Side, Split, check_sizes, files_of};
 use crate::files::atomic::ensure_writable;
 use crate::meta::Tasks;
 use crate::run::RunDirectory;
-use crate::run::console::Console;
 
 /// Refuses to replace a directory that is no run, or that holds what the new run starts from.
 pub fn ensure_replaceable(run: &RunDirectory, config: &RunConfig) -> Result<()> {
@@ -48,27 +47,26 @@ pub fn warn_of_idle_processes(Session { config, console, group }: &Session) {
     }
 }
 
-/// Requires enough texts in each domain for training and its evaluations. Low-resource domains that
-/// `eval` would refuse get a warning, while there is time.
+/// Requires enough texts in each meta-train domain for training, and in each of `evaluated` for an evaluation.
 pub fn check_domain_sizes(
     dataset: &Dataset,
     split: &Split,
     config: &RunConfig,
-    console: &Console,
+    evaluated: &[DomainId],
 ) -> Result<()> {
     let (episode, evaluation) = (config.training_episode(), config.evaluation_episode());
     let is_read =
         evaluation.unlabelled == 0 || config.evaluation_recipe().head.is_made_of_support();
     let expected = "0 where no head is made of the support set (--head prototypes or label-names)";
     require(is_read, "evaluate.unlabelled", expected, evaluation.unlabelled)?;
-    let (meta_train, meta_dev) = (split.domains(Side::MetaTrain), split.domains(Side::MetaDev));
+    let meta_train = split.domains(Side::MetaTrain);
     let drawn_from = if config.recipe().trains_on(Tasks::Episodes) { meta_train } else { &[] };
     if episode == evaluation {
         // One demand on all of them: one error lists every domain that falls short.
-        check_sizes(dataset, &[drawn_from, meta_dev].concat(), &episode)?;
+        check_sizes(dataset, &[drawn_from, evaluated].concat(), &episode)?;
     } else {
         check_sizes(dataset, drawn_from, &episode)?;
-        check_sizes(dataset, meta_dev, &evaluation)?;
+        check_sizes(dataset, evaluated, &evaluation)?;
     }
     let num_texts: usize = dataset.pools(meta_train).iter().map(|pool| pool.len()).sum();
     let path = dataset.path.display();
@@ -76,10 +74,6 @@ pub fn check_domain_sizes(
     if config.recipe().trains_on(Tasks::Episodes) {
         let largest = meta_train_episodes(dataset, split, config).num_support();
         config.recipe().check_num_steps(config.recipe().visit.num_steps(largest))?;
-    }
-    let low_resource = split.domains(Side::LowResource);
-    if let Err(error) = check_sizes(dataset, low_resource, &evaluation) {
-        console.line(&format!("warning: `eval` with these settings will refuse: {error}"));
     }
     Ok(())
 }

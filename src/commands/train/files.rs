@@ -1,6 +1,5 @@
 //! The files that `train` writes before its first step, and those that each checkpoint gets.
 
-use std::collections::BTreeSet;
 use std::io;
 
 use tch::Device;
@@ -26,8 +25,6 @@ pub fn environment(
     device: Device,
 ) -> io::Result<Environment> {
     let names = |side| dataset.names_of(split.domains(side));
-    let before = checkpoint::provenance(model.path());
-    let before: BTreeSet<String> = before.iter().flat_map(Provenance::seen).cloned().collect();
     Ok(Environment {
         provenance: Provenance {
             metabert: env!("CARGO_PKG_VERSION").to_owned(),
@@ -35,7 +32,7 @@ pub fn environment(
             meta_train: names(Side::MetaTrain),
             meta_dev: names(Side::MetaDev),
             low_resource: names(Side::LowResource),
-            seen_before: before.into_iter().collect(),
+            seen_before: checkpoint::seen_domains(model.path()),
         },
         machine: Machine {
             torch: TORCH_VERSION.to_owned(),
@@ -74,6 +71,6 @@ pub fn model_files(model: &LoadedModel, config: &RunConfig, provenance: Provenan
         tokenizer: model.tokenizer.clone(),
         max_length: config.data.max_length,
         settings: config.to_toml(),
-        provenance: Some(provenance),
+        provenance,
     }
 }

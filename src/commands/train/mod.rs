@@ -1,7 +1,7 @@
 //! `metabert train`.
 
 mod assembly;
-mod checks;
+pub mod checks;
 mod files;
 mod locking;
 mod resume;
@@ -23,7 +23,7 @@ use super::output::print_result;
 use super::session::Session;
 use super::texts;
 use crate::cli::{Resume, TrainArgs};
-use crate::data::Side;
+use crate::data::{Side, check_sizes};
 use crate::machine::{Profile, observe};
 use crate::run::lock::RunLock;
 use crate::run::{RunDirectory, StartingPoint};
@@ -68,7 +68,12 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let (dataset, split) =
         texts::read_split(&mut session.config, labels.as_deref(), &session.console)?;
     let Session { config, console, .. } = &session;
-    checks::check_domain_sizes(&dataset, &split, config, console)?;
+    checks::check_domain_sizes(&dataset, &split, config, split.domains(Side::MetaDev))?;
+    // While there is time.
+    let low_resource = split.domains(Side::LowResource);
+    if let Err(error) = check_sizes(&dataset, low_resource, &config.evaluation_episode()) {
+        console.line(&format!("warning: `eval` with these settings will refuse: {error}"));
+    }
     let held_out = [Side::MetaDev, Side::LowResource].map(|side| split.domains(side)).concat();
     opened.warn_of_seen_domains(held_out.iter().map(|&it| dataset.domain_name(it)), console);
     if let Some(before) = &before {

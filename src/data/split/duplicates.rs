@@ -2,7 +2,8 @@
 //!
 //! Only exact copies are found. Knows no side.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::data::ids::ExampleId;
 use crate::data::intake::Dataset;
@@ -22,15 +23,36 @@ pub(super) fn duplicates(dataset: &Dataset) -> Vec<Vec<ExampleId>> {
 /// query set would be scored from memory.
 pub(super) fn without_repeats(dataset: Dataset, warnings: &mut Vec<String>) -> Dataset {
     let mut repeats: BTreeSet<ExampleId> = BTreeSet::new();
+    let mut contradictions = BTreeSet::new();
     for group in duplicates(&dataset) {
-        let mut domains = BTreeSet::new();
-        let domain_of = |&id: &ExampleId| dataset.reviews[id as usize].domain;
-        repeats.extend(group.iter().filter(|id| !domains.insert(domain_of(id))));
+        let mut label_in = BTreeMap::new();
+        for &id in &group {
+            let review = &dataset.reviews[id as usize];
+            match label_in.entry(review.domain) {
+                Entry::Vacant(first) => {
+                    first.insert(review.label);
+                }
+                Entry::Occupied(first) => {
+                    repeats.insert(id);
+                    if *first.get() != review.label {
+                        contradictions.insert(id);
+                    }
+                }
+            }
+        }
     }
     if !repeats.is_empty() {
         let (file, count) = (dataset.path.display(), repeats.len());
-        warnings
-            .push(format!("{file}: left out {count} reviews that repeat a text of their domain"));
+        let mut text =
+            format!("{file}: left out {count} reviews that repeat a text of their domain");
+        if let Some(&first) = contradictions.first() {
+            let place = dataset.place_of(&dataset.reviews[first as usize]);
+            let count = contradictions.len();
+            text += &format!(
+                "; {count} of them have another label than the text before, the first at {place}"
+            );
+        }
+        warnings.push(text);
     }
     dataset.without(&repeats)
 }
@@ -49,11 +71,20 @@ mod tests {
 
     #[test]
     fn the_first_copy_in_each_domain_stays() {
-        let records = [["a", "x", "1"], ["b", "x", "1"], ["a", "y", "1"], ["b", "y", "2"]];
+        let records = [
+            ["a", "x", "1"],
+            ["b", "x", "1"],
+            ["a", "y", "1"],
+            ["b", "y", "2"],
+            ["a", "x", "1"],
+            ["a", "y", "1"],
+        ];
         let mut warnings = Vec::new();
         let rest = without_repeats(dataset(&records), &mut warnings);
         let positions: Vec<usize> = rest.reviews.iter().map(|review| review.position).collect();
         assert_eq!(positions, [0, 1, 3]);
-        assert_eq!(warnings, ["d.jsonl: left out 1 reviews that repeat a text of their domain"]);
+        let expected = "d.jsonl: left out 3 reviews that repeat a text of their domain; 2 of them have another label than \
+                        the text before, the first at line 3";
+        assert_eq!(warnings, [expected]);
     }
 }

@@ -7,6 +7,7 @@ mod leaks;
 mod settle;
 mod side_files;
 mod sides;
+mod similar_labels;
 mod single_label;
 
 pub use leaks::keep_sides_apart;

@@ -5,6 +5,7 @@
 use super::duplicates::without_repeats;
 use super::leaks::keep_sides_apart;
 use super::sides::{Side, Split};
+use super::similar_labels::warn_of_similar_labels;
 use super::single_label::settle_single_label_domains;
 use crate::data::config::{CrossSideDuplicates, DataConfig, LabelSets};
 use crate::data::intake::{DataError, Dataset};
@@ -45,6 +46,7 @@ pub fn settle_domains(
     config: &DataConfig,
     warnings: &mut Vec<String>,
 ) -> Result<Dataset, DataError> {
+    warn_of_similar_labels(&dataset, warnings);
     let dataset = without_repeats(dataset, warnings);
     settle_single_label_domains(dataset, config.single_label_domains, warnings)
 }

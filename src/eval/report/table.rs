@@ -60,6 +60,11 @@ impl Report {
                 adaptation.safeguard.folds,
                 draws.len()
             );
+            let unguarded = draws.iter().filter(|draw| draw.num_folds == 0).count();
+            if unguarded > 0 {
+                text +=
+                    &format!("  {unguarded} of these draws have no text that could be held out\n");
+            }
         }
         text
     }
@@ -152,6 +157,7 @@ mod tests {
         let draw = |right: f32| Draw {
             zero_step: outcome([-1.0, -1.0, 1.0, -1.0]),
             adapted: outcome([-1.0, -1.0, -1.0, right]),
+            num_folds: 5,
             falls_back: right < 0.0,
             leaves_names_out: false,
             inner_losses: Vec::new(),

@@ -115,7 +115,7 @@ fn domains_that_are_too_small_are_named_with_their_counts() {
     let too_small = "\"boots\"|20 + 8 examples|found 25|lower --query to 5|\"podcasts\"|found 23";
     refuses(path, &train("16 --support 20 --query 8"), too_small);
     // All that is wrong in one go, whichever side it is on.
-    let validate = "data validate --data @data --low-resource-max 16 --support 20 --query 8";
+    let validate = "data validate --data @data --low-resource-max 16 --support 20 --query 8 --set train.algo=fomaml";
     refuses(path, validate, &format!("{too_small}|\"kettles\"|found 24|\"gardening\"|found 15"));
     let eval = "eval --checkpoint @tiny --data @data --low-resource-max 16 --support 14 --query 4";
     refuses(path, eval, "\"board_games_&_puzzles\"|14 + 4|found 14");

@@ -30,7 +30,8 @@ fn an_imported_dataset_is_valid() {
     let expected =
         "dataset.json: 142 examples, 2 labels, 5 domains\nleft out: 10 in files without labels\n";
     assert_eq!(printed, expected);
-    let validate = "data validate --low-resource-max 20 --support 8 --query 4 --data dataset.json";
+    let validate =
+        "data validate --low-resource-max 20 --support 8 --query 4 --data dataset.json --quiet";
     let Answer { code, stdout, stderr } = run(path, validate);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     assert!(
