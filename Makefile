@@ -27,7 +27,7 @@ SUPPORT    := --support-per-label 8,40
 .DELETE_ON_ERROR:
 # Training, evaluating and building each use every core.
 .NOTPARALLEL:
-.PHONY: help setup demo wheel test test-cuda soak fuzz sanitize lint audit bench bench-reference bench-setfit bench-cuda bench-rotations clean libtorch encoder sample python packing setfit build
+.PHONY: help setup demo wheel test test-cuda soak fuzz sanitize lint audit bench bench-reference bench-setfit bench-cuda bench-rotations clean libtorch encoder sample python python-cuda packing setfit build
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
@@ -92,8 +92,8 @@ bench-setfit: $(DATA) build encoder setfit $(if $(filter $(RUN),$(CHECKPOINT)),$
 		--episodes $(DRAWS) $(COMPARE)
 
 # The reference's own job, its model BERT-base: episodes per minute of both, then of more workers, and where the time goes.
-bench-cuda: $(DATA) build libtorch python ## time metabert against Python on a GPU (DATA=FILE ENCODER=DIR of a BERT-base)
-	PYTHONPATH="$$(.ci/setup python --path)" $(or $(PYTHON),python3) benches/reference/compare.py --device cuda \
+bench-cuda: $(DATA) build libtorch python-cuda ## time metabert against Python on a GPU (DATA=FILE ENCODER=DIR of a BERT-base)
+	PYTHONPATH="$$(.ci/setup python-cuda --path)" $(or $(PYTHON),python3) benches/reference/compare.py --device cuda \
 		--metabert $(METABERT) --data $(DATA) --model $(ENCODER) --precision fp32,bf16 $(COMPARE)
 	for workers in 1 2 4; do for precision in fp32 bf16; do printf '\n%s workers, %s\n' $$workers $$precision; \
 		$(METABERT) train --preset reference-fomaml --device cuda --precision $$precision --workers $$workers --data $(DATA) \
@@ -108,7 +108,7 @@ clean: ## remove the build outputs and the demo's runs; keep the cache and other
 	cargo clean
 	rm -rf $(RUN) $(RUN)-*
 
-libtorch encoder python setfit:
+libtorch encoder python python-cuda setfit:
 	@.ci/setup $@
 
 packing:

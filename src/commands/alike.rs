@@ -70,6 +70,8 @@ pub fn ensure_alike(
     let Inputs(mut mine) = inputs()?;
     let settings = config.entries().into_iter().filter(|(key, _)| !OWN.contains(&key.as_str()));
     mine.extend(settings.map(|(key, value)| (key, value.to_string())));
+    let kind = if device.is_cuda() { "a GPU" } else { "the CPU" };
+    mine.insert("the device".to_owned(), kind.to_owned());
     mine.insert("the version of metabert".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     let all = group.all_values(&mine)?;
     let nothing = String::from("nothing");

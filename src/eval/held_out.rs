@@ -9,6 +9,7 @@ use super::metrics::Scores;
 use super::outcome::Outcome;
 use super::safeguard::HeldOut;
 use crate::data::{DomainPool, ExampleId};
+use crate::machine::device::wait_for;
 use crate::params::{ParamSet, Region};
 use crate::ranks::Kept;
 
@@ -51,6 +52,8 @@ impl Folds {
 
     fn add(&mut self, weights: &ParamSet, theta: &ParamSet) -> Result<(), TchError> {
         let moved = weights.difference(theta)?;
+        // Before the weights go: their memory returns to the stream of the worker that has adapted them.
+        wait_for(moved.device())?;
         match &mut self.moved {
             None => self.moved = Some((moved, 1)),
             Some((sum, count)) => {

@@ -1,6 +1,6 @@
 //! Where tensors live, and how much memory they took.
 
-use tch::Device;
+use tch::{Device, TchError};
 use thiserror::Error;
 
 use crate::torch_ext::{self, NoCuda, load_cuda_library};
@@ -22,14 +22,14 @@ pub enum DeviceError {
 }
 
 /// The device that `--device` means, and for `auto` without CUDA the reason. `auto` and `cuda` mean the GPU number `local_rank`,
-/// that of a process among those on its machine; or the only one that it sees.
+/// that of a process among those on its machine. Where there are more processes than GPUs, they share them.
 ///
 /// Must be called before the first tensor is made, or [`load_cuda_library`].
 ///
 /// # Errors
 /// An unknown name, and CUDA asked for by name where there is none.
 pub fn select(asked: &str, local_rank: usize) -> Result<(Device, Option<NoCuda>), DeviceError> {
-    let own = |count: usize| if count == 1 { 0 } else { local_rank };
+    let own = |count: usize| local_rank % count;
     let found = match asked {
         "cpu" => return Ok((Device::Cpu, None)),
         "auto" => {
@@ -57,6 +57,14 @@ pub fn set_threads(asked: usize) -> usize {
     // The tokenizer's pool; it can only be set once, and this is the only place.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     threads
+}
+
+/// Waits until `device` has done what it was given to do.
+///
+/// # Errors
+/// An error of that work.
+pub fn wait_for(device: Device) -> Result<(), TchError> {
+    torch_ext::synchronize(device)
 }
 
 /// The cores that this process may use.

@@ -100,7 +100,7 @@ impl Workers {
             let (sender, results) = mpsc::channel();
             let (shared, work) = (&shared, &work);
             let caller = tracing::Span::current();
-            for context in contexts {
+            for (worker, context) in contexts.into_iter().enumerate() {
                 let sender = sender.clone();
                 let span = tracing::trace_span!(parent: &caller, "worker", at_once);
                 scope.spawn(move || {
@@ -109,7 +109,7 @@ impl Workers {
                     let _ends_series = EndOnPanic(shared);
                     tch::set_num_threads(share);
                     let stream = match self.device {
-                        Device::Cuda(index) => torch_ext::use_stream_of_own(index),
+                        Device::Cuda(index) => torch_ext::use_stream_of_worker(index, worker),
                         _ => Ok(()),
                     };
                     while let Some(job) = shared.begin(num_jobs, 2 * at_once) {

@@ -9,7 +9,7 @@ use super::cuda::compute_capability;
 
 unsafe extern "C" {
     fn metabert_cpu_multiplies_bf16(out: *mut bool) -> *const c_char;
-    fn metabert_use_stream_of_own(index: usize) -> *const c_char;
+    fn metabert_use_stream_of_worker(index: usize, worker: usize) -> *const c_char;
     fn metabert_synchronize(index: usize) -> *const c_char;
     fn metabert_peak_device_bytes(index: usize, out: *mut i64) -> *const c_char;
 }
@@ -33,13 +33,14 @@ pub fn multiplies_bf16(device: Device) -> bool {
     }
 }
 
-/// Gives the calling thread a stream of its own on GPU number `index`, so that its work overlaps with that of other threads.
+/// Gives the calling thread the stream of worker number `worker` on GPU number `index`, so that its work overlaps with that of
+/// other workers.
 ///
 /// # Errors
 /// Any error of libtorch, and a number that no GPU has.
-pub fn use_stream_of_own(index: usize) -> Result<(), TchError> {
-    // SAFETY: the shim takes a number and changes state of the calling thread only.
-    unsafe { super::shim_result(metabert_use_stream_of_own(index)) }
+pub fn use_stream_of_worker(index: usize, worker: usize) -> Result<(), TchError> {
+    // SAFETY: the shim takes numbers, locks what threads share, and changes state of the calling thread.
+    unsafe { super::shim_result(metabert_use_stream_of_worker(index, worker)) }
 }
 
 /// Waits until `device` has finished its work; a CPU always has.
@@ -80,7 +81,7 @@ mod tests {
     fn a_gpu_that_is_not_there_is_an_error() {
         // Beyond every machine; the last three wrap to 0 in the narrower types of libtorch and the driver.
         for index in [999, 1 << 8, 1 << 32, usize::MAX] {
-            assert!(use_stream_of_own(index).is_err(), "{index}");
+            assert!(use_stream_of_worker(index, 0).is_err(), "{index}");
             assert!(synchronize(Device::Cuda(index)).is_err(), "{index}");
             assert!(peak_device_bytes(index).is_err(), "{index}");
             assert!(!multiplies_bf16(Device::Cuda(index)), "{index}");

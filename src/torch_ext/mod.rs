@@ -21,7 +21,7 @@ mod soundness;
 pub use attention::packed_attention;
 pub use autograd::gradients;
 pub use cuda::{NoCuda, load_cuda_library};
-pub use device::{multiplies_bf16, peak_device_bytes, synchronize, use_stream_of_own};
+pub use device::{multiplies_bf16, peak_device_bytes, synchronize, use_stream_of_worker};
 pub use dropout::{DropoutMask, dropout};
 pub use fused_adam::{AdamHyper, fused_adam};
 pub use fused_attention::fused_attention;

@@ -8,6 +8,7 @@ use tch::{Device, Kind, TchError};
 
 use super::non_finite::NonFinite;
 use crate::eval::metrics::mean;
+use crate::machine::device::wait_for;
 use crate::meta::EpisodeOutcome;
 use crate::params::{ParamSet, TaskView};
 
@@ -147,6 +148,8 @@ impl Node {
     }
 }
 
+/// A gradient that a worker has made is read to its end before it goes: its memory returns to the stream of that worker, which
+/// would write to it.
 impl Sum {
     fn plus(self, meta: &ParamSet, right: Self) -> Result<Self, TchError> {
         if let Self::Empty = right {
@@ -155,7 +158,10 @@ impl Sum {
         let Some(mut left) = self.whole(meta)? else { return Ok(right) };
         match right {
             Self::Empty => {}
-            Self::One(view, gradient) => view.scatter_add(&mut left, &gradient)?,
+            Self::One(view, gradient) => {
+                view.scatter_add(&mut left, &gradient)?;
+                wait_for(meta.device())?;
+            }
             Self::Many(sum) => TaskView::whole(meta.layout()).scatter_add(&mut left, &sum)?,
         }
         Ok(Self::Many(left))
@@ -168,6 +174,7 @@ impl Sum {
                 // Not in place: libtorch may hand out one tensor as the gradient of several.
                 let mut sum = meta.zeros_like()?;
                 view.scatter_add(&mut sum, &gradient)?;
+                wait_for(meta.device())?;
                 Some(sum)
             }
             Self::Many(sum) => Some(sum),

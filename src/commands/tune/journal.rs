@@ -1,8 +1,8 @@
 //! The journal of a search: what was scored, a JSON object a line. A search that continues takes what is there.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -20,14 +20,12 @@ pub enum Line {
         /// The settings that the search starts from, its data and its model.
         inputs: BTreeMap<String, Value>,
     },
-    /// A training ended.
+    /// A training has a result. One that failed has no line: the cause may be gone when the search continues.
     Trained {
         /// Its number.
         training: usize,
         /// Its settings over those that the search starts from.
         settings: BTreeMap<String, Value>,
-        /// Whether it has a result.
-        succeeded: bool,
     },
     /// An adaptation was scored on the meta-dev domains.
     Scored {
@@ -53,26 +51,45 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal of a search with these inputs, or begins it.
+    /// Opens the journal of a search with these inputs, or begins it. It belongs to this process until it is dropped.
     ///
     /// # Errors
-    /// The journal of another search, by the first input that differs; any error of the file system.
+    /// A journal that another process has, or of another search, by the first input that differs; a file that is no journal, which
+    /// stays as it is; any error of the file system.
     pub fn open(path: &Path, inputs: BTreeMap<String, Value>) -> anyhow::Result<Self> {
         let failed = |error| naming(path, error);
         let mut options = OpenOptions::new();
         let file = options.create(true).read(true).append(true).open(path).map_err(failed)?;
-        let (lines, length) = read(&file).map_err(failed)?;
-        // A kill may have cut the last line.
-        file.set_len(length).map_err(failed)?;
-        let mut journal = Self { file, lines };
-        match journal.lines.first() {
-            None => journal.append(Line::Began { inputs })?,
-            Some(Line::Began { inputs: before }) => ensure_same(path, before, &inputs)?,
-            Some(_) => {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
                 let found =
-                    "expected a first line with the inputs of a search, found another".to_owned();
+                    "another search writes there; wait for it to end, or name another --run-dir";
                 return Err(Invalid::at(path, found).into());
             }
+            // Where the file system has no locks there is nobody to ask.
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+        }
+        let began = Line::Began { inputs };
+        let first = text_of(&began)?;
+        let mut content = Vec::new();
+        (&file).read_to_end(&mut content).map_err(failed)?;
+        // A kill may have cut the last line.
+        let whole = content.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
+        let lines = parse(&content[..whole]).map_err(|found| Invalid::at(path, found))?;
+        match (&began, lines.first()) {
+            (Line::Began { inputs }, Some(Line::Began { inputs: before })) => {
+                ensure_same(path, before, inputs)?;
+            }
+            (_, None) if first.starts_with(&content) => {}
+            _ => {
+                let found = "expected a first line with the inputs of a search, found another";
+                return Err(Invalid::at(path, found).into());
+            }
+        }
+        file.set_len(whole as u64).map_err(failed)?;
+        let mut journal = Self { file, lines };
+        if journal.lines.is_empty() {
+            journal.append(began)?;
         }
         Ok(journal)
     }
@@ -87,27 +104,29 @@ impl Journal {
     /// # Errors
     /// Any error of the file system.
     pub fn append(&mut self, line: Line) -> io::Result<()> {
-        let mut text = serde_json::to_vec(&line)?;
-        text.push(b'\n');
-        self.file.write_all(&text)?;
+        self.file.write_all(&text_of(&line)?)?;
         self.file.sync_data()?;
         self.lines.push(line);
         Ok(())
     }
 }
 
-/// The whole lines of a file, and their length in bytes.
-fn read(file: &File) -> io::Result<(Vec<Line>, u64)> {
-    let (mut lines, mut length, mut text) = (Vec::new(), 0, Vec::new());
-    let mut reader = BufReader::new(file);
-    loop {
-        text.clear();
-        let count = reader.read_until(b'\n', &mut text)?;
-        let line = text.strip_suffix(b"\n").and_then(|line| serde_json::from_slice(line).ok());
-        let Some(line) = line else { return Ok((lines, length)) };
-        lines.push(line);
-        length += count as u64;
-    }
+/// A line as it is written.
+fn text_of(line: &Line) -> io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(line)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// The lines of a journal, each of which ends.
+fn parse(content: &[u8]) -> Result<Vec<Line>, String> {
+    let texts = content.split_inclusive(|&byte| byte == b'\n');
+    let line = |(number, text): (usize, &[u8])| {
+        serde_json::from_slice(text).map_err(|error| {
+            format!("line {number}: expected a line of the journal of a search: {error}")
+        })
+    };
+    (1..).zip(texts).map(line).collect()
 }
 
 fn ensure_same(
@@ -127,6 +146,8 @@ fn ensure_same(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use serde_json::json;
 
@@ -136,7 +157,7 @@ mod tests {
 
     fn trained(training: usize) -> Line {
         let settings = BTreeMap::from([("outer.lr".to_owned(), json!(0.1))]);
-        Line::Trained { training, settings, succeeded: true }
+        Line::Trained { training, settings }
     }
 
     #[test]
@@ -152,6 +173,9 @@ mod tests {
         journal.append(trained(1)).unwrap();
         let expected = [Line::Began { inputs: inputs(1) }, trained(0), trained(1)];
         assert_eq!(journal.lines(), expected);
+        let error = Journal::open(&path, inputs(1)).err().unwrap().to_string();
+        assert!(error.contains("another search writes there"), "{error}");
+        drop(journal);
         assert_eq!(Journal::open(&path, inputs(1)).unwrap().lines(), expected);
     }
 
@@ -162,5 +186,28 @@ mod tests {
         drop(Journal::open(&path, inputs(1)).unwrap());
         let error = Journal::open(&path, inputs(2)).err().unwrap().to_string();
         assert!(error.contains("expected a search with seed 2, found one with 1"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_journal_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        drop(Journal::open(&path, inputs(1)).unwrap());
+        let began = fs::read(&path).unwrap();
+        let damaged = [&began, &b"{\"event\":\"train\n"[..], &began].concat();
+        for (content, expected) in [
+            (&b"{\"entry\":\"my diary\"}\n"[..], "line 1: expected a line of the journal"),
+            (b"dear diary", "expected a first line with the inputs of a search"),
+            (&damaged, "line 2: expected a line of the journal"),
+        ] {
+            fs::write(&path, content).unwrap();
+            let error = Journal::open(&path, inputs(1)).err().unwrap().to_string();
+            assert!(error.contains(expected), "{error}");
+            assert_eq!(fs::read(&path).unwrap(), content);
+        }
+        // A search that was killed in its first line.
+        fs::write(&path, &began[..began.len() / 2]).unwrap();
+        drop(Journal::open(&path, inputs(1)).unwrap());
+        assert_eq!(fs::read(&path).unwrap(), began);
     }
 }

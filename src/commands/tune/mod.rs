@@ -1,6 +1,7 @@
 //! `metabert tune`: a search in two levels. Few trainings with different settings; many ways to adapt each of them, by
 //! successive halving. Only meta-dev domains are scored on, with the same draws for all.
 
+mod children;
 mod halving;
 mod journal;
 mod recipe;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
+use self::children::Children;
 use self::halving::Halving;
 use self::journal::Journal;
 use self::scorer::Scorer;
@@ -74,6 +76,7 @@ pub fn run(args: &TuneArgs) -> Result<()> {
         directory,
         scorer,
         halving: Halving { first_draws, max_rounds: MAX_ROUNDS },
+        children: Children::new()?,
         journal,
         deadline,
         adaptations: Vec::new(),

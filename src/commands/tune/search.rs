@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use super::children::Children;
 use super::halving::{Halving, Winner};
 use super::journal::{Journal, Line};
 use super::recipe;
@@ -39,6 +40,8 @@ pub struct Search<'a> {
     pub scorer: Scorer<'a>,
     /// How many of them are scored on how many draws.
     pub halving: Halving,
+    /// Its trainings, and the signals that reach them.
+    pub children: Children,
     /// What was done so far.
     pub journal: Journal,
     /// When nothing new begins any more.
@@ -97,18 +100,21 @@ impl Search<'_> {
         config: &RunConfig,
         run: &Path,
     ) -> Result<Option<bool>> {
-        let before = self.journal.lines().iter().find_map(|line| match line {
-            Line::Trained { training, succeeded, .. } if *training == number => Some(*succeeded),
-            _ => None,
-        });
-        if before.is_some() || self.is_over() {
-            return Ok(before);
+        let is_this =
+            |line: &Line| matches!(line, Line::Trained { training, .. } if *training == number);
+        if self.journal.lines().iter().any(is_this) {
+            return Ok(Some(true));
+        }
+        if self.is_over() {
+            return Ok(None);
         }
         let console = &self.session.console;
         console.line(&format!("training {number}: {}", words(settings)));
-        let succeeded = training::train(run, config, console.is_silent())?;
-        let settings = as_json(settings);
-        self.journal.append(Line::Trained { training: number, settings, succeeded })?;
+        let succeeded = training::train(&self.children, run, config, console.is_silent())?;
+        if succeeded {
+            let settings = as_json(settings);
+            self.journal.append(Line::Trained { training: number, settings })?;
+        }
         Ok(Some(succeeded))
     }
 

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use super::children::Children;
 use crate::config::RunConfig;
 use crate::files::atomic::write_file;
 
@@ -15,11 +16,11 @@ pub fn directory(search: &Path, number: usize) -> PathBuf {
 }
 
 /// Trains as `config` says in the run directory `run`, or continues what a search that was stopped began there. Whether it
-/// succeeded.
+/// succeeded: its own message says why not.
 ///
 /// # Errors
 /// A training that a signal stopped, and any error of the file system.
-pub fn train(run: &Path, config: &RunConfig, is_silent: bool) -> Result<bool> {
+pub fn train(children: &Children, run: &Path, config: &RunConfig, is_silent: bool) -> Result<bool> {
     let settings = run.with_extension("toml");
     write_file(&settings, config.to_toml().as_bytes())?;
     let program = env::current_exe().context("cannot find the program itself")?;
@@ -30,7 +31,7 @@ pub fn train(run: &Path, config: &RunConfig, is_silent: bool) -> Result<bool> {
         command.arg("--quiet");
     }
     command.stdin(Stdio::null()).stdout(Stdio::null());
-    let status = command.status().context("cannot start a training")?;
+    let status = children.run(&mut command).context("cannot start a training")?;
     match status.code() {
         Some(0) => Ok(true),
         Some(1 | 2) => Ok(false),

@@ -1,7 +1,12 @@
 // Questions to processors and GPUs through libtorch's core alone, without CUDA's headers.
 
+#include <map>
+#include <mutex>
+#include <utility>
+
 #include <ATen/cpu/Utils.h>
 #include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include "shim.h"
@@ -30,11 +35,19 @@ const char *metabert_cpu_multiplies_bf16(bool *out) {
   });
 }
 
-// Gives the calling thread a stream of its own on a GPU.
-const char *metabert_use_stream_of_own(size_t index) {
+// Gives the calling thread the stream of worker number `worker` on a GPU. Always the same one: what the allocator keeps, it keeps
+// for each stream.
+const char *metabert_use_stream_of_worker(size_t index, size_t worker) {
   return metabert::guarded([&] {
+    static std::mutex mutex;
+    static std::map<std::pair<size_t, size_t>, c10::Stream> streams;
     const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
-    guard.exchangeStream(guard.getStreamFromGlobalPool(gpu(guard, index)));
+    const c10::Device device = gpu(guard, index);
+    const std::lock_guard<std::mutex> lock(mutex);
+    auto found = streams.find({index, worker});
+    if (found == streams.end())
+      found = streams.emplace(std::pair{index, worker}, guard.getStreamFromGlobalPool(device)).first;
+    guard.exchangeStream(found->second);
   });
 }
 
@@ -42,7 +55,10 @@ const char *metabert_use_stream_of_own(size_t index) {
 const char *metabert_synchronize(size_t index) {
   return metabert::guarded([&] {
     const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
-    guard.synchronizeDevice(gpu(guard, index).index());
+    const c10::Device device = gpu(guard, index);
+    // The wait returns to the device that was current, which would give a process a context on GPU 0 that has no use for it.
+    const c10::DeviceGuard on(device);
+    guard.synchronizeDevice(device.index());
   });
 }
 

@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use safetensors::SafeTensors;
+use serde_json::Value;
 
-use crate::support::run::{SMALL, checkpoint, json_lines, run, tiny, work_dir};
+use crate::support::run::{ARCHITECTURE, SMALL, checkpoint, json_lines, run, tiny, work_dir};
 
 const STEPS: u64 = 3;
 
@@ -28,12 +29,24 @@ const ALGORITHMS: [(&str, &str); 9] = [
     ("transfer", ""),
 ];
 
+/// A model without dropout, whose masks are others on a GPU.
+fn make_model(dir: &Path) {
+    let mut architecture: Value = serde_json::from_str(ARCHITECTURE).unwrap();
+    for key in ["hidden_dropout_prob", "attention_probs_dropout_prob"] {
+        architecture[key] = 0.0.into();
+    }
+    fs::write(dir.join("still.json"), architecture.to_string()).unwrap();
+    let init =
+        "model init --config still.json --tokenizer @plain --labels negative,positive --out still";
+    run(dir, init).success();
+}
+
 /// Trains by plain gradient steps: those of Adam are as large for a gradient that is all rounding as for any other.
 fn train(dir: &Path, (algo, more): (&str, &str), device: &str, precision: &str, out: &str) {
     let small = SMALL.replace("--inner-epochs 1", more);
     let small = small.replace("--device cpu --precision fp32", "");
     let arguments = format!(
-        "train --algo {algo} --model @tiny --steps {STEPS} --meta-batch 2 --eval-every 0 --set outer.optimizer=sgd \
+        "train --algo {algo} --model still --steps {STEPS} --meta-batch 2 --eval-every 0 --set outer.optimizer=sgd \
          --outer-lr 0.1 --set inner.optimizer=sgd --inner-lr 0.05 --device {device} --precision {precision} \
          --run-dir {out} {small}"
     );
@@ -66,11 +79,12 @@ fn distance(left: &Path, right: &Path) -> f32 {
 fn every_algorithm_trains_on_a_gpu_as_on_a_cpu() {
     let dir = work_dir();
     let path = dir.path();
+    make_model(path);
     for algorithm in ALGORITHMS {
         let name = algorithm.0;
         train(path, algorithm, "cpu", "fp32", &format!("{name}-cpu"));
         let expected = checkpoint(path, &format!("{name}-cpu"), STEPS);
-        let moved = distance(&expected, tiny());
+        let moved = distance(&expected, &path.join("still"));
         // As a share of the way: bfloat16 keeps eight bits, and of a prototype's small gradient it loses most.
         for (precision, tolerance) in [("fp32", 1e-3), ("bf16", 0.3)] {
             let out = format!("{name}-{precision}");
@@ -80,6 +94,27 @@ fn every_algorithm_trains_on_a_gpu_as_on_a_cpu() {
             assert!(found < tolerance, "{name}, {precision}: {found:e}");
         }
         assert!(moved > 1e-4, "{name} has hardly moved: {moved:e}");
+    }
+}
+
+#[test]
+#[ignore = "needs a GPU: make test-cuda"]
+fn training_with_dropout_repeats_on_a_gpu_with_any_number_of_workers() {
+    let dir = work_dir();
+    let path = dir.path();
+    let small = SMALL.replace("--device cpu", &format!("--device {}", device()));
+    for (out, workers) in [("one", 1), ("again", 1), ("two", 2), ("four", 4)] {
+        let train = format!(
+            "train --algo fomaml --model @tiny --steps {STEPS} --meta-batch 4 --eval-every 0 --workers {workers} --run-dir {out} \
+             {small}"
+        );
+        run(path, &train).success();
+    }
+    let one = checkpoint(path, "one", STEPS);
+    let moved = distance(&one, tiny());
+    for out in ["again", "two", "four"] {
+        let found = distance(&one, &checkpoint(path, out, STEPS)) / moved;
+        assert!(found < 1e-3, "{out}: {found:e} of the way");
     }
 }
 
