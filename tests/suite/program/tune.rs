@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::run::{SMALL, repository, run, work_dir};
+use crate::support::run::{SMALL, command, repository, run, work_dir};
+use crate::survival::resume::wait_until;
 
 const TUNE: &str = "tune --model @tiny --trials 2 --adaptations 4 --set train.steps=2 --set data.meta_dev_count=1 \
                     --set evaluate.dev_episodes=1 --quiet";
@@ -98,4 +100,26 @@ fn a_search_ends_with_its_time_and_needs_domains_to_score_on() {
     assert_eq!(blind.code, Some(2), "{}", blind.stderr);
     assert!(blind.stderr.contains("expected at least one meta-dev domain"), "{}", blind.stderr);
     assert!(!path.join("blind").exists(), "something was written");
+}
+
+#[test]
+fn a_signal_reaches_the_training_that_a_search_waits_for() {
+    let dir = work_dir();
+    let path = dir.path();
+    let tune = format!("{TUNE} --set train.steps=1000000 --run-dir search {SMALL}");
+    let mut search = command(path, &tune).spawn().unwrap();
+    let run_dir = path.join("search/training-00");
+    let events = || fs::read_to_string(run_dir.join("events.jsonl")).unwrap_or_default();
+    wait_until(&mut search, "steps", || events().contains("outer_step"));
+    let id = search.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    let output = search.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("the training was stopped"), "{stderr}");
+    // It has saved and is gone.
+    assert!(run_dir.join("latest.json").exists());
+    let resumed = run(path, "train --resume --run-dir search/training-00 --time 1s --quiet");
+    assert!(!resumed.stderr.contains("is training there"), "{}", resumed.stderr);
+    // What was stopped has no result.
+    assert!(journal(&path.join("search")).iter().all(|line| line["event"] == "began"));
 }
