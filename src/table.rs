@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use unicode_width::UnicodeWidthStr;
+
 /// A header and rows below it; displayed with two spaces between columns, and a line feed after every line.
 pub struct Table {
     sides: Vec<Align>,
@@ -35,13 +37,17 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max();
+        let width = |column: usize| self.rows.iter().map(|row| row[column].width()).max();
         let widths: Vec<usize> = (0..self.sides.len()).filter_map(width).collect();
         for row in &self.rows {
             let cells = row.iter().zip(&self.sides).zip(&widths);
-            let cells = cells.map(|((cell, side), &width)| match side {
-                Align::Left => format!("{cell:<width$}"),
-                Align::Right => format!("{cell:>width$}"),
+            let cells = cells.map(|((cell, side), &width)| {
+                // Chinese letters take two places, marks none.
+                let space = " ".repeat(width - cell.width());
+                match side {
+                    Align::Left => format!("{cell}{space}"),
+                    Align::Right => format!("{space}{cell}"),
+                }
             });
             writeln!(formatter, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
         }
@@ -59,5 +65,10 @@ mod tests {
         table.push(vec!["b\u{e9}b\u{e9}".to_owned(), "10".to_owned()]);
         table.push(vec!["a".to_owned(), String::new()]);
         assert_eq!(table.to_string(), "name   n\nb\u{e9}b\u{e9}  10\na\n");
+        table.push(vec!["\u{5ba2}\u{670d}".to_owned(), "1".to_owned()]);
+        table.push(vec!["\u{5ba2}e\u{301}".to_owned(), "1".to_owned()]);
+        let expected =
+            "name   n\nb\u{e9}b\u{e9}  10\na\n\u{5ba2}\u{670d}   1\n\u{5ba2}e\u{301}    1\n";
+        assert_eq!(table.to_string(), expected);
     }
 }

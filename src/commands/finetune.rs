@@ -1,5 +1,7 @@
 //! `metabert finetune`.
 
+use std::iter;
+
 use anyhow::{Result, bail};
 
 use super::adapted_model::AdaptedModel;
@@ -30,6 +32,7 @@ pub fn run(args: &FinetuneArgs) -> Result<()> {
     let labels = opened.labels(config)?;
     let dataset = texts::read_settled(config, labels.as_deref(), console)?;
     let domain = texts::named_domain(&dataset, &args.domain)?;
+    opened.warn_of_seen_domains(iter::once(args.domain.as_str()), console);
     let pool = chosen_pool(args, config, &dataset, domain)?;
     let device = session.select_device()?;
     let recipe = config.evaluation_recipe();

@@ -107,7 +107,13 @@ pub fn unlabelled_beside(
         checks::require(num_bytes <= MAX_UNLABELLED_BYTES, path.display(), most, "more")?;
         texts.extend(window);
     }
+    let num_lines = texts.len();
+    texts.retain(|text: &String| !text.trim().is_empty());
     let num_read = texts.len();
+    if num_read < num_lines {
+        let (path, count) = (path.display(), num_lines - num_read);
+        console.line(&format!("{path}: left out {count} empty texts"));
+    }
     let labelled = pool.examples_by_label.iter().flatten();
     let labelled = labelled.map(|&id| dataset.reviews[id as usize].text.as_str());
     let labelled: HashSet<&str> = labelled.collect();

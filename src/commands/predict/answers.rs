@@ -59,7 +59,12 @@ impl Answers {
     /// # Errors
     /// None that users can cause.
     pub fn of(&self, window: &Window, logits: &[Vec<f32>]) -> Result<Vec<u8>> {
-        let answers = logits.iter().map(|row| self.answer(row));
+        let answers = window.texts.iter().zip(logits).map(|(text, row)| {
+            let answer = self.answer(row);
+            // Whatever the model makes of nothing.
+            let label = answer.label.filter(|_| !text.trim().is_empty());
+            Answer { label, ..answer }
+        });
         let AnswerForm::Table { delimiter } = self.form else {
             let mut lines = Vec::new();
             for (text, answer) in window.texts.iter().zip(answers) {
@@ -107,7 +112,7 @@ impl Answers {
 struct Answer<'a> {
     labels: &'a [String],
     probabilities: Vec<f64>,
-    /// `None` where the score is too low.
+    /// `None` where the score is too low or there is no text.
     label: Option<&'a str>,
     score: f64,
 }
@@ -143,14 +148,16 @@ mod tests {
         let begin = answers.begin(Some(&header)).unwrap();
         assert_eq!(begin, b"id,text,predicted_label,predicted_score\n");
         let window = Window {
-            texts: vec!["a, \"b\"".into(), "c".into()],
+            texts: vec!["a, \"b\"".into(), "c".into(), " ".into()],
             rows: vec![
                 StringRecord::from(vec!["1", "a, \"b\""]),
                 StringRecord::from(vec!["2", "c"]),
+                StringRecord::from(vec!["3", " "]),
             ],
         };
-        let rows = answers.of(&window, &[vec![-20.0, 20.0], vec![0.0, 0.0]]).unwrap();
-        assert_eq!(rows, b"1,\"a, \"\"b\"\"\",yes,1\n2,c,,0.5\n");
+        let logits = [vec![-20.0, 20.0], vec![0.0, 0.0], vec![-20.0, 20.0]];
+        let rows = answers.of(&window, &logits).unwrap();
+        assert_eq!(rows, b"1,\"a, \"\"b\"\"\",yes,1\n2,c,,0.5\n3, ,,1\n");
         let taken = StringRecord::from(vec!["text", "predicted_score"]);
         assert!(answers.begin(Some(&taken)).is_err());
     }

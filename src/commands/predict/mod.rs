@@ -70,22 +70,25 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let header = source.header()?;
     let named = |error: anyhow::Error| error.context(source.name().to_owned());
     let begin = labeller.answers.begin(header.as_ref()).map_err(named)?;
-    let truncated = match file {
+    let Counts { truncated, empty } = match file {
         None if session.group.is_lead() => {
             labeller.label_all(source, begin, io::stdout().lock())?
         }
         None => labeller.label_all(source, begin, io::sink())?,
         Some(mut file) => {
             // The file appears when it is complete; a run that fails leaves nothing.
-            let truncated = labeller.label_all(source, begin, &mut file)?;
+            let counts = labeller.label_all(source, begin, &mut file)?;
             file.commit()
                 .with_context(|| format!("{}: cannot be written", args.output.display()))?;
-            truncated
+            counts
         }
     };
     labeller.bar.finish_and_clear();
     if truncated > 0 {
         session.console.line(&format!("truncated {truncated} texts to {max_length} wordpieces"));
+    }
+    if empty > 0 {
+        session.console.line(&format!("{empty} texts are empty and have no label"));
     }
     Ok(())
 }
@@ -108,6 +111,15 @@ fn answer_form(args: &PredictArgs) -> AnswerForm {
     }
 }
 
+/// What the user has to know of the texts that were labelled.
+#[derive(Default)]
+struct Counts {
+    /// Those of which the model has read the beginning alone.
+    truncated: usize,
+    /// Those that have no label, since there is nothing to read.
+    empty: usize,
+}
+
 /// A model that labels texts.
 struct Labeller<'a> {
     model: LoadedModel,
@@ -118,25 +130,25 @@ struct Labeller<'a> {
 }
 
 impl Labeller<'_> {
-    /// Labels window by window, in input order; returns how many texts were truncated. A reader of the
-    /// output that wants no more ends the work without an error.
+    /// Labels window by window, in input order. A reader of the output that wants no more ends the work without an error.
     fn label_all(
         &self,
         mut source: Source,
         begin: Vec<u8>,
         mut output: impl Write,
-    ) -> Result<usize> {
-        let mut truncated = 0;
+    ) -> Result<Counts> {
+        let mut counts = Counts::default();
         let mut lines = begin;
         loop {
             let window = source.window()?;
             if window.texts.is_empty() {
                 // Without a text, what begins the answers is all.
                 end_of_stdout(output.write_all(&lines).and_then(|()| output.flush()))?;
-                return Ok(truncated);
+                return Ok(counts);
             }
+            counts.empty += window.texts.iter().filter(|text| text.trim().is_empty()).count();
             let encodings = self.model.tokenizer.encode_batch(&window.texts, self.max_length)?;
-            truncated += encodings.iter().filter(|e| e.full_length > e.ids.len()).count();
+            counts.truncated += encodings.iter().filter(|e| e.full_length > e.ids.len()).count();
             let ids: Vec<&[u32]> = encodings.iter().map(|it| it.ids.as_slice()).collect();
             let answers = self
                 .lines(&window, &ids)
@@ -153,7 +165,7 @@ impl Labeller<'_> {
             }
             written.context("cannot write the predictions")?;
             if !goes_on {
-                return Ok(truncated);
+                return Ok(counts);
             }
             lines.clear();
             self.bar.set_position(source.position());

@@ -171,9 +171,26 @@ impl Problems {
 pub(crate) fn quote(text: &str) -> String {
     const MAX_CHARS: usize = 40;
     match text.char_indices().nth(MAX_CHARS) {
-        Some((end, _)) => format!("{:?}...", &text[..end]),
-        None => format!("{text:?}"),
+        Some((end, _)) => format!("{}...", in_quotes(&text[..end])),
+        None => in_quotes(text),
     }
+}
+
+/// Text in quotes with control characters, and those that turn the direction of writing, as escapes. Unlike `{:?}` it leaves marks
+/// that combine with letters as they are: without them nobody can read Hindi or Thai.
+fn in_quotes(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for char in text.chars() {
+        match char {
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                quoted.extend(char.escape_unicode());
+            }
+            '"' | '\\' => quoted.extend(char.escape_debug()),
+            _ if char.is_control() => quoted.extend(char.escape_debug()),
+            _ => quoted.push(char),
+        }
+    }
+    quoted + "\""
 }
 
 /// Names in quotes with commas between, cut after the first twelve.
@@ -224,5 +241,9 @@ mod tests {
     fn quoted_text_is_short_and_has_no_control_characters() {
         assert_eq!(quote("a\u{1b}[31m\n"), r#""a\u{1b}[31m\n""#);
         assert_eq!(quote(&"\u{e9}".repeat(50)), format!("\"{}\"...", "\u{e9}".repeat(40)));
+        assert_eq!(quote("a \"b\"\\ \u{202e}c"), r#""a \"b\"\\ \u{202e}c""#);
+        // A word of Hindi.
+        let namaste = "\u{928}\u{92e}\u{938}\u{94d}\u{924}\u{947}";
+        assert_eq!(quote(namaste), format!("\"{namaste}\""));
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::data::intake::Dataset;
+use crate::data::intake::problem::quote;
 
 /// Warns of labels whose names differ in case or in spaces alone. They stay two labels.
 pub(super) fn warn_of_similar_labels(dataset: &Dataset, warnings: &mut Vec<String>) {
@@ -13,7 +14,7 @@ pub(super) fn warn_of_similar_labels(dataset: &Dataset, warnings: &mut Vec<Strin
     }
     let file = dataset.path.display();
     for names in alike.into_values().filter(|names| names.len() > 1) {
-        let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+        let names: Vec<String> = names.into_iter().map(quote).collect();
         let names = names.join(" and ");
         warnings.push(format!("{file}: the labels {names} differ in case or spaces alone"));
     }

@@ -77,6 +77,11 @@ impl<R: Read> Lines<R> {
     }
 
     fn text_of(&mut self, line: String) -> Result<String, Problem> {
+        if self.is_jsonl.is_none() && is_begin_of_json(&line) {
+            let expected = "expected a text a line or JSONL, found JSON that goes over several lines or is an array";
+            let fix = "`jq -c '.[]'` writes an array as JSONL";
+            return Err(self.wrong(format!("{expected}; {fix}")));
+        }
         if !*self.is_jsonl.get_or_insert_with(|| is_object(&line)) {
             return Ok(line);
         }
@@ -99,6 +104,15 @@ impl<R: Read> Lines<R> {
 
 fn is_object(line: &str) -> bool {
     line.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(line).is_ok()
+}
+
+/// Whether a first line is the beginning of JSON that is no JSONL: as text nobody means it.
+fn is_begin_of_json(line: &str) -> bool {
+    let line = line.trim();
+    line == "{"
+        || line
+            .strip_prefix('[')
+            .is_some_and(|rest| rest.is_empty() || rest.trim_start().starts_with('{'))
 }
 
 /// Reads one field of a record, a string. Other fields are passed over, however deep they are.

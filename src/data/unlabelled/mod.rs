@@ -65,7 +65,7 @@ enum Texts {
 /// Texts that were read at once.
 #[derive(Debug, Default)]
 pub struct Window {
-    /// The texts.
+    /// The texts, of which some may be empty.
     pub texts: Vec<String>,
     /// The row of each, where they are of a table.
     pub rows: Vec<StringRecord>,
@@ -191,12 +191,8 @@ impl Source {
     }
 }
 
-/// Refuses a text that a model cannot read, or not whole.
+/// Refuses a text that a model cannot read whole.
 fn check(place: Place, text: &str) -> Result<(), Problem> {
-    if text.trim().is_empty() {
-        let what = "expected a text, found none; remove the line";
-        return Err(Problem::new(place, "", what));
-    }
     if text.len() > MAX_TEXT_BYTES {
         let found = text.len();
         let problem = Problem::expected(

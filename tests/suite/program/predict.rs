@@ -89,6 +89,20 @@ fn an_unsure_answer_has_no_label_where_that_is_asked_for() {
 }
 
 #[test]
+fn an_empty_text_has_no_label_and_every_line_an_answer() {
+    let dir = work_dir();
+    let answer = run_with_input(dir.path(), PREDICT, b"good boots\n\n \nthey fell apart\n\n");
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    assert!(answer.stderr.contains("3 texts are empty and have no label"), "{}", answer.stderr);
+    let answers = json_lines(&answer.stdout);
+    let labelled: Vec<bool> = answers.iter().map(|line| line["label"].is_string()).collect();
+    assert_eq!(labelled, [true, false, false, true, false]);
+    let table = format!("{PREDICT} --input-format csv --output-format csv");
+    let answer = run_with_input(dir.path(), &table, b"id,text\n1,good boots\n2,\n").success();
+    assert!(answer.lines().nth(2).is_some_and(|row| row.starts_with("2,,,")), "{answer}");
+}
+
+#[test]
 fn a_table_keeps_its_columns_beside_the_answers() {
     let dir = work_dir();
     let path = dir.path();

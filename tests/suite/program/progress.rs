@@ -1,9 +1,10 @@
 //! Progress on a terminal: bars while there is work, and nothing of them in the end.
 
+use std::fs;
 use std::path::Path;
 
 use crate::support::hub::{Faults, HubServer, NAME};
-use crate::support::run::{SMALL, command, repository, tiny, work_dir};
+use crate::support::run::{SMALL, command, tiny, work_dir};
 use crate::support::terminal::{Shown, on_terminal};
 
 /// Requires that each of `bars` was shown, that none stands there in the end, and that the last lines begin with `results`. Work
@@ -52,12 +53,9 @@ fn a_search_shows_a_bar_of_its_adaptations() {
 #[test]
 fn bytes_that_are_read_show_a_bar() {
     let dir = work_dir();
-    let data = repository("data/tiny.json");
-    let predict = format!(
-        "predict --checkpoint @adapted --input {} --output answers.jsonl --threads 1 --device cpu",
-        data.display()
-    );
-    check(&show(dir.path(), &predict), &["predict ", "B/s left"], &[]);
+    fs::write(dir.path().join("texts.txt"), "they fell apart\n".repeat(3_000)).unwrap();
+    let predict = "predict --checkpoint @adapted --input texts.txt --output answers.jsonl --threads 1 --device cpu";
+    check(&show(dir.path(), predict), &["predict ", "B/s left"], &[]);
     let server = HubServer::of(tiny(), Faults::default());
     let mut fetch = command(dir.path(), &format!("model fetch {NAME}"));
     fetch.env("HF_HOME", dir.path().join("hf")).env("HF_ENDPOINT", server.endpoint());
