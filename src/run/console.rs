@@ -169,11 +169,15 @@ impl Console {
                 self.outer.set_position(*step);
                 self.outer.set_message(numbers.clone());
                 if self.style == Style::Lines {
-                    let steps = self.outer.length().unwrap_or(0);
-                    let left = indicatif::HumanDuration(self.outer.eta());
-                    write_line(&format!(
-                        "step {step}/{steps} {numbers} norm {gradient_norm:.3} left {left:#}"
-                    ));
+                    // Nobody knows how many there will be before some were taken.
+                    let (of, left) = match self.outer.length().filter(|&steps| steps > 0) {
+                        None => (String::new(), String::new()),
+                        Some(steps) => {
+                            let left = indicatif::HumanDuration(self.outer.eta());
+                            (format!("/{steps}"), format!(" left {left:#}"))
+                        }
+                    };
+                    write_line(&format!("step {step}{of} {numbers} norm {gradient_norm:.3}{left}"));
                 }
             }
             Event::Skipped { step, reason, .. } => {

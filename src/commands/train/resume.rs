@@ -132,7 +132,11 @@ pub fn ensure_same_settings(
     }
     if !refused.is_empty() {
         let problem = "cannot resume with other settings, which would change the result";
-        return Err(Invalid::at(run.path(), format!("{problem}: {}", refused.join(", "))).into());
+        let mut text = format!("{problem}: {}", refused.join(", "));
+        if !is_constant && refused.iter().any(|change| change.starts_with("train.")) {
+            text += "; its learning rate ends with its last step: to train on, begin another run with --model and this one";
+        }
+        return Err(Invalid::at(run.path(), text).into());
     }
     if !accepted.is_empty() {
         let path = run.path().display();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::children::Children;
 use super::halving::{Halving, Winner};
@@ -17,6 +17,7 @@ use crate::commands::output::print_result;
 use crate::commands::session::Session;
 use crate::config::RunConfig;
 use crate::files::atomic::write_file;
+use crate::run::RunDirectory;
 
 /// The best that a search has found.
 pub struct Best {
@@ -106,6 +107,8 @@ impl Search<'_> {
             return Ok(Some(true));
         }
         if self.is_over() {
+            let console = &self.session.console;
+            console.line(&format!("warning: no time was left for training {number}"));
             return Ok(None);
         }
         let console = &self.session.console;
@@ -168,7 +171,14 @@ impl Search<'_> {
         let Best { training, settings, winner, macro_f1 } = best;
         let mut both = trainings[*training].clone();
         both.extend(settings.clone());
-        let config = space::over(&self.session.config, &both).expect("a possible recipe");
+        let mut config = space::over(&self.session.config, &both).expect("a possible recipe");
+        if config.train.has_time_budget() {
+            // The time was a part of that of the search.
+            let run = RunDirectory::at(training::directory(self.directory, *training));
+            let taken =
+                run.steps()?.into_iter().next().context("the training has no checkpoint")?;
+            (config.train.time_s, config.train.steps) = (0.0, taken);
+        }
         let comment = format!(
             "Found by `metabert tune` on meta-dev domains: log loss {:.4}, macro F1 {macro_f1:.3}, {} draws each.\n\n  \
              metabert train --config recipe.toml --data dataset.json --model MODEL --run-dir runs/tuned",

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::path::Path;
 
+use super::columns::other_fields;
 use super::dataset::{Dataset, Review};
 use super::encoding::{InvalidByte, Limit, decoded, decompressed};
 use super::form::for_each_record;
@@ -158,7 +159,15 @@ impl<'l> Reader<'l> {
             None => {
                 // The first record shows whether those of the file carry their domains.
                 let mut known: Option<Fields> = None;
-                for_each_record(&text, &fields.names, |place, json| {
+                let mut hopeless = None;
+                let read = for_each_record(&text, &fields.names, |place, json| {
+                    if known.is_none() {
+                        hopeless = other_fields(place, json, fields);
+                    }
+                    if hopeless.is_some() {
+                        known = Some(fields);
+                        return;
+                    }
                     let end = json.as_ptr() as usize - text.as_ptr() as usize + json.len();
                     report_invalid(&mut invalid, end, place, &mut self.problems);
                     let fields = *known.get_or_insert_with(|| match fields.file_domain {
@@ -168,7 +177,8 @@ impl<'l> Reader<'l> {
                         _ => fields,
                     });
                     self.take(place, |problems| Record::read(place, json, fields, problems));
-                })
+                });
+                hopeless.map_or(read, Err)
             }
         };
         report_invalid(&mut invalid, text.len(), Place::File, &mut self.problems);
