@@ -145,6 +145,10 @@ fn describe(found: &CrossValidation, labels: &[String]) -> String {
         let (texts, precision, recall) = (counts.texts, counts.precision(), counts.recall());
         let f1 = counts.f1();
         let name = cell(name);
+        if texts == 0 {
+            let _ = writeln!(text, "| {name} | 0 | not tested | | |");
+            continue;
+        }
         let _ = writeln!(text, "| {name} | {texts} | {precision:.3} | {recall:.3} | {f1:.3} |");
     }
     text
