@@ -13,7 +13,7 @@ use crate::support::run::{
 };
 
 /// The program with the cache in `dir`, against `server`.
-fn with_hub(dir: &Path, server: &HubServer, arguments: &str) -> Command {
+pub fn with_hub(dir: &Path, server: &HubServer, arguments: &str) -> Command {
     let mut command = command(dir, arguments);
     command.env("HF_HOME", dir.join("hf")).env("HF_ENDPOINT", server.endpoint());
     for variable in

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::hub::with_hub;
 use crate::support::hub::{Faults, HubServer, NAME};
 use crate::support::run::{SMALL, command, tiny, work_dir};
 use crate::support::terminal::{Shown, on_terminal};
@@ -57,10 +58,6 @@ fn bytes_that_are_read_show_a_bar() {
     let predict = "predict --checkpoint @adapted --input texts.txt --output answers.jsonl --threads 1 --device cpu";
     check(&show(dir.path(), predict), &["predict ", "B/s left"], &[]);
     let server = HubServer::of(tiny(), Faults::default());
-    let mut fetch = command(dir.path(), &format!("model fetch {NAME}"));
-    fetch.env("HF_HOME", dir.path().join("hf")).env("HF_ENDPOINT", server.endpoint());
-    for variable in ["HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE"] {
-        fetch.env_remove(variable);
-    }
+    let fetch = with_hub(dir.path(), &server, &format!("model fetch {NAME}"));
     check(&on_terminal(fetch), &["model.safetensors ", "B/s left"], &[]);
 }
