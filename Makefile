@@ -27,7 +27,7 @@ SUPPORT    := --support-per-label 8,40
 .DELETE_ON_ERROR:
 # Training, evaluating and building each use every core.
 .NOTPARALLEL:
-.PHONY: help setup demo wheel test test-cuda soak fuzz sanitize lint audit bench bench-reference bench-setfit bench-cuda bench-rotations clean libtorch encoder sample python python-cuda packing setfit build
+.PHONY: help setup demo wheel test test-cuda test-slurm soak fuzz sanitize lint audit bench bench-reference bench-setfit bench-cuda bench-rotations clean libtorch encoder sample python python-cuda packing setfit build
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
@@ -52,7 +52,11 @@ test: libtorch encoder python ## run all tests
 
 # Tests of a GPU wait for each other: it has one memory.
 test-cuda: libtorch ## run the tests that need a GPU
-	cargo test --release --test suite -- --ignored --nocapture --test-threads 1 cuda::
+	METABERT_PYTHONPATH="$$(.ci/setup python --path)" cargo test --release --lib --test suite -- --ignored --nocapture \
+		--test-threads 1 cuda
+
+test-slurm: build ## run the SLURM job script on a real SLURM of this machine (needs slurm-wlm, munge and root; 4 minutes)
+	tests/slurm/run $(METABERT)
 
 # Always --release: every further profile would compile torch-sys's C++ again.
 soak: libtorch python ## kill training 251 times, fail every call that changes a run, take 2,000 steps without growing (10 minutes)

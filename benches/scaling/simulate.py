@@ -15,6 +15,7 @@ import json
 import random
 import sys
 from dataclasses import dataclass
+from math import log2
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -26,13 +27,14 @@ BLOCKS = 2
 
 @dataclass
 class Cluster:
-    """Processes and what joins them: GB/s that each can send at once, inside a machine and between machines, and seconds to
-    the first byte."""
+    """Processes and what joins them: GB/s that each can send at once inside a machine, through the host or from GPU to GPU; GB/s
+    that a machine can send to others; and seconds to the first byte."""
 
     name: str
     processes: int
     per_machine: int
     inside: float
+    gpu_to_gpu: float
     between: float
     latency: float
 
@@ -45,10 +47,10 @@ class Cluster:
 
 
 CLUSTERS = [
-    Cluster("2 on one machine", 2, 2, 0.2, 0.0, 20e-6),
-    Cluster("8 in one machine", 8, 8, 4.0, 0.0, 20e-6),
-    Cluster("64, 8 a machine, 100 GbE", 64, 8, 4.0, 12.5, 40e-6),
-    Cluster("1,024, 8 a machine, 100 GbE", 1024, 8, 4.0, 12.5, 40e-6),
+    Cluster("2 on one machine", 2, 2, 0.2, 20.0, 0.0, 20e-6),
+    Cluster("8 in one machine", 8, 8, 4.0, 200.0, 0.0, 20e-6),
+    Cluster("64, 8 a machine, 100 GbE", 64, 8, 4.0, 200.0, 12.5, 40e-6),
+    Cluster("1,024, 8 a machine, 100 GbE", 1024, 8, 4.0, 200.0, 12.5, 40e-6),
 ]
 
 
@@ -60,7 +62,22 @@ def episode_seconds(run: Path) -> list[float]:
     return [60.0 / event["episodes_per_min"] for event in steps[2:]]
 
 
-def exchange_seconds(cluster: Cluster, parameters: float, sums: int) -> float:
+def exchange_seconds(cluster: Cluster, parameters: float, sums: int, over: str) -> float:
+    """The seconds that the sums of a step travel."""
+    return nccl_seconds(cluster, parameters) if over == "nccl" else gloo_seconds(cluster, parameters, sums)
+
+
+def nccl_seconds(cluster: Cluster, parameters: float) -> float:
+    """The GPUs of a machine add up one sum each, the machines those of their GPUs, and all get the result: twice the
+    parameters sent, less the own share, once inside and once between machines, in rounds that double what has been reached."""
+    inside = min(cluster.processes, cluster.per_machine)
+    machines = cluster.processes // inside
+    sent = lambda members: 2 * parameters * BYTES_PER_NUMBER * (members - 1) / members
+    seconds = sent(inside) / (cluster.gpu_to_gpu * 1e9) + 2 * log2(cluster.processes) * cluster.latency
+    return seconds if machines == 1 else seconds + sent(machines) / (cluster.between * 1e9)
+
+
+def gloo_seconds(cluster: Cluster, parameters: float, sums: int) -> float:
     """Each process deals `sums` sums out by shards and gets all shards of the mean: (sums + 1) times the parameters sent, in
     two rounds of messages to every other process."""
     others = cluster.processes - 1
@@ -90,14 +107,14 @@ def step_seconds(cluster: Cluster, episodes: int, times: list[float], scale: flo
     numbers = random.Random(f"{cluster.name} {episodes}")
     draw = lambda: numbers.choices(times, k=episodes * cluster.processes)
     slowest = mean(slowest_seconds(draw(), cluster.processes) for _ in range(STEPS)) * scale
-    return slowest + exchange_seconds(cluster, args.parameters, sums_of(episodes)) + args.outer_seconds
+    return slowest + exchange_seconds(cluster, args.parameters, sums_of(episodes), args.over) + args.outer_seconds
 
 
 def row(cluster: Cluster, episodes: int, times: list[float], scale: float, args) -> str:
     step = step_seconds(cluster, episodes, times, scale, args)
     alone = episodes * mean(times) * scale + args.outer_seconds / cluster.processes
     speedup = cluster.processes * alone / step
-    exchange = exchange_seconds(cluster, args.parameters, sums_of(episodes))
+    exchange = exchange_seconds(cluster, args.parameters, sums_of(episodes), args.over)
     return (
         f"| {cluster.name} | {episodes} | {60 * cluster.processes * episodes / step:,.0f} | {speedup:,.1f} "
         f"| {speedup / cluster.processes:.0%} | {exchange / step:.0%} |"
@@ -110,6 +127,7 @@ def main() -> int:
     parser.add_argument("--parameters", type=float, required=True, help="parameters of its model that are trained")
     parser.add_argument("--episode-seconds", type=float, help="assume this mean for an episode, with the spread of the run")
     parser.add_argument("--outer-seconds", type=float, default=0.05, help="what every process does once in an outer step")
+    parser.add_argument("--over", choices=["gloo", "nccl"], default="gloo", help="what moves the sums")
     parser.add_argument("--episodes", default="1,2,8", help="episodes of a process in an outer step, a list")
     args = parser.parse_args()
     try:
@@ -125,7 +143,7 @@ def main() -> int:
     print(f"{len(times)} outer steps of {args.run}: {mean(times):.2f} s an episode, standard deviation {spread:.0%}")
     if args.episode_seconds:
         print(f"taken as {args.episode_seconds} s an episode")
-    print(f"{args.parameters:,.0f} parameters, {args.outer_seconds} s for the outer optimizer\n")
+    print(f"{args.parameters:,.0f} parameters over {args.over}, {args.outer_seconds} s for the outer optimizer\n")
     print("| processes | episodes each | episodes/min | times one process | of ideal | exchange |")
     print("|---|---|---|---|---|---|")
     for cluster in CLUSTERS:

@@ -18,7 +18,7 @@ pub use data::{
 pub use flags::{AdaptationFlags, DataFileFlags, DatasetFlags, Flags};
 pub use model::{AlignArgs, FetchArgs, InfoArgs, InitArgs, ModelCommand};
 pub use predict::{InputFormat, OutputFormat, PredictArgs};
-pub use ranks::{NumGpus, RanksArgs};
+pub use ranks::{Exchange, ExchangeArgs, NumGpus, RanksArgs};
 pub use report::{ReportArgs, ReportFormat};
 pub use shared::SharedArgs;
 pub use train::{Resume, TrainArgs};
@@ -186,6 +186,9 @@ pub struct DoctorArgs {
     /// Other processes to look at.
     #[command(flatten)]
     pub ranks: RanksArgs,
+    /// How they exchange.
+    #[command(flatten)]
+    pub exchange: ExchangeArgs,
     /// Shared settings.
     #[command(flatten)]
     pub shared: SharedArgs,

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::flags::seconds;
 
@@ -19,6 +19,26 @@ pub struct RanksArgs {
     /// Wait this long for other processes before taking them to be lost.
     #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "10m")]
     pub timeout: f64,
+}
+
+/// How what several processes add up travels.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Several processes")]
+pub struct ExchangeArgs {
+    /// Add up what the processes have computed on their GPUs, over NCCL, or between their hosts, over Gloo.
+    #[arg(long, value_name = "BY", default_value = "auto")]
+    pub exchange: Exchange,
+}
+
+/// What moves sums between processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Exchange {
+    /// NCCL where each process has a GPU of its own, Gloo elsewhere.
+    Auto,
+    /// Gloo.
+    Gloo,
+    /// NCCL, or none of the work.
+    Nccl,
 }
 
 /// How many GPUs to use.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::flags::{AdaptationFlags, DatasetFlags};
-use super::ranks::RanksArgs;
+use super::ranks::{ExchangeArgs, RanksArgs};
 use super::shared::SharedArgs;
 
 /// Arguments of `train`.
@@ -51,6 +51,9 @@ pub struct TrainArgs {
     /// Other processes that share the work.
     #[command(flatten)]
     pub ranks: RanksArgs,
+    /// How they add up what they have computed.
+    #[command(flatten)]
+    pub exchange: ExchangeArgs,
     /// Shared settings.
     #[command(flatten)]
     pub shared: SharedArgs,

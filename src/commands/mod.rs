@@ -11,6 +11,7 @@ mod data_import;
 mod doctor;
 mod error;
 mod eval;
+mod exchange;
 mod finetune;
 mod group;
 mod loading;

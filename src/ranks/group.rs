@@ -1,5 +1,6 @@
 //! The processes of a run as one group.
 
+use std::cell::OnceCell;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -9,7 +10,7 @@ use tch::{Device, TchError, Tensor};
 use super::error::{GroupError, reason};
 use super::launch::Launch;
 use super::roll::Roll;
-use crate::torch_ext::ProcessGroup;
+use crate::torch_ext::{Communicator, ProcessGroup};
 
 /// The processes of a run, one of which this is; or this one by itself.
 #[derive(Debug)]
@@ -21,7 +22,9 @@ pub struct Group {
 #[derive(Debug)]
 struct Connected {
     // In the order in which they end: without its connections others notice, and read in the store what has happened.
+    gpus: OnceCell<Communicator>,
     processes: ProcessGroup,
+    timeout: Duration,
     roll: Roll,
 }
 
@@ -45,7 +48,8 @@ impl Group {
         let roll = Roll::call(launch.clone(), timeout)?;
         let processes = ProcessGroup::join(roll.store(), address, (rank, size), timeout);
         let processes = processes.map_err(|error| roll.lost(&error))?;
-        Ok(Self { launch, connected: Some(Connected { processes, roll }) })
+        let connected = Connected { gpus: OnceCell::new(), processes, timeout, roll };
+        Ok(Self { launch, connected: Some(connected) })
     }
 
     /// The number of this process.
@@ -71,6 +75,37 @@ impl Group {
     /// Whether this process writes and prints for the group.
     pub fn is_lead(&self) -> bool {
         self.launch.is_lead()
+    }
+
+    /// How long it waits for an answer.
+    pub(super) fn timeout(&self) -> Duration {
+        self.connected.as_ref().map_or(Duration::ZERO, |connected| connected.timeout)
+    }
+
+    /// Gives this process of several its place among the GPUs that sum tensors.
+    pub(super) fn set_gpus(&self, gpus: Communicator) {
+        if let Some(connected) = &self.connected {
+            connected.gpus.get_or_init(|| gpus);
+        }
+    }
+
+    /// Whether the GPUs of all processes are connected.
+    pub fn has_gpus(&self) -> bool {
+        self.gpus().is_some()
+    }
+
+    fn gpus(&self) -> Option<&Communicator> {
+        self.connected.as_ref()?.gpus.get()
+    }
+
+    /// Replaces each of `tensors`, contiguous on this process's GPU, by its sum over all processes, the same to the bit in all of
+    /// them, and waits for it. A group without connected GPUs leaves them as they are.
+    ///
+    /// # Errors
+    /// Lost processes.
+    pub fn sum_on_gpus(&self, tensors: &[Tensor]) -> Result<(), GroupError> {
+        let Some(gpus) = self.gpus() else { return Ok(()) };
+        gpus.all_reduce(tensors).map_err(|error| self.lost(&error))
     }
 
     /// The part of `count` items in a row that is this process's, when each gets as many as the others or one more.

@@ -1,4 +1,4 @@
-//! Which of how many processes this is, as its launcher says: torchrun, SLURM's srun, or mpirun.
+//! Which of how many processes this is, as its launcher says: torchrun, SLURM's srun, or an mpirun.
 
 use crate::checks::{self, Invalid};
 
@@ -26,23 +26,43 @@ pub struct Launch {
     pub attempt: usize,
 }
 
-/// The variables of a launcher: number, count, number and count on the machine.
-const LAUNCHERS: [(&str, [&str; 4]); 3] = [
-    ("torchrun", ["RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"]),
-    (
-        "mpirun",
-        [
+/// Where a launcher leaves the place of a process.
+struct Launcher {
+    /// The variables of its number, the count, and number and count on the machine.
+    names: [&'static str; 4],
+    /// So many of them are set by this launcher alone.
+    num_telling: usize,
+}
+
+const LAUNCHERS: [Launcher; 4] = [
+    // torchrun.
+    Launcher { names: ["RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"], num_telling: 2 },
+    // Open MPI's mpirun.
+    Launcher {
+        names: [
             "OMPI_COMM_WORLD_RANK",
             "OMPI_COMM_WORLD_SIZE",
             "OMPI_COMM_WORLD_LOCAL_RANK",
             "OMPI_COMM_WORLD_LOCAL_SIZE",
         ],
-    ),
-    // Only a step has these counts: what a batch script runs itself is one process, however many tasks its job has.
-    (
-        "srun",
-        ["SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"],
-    ),
+        num_telling: 2,
+    },
+    // The mpirun of MPICH and Intel MPI. srun may set the first two.
+    Launcher {
+        names: ["PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"],
+        num_telling: 3,
+    },
+    // srun, by which an mpirun may have started what starts its processes. Only a step has these counts: what a batch script runs
+    // itself is one process, however many tasks its job has.
+    Launcher {
+        names: [
+            "SLURM_PROCID",
+            "SLURM_STEP_NUM_TASKS",
+            "SLURM_LOCALID",
+            "SLURM_STEP_TASKS_PER_NODE",
+        ],
+        num_telling: 2,
+    },
 ];
 
 impl Launch {
@@ -89,14 +109,11 @@ impl Launch {
             });
             parsed.transpose()
         };
-        let is_set = |(_, names): &&(&str, [&str; 4])| {
-            names[..2].iter().all(|name| variable(name).is_some())
+        let is_there = |launcher: &&Launcher| {
+            launcher.names[..launcher.num_telling].iter().all(|name| variable(name).is_some())
         };
-        let Some((_, [rank_name, size_name, local_name, local_size_name])) =
-            LAUNCHERS.iter().find(is_set)
-        else {
-            return Ok(Self::alone());
-        };
+        let Some(launcher) = LAUNCHERS.iter().find(is_there) else { return Ok(Self::alone()) };
+        let [rank_name, size_name, local_name, local_size_name] = launcher.names;
         let size = number(size_name)?.unwrap_or(1);
         if size <= 1 {
             return Ok(Self::alone());
@@ -178,6 +195,17 @@ mod tests {
         let found = launch(&slurm).unwrap();
         assert_eq!((found.rank, found.size, found.local_rank, found.local_size), (6, 9, 2, 4));
         assert_eq!((found.host.as_str(), found.launcher_hosts_store), ("10.0.0.7", false));
+        // Not MPICH: srun speaks its protocol too.
+        let found = launch(&[&slurm[..], &[("PMI_RANK", "6"), ("PMI_SIZE", "9")]].concat());
+        assert_eq!(found.unwrap().local_rank, 2);
+        let mpich = [
+            ("PMI_RANK", "3"),
+            ("PMI_SIZE", "4"),
+            ("MPI_LOCALRANKID", "1"),
+            ("MPI_LOCALNRANKS", "2"),
+        ];
+        let found = launch(&[&slurm[..], &mpich].concat()).unwrap();
+        assert_eq!((found.rank, found.size, found.local_rank, found.local_size), (3, 4, 1, 2));
         let mpi = [("OMPI_COMM_WORLD_RANK", "1"), ("OMPI_COMM_WORLD_SIZE", "2")];
         let found = launch(&mpi).unwrap();
         assert_eq!((found.rank, found.size, found.port), (1, 2, DEFAULT_PORT));

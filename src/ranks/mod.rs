@@ -4,6 +4,7 @@
 
 mod error;
 mod executor;
+mod gpus;
 mod group;
 mod heartbeat;
 mod launch;
@@ -13,5 +14,6 @@ pub(crate) mod threads;
 
 pub use error::GroupError;
 pub use executor::{Executor, Kept, StopRequested};
+pub use gpus::Transport;
 pub use group::Group;
 pub use launch::Launch;

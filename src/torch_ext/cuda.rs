@@ -1,6 +1,6 @@
 //! Whether CUDA can be used here, and loading libtorch's CUDA half at run time.
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_char, c_int};
 use std::sync::OnceLock;
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
@@ -66,6 +66,19 @@ pub(super) fn compute_capability(index: usize) -> Option<(c_int, c_int)> {
     has_answered.then_some((major, minor))
 }
 
+/// The place of GPU number `index` in its machine, from its driver; `None` where there is none to ask.
+pub(super) fn pci_address(index: usize) -> Option<String> {
+    let (driver, index) = (driver().ok()?, c_int::try_from(index).ok()?);
+    let (mut device, mut text) = (0, [0 as c_char; 32]);
+    // SAFETY: the driver is initialised. The first function writes one int, the second a text of at most the length given, NUL
+    // included, where they return 0.
+    unsafe {
+        let has_answered = (driver.get_device)(&mut device, index) == SUCCESS
+            && (driver.get_pci_bus_id)(text.as_mut_ptr(), text.len() as c_int, device) == SUCCESS;
+        has_answered.then(|| CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned())
+    }
+}
+
 const SUCCESS: c_int = 0;
 /// The answer of `cuInit` where the driver finds no GPU.
 const NO_DEVICE: c_int = 100;
@@ -75,6 +88,7 @@ const NO_DEVICE: c_int = 100;
 struct Driver {
     get_device: unsafe extern "C" fn(*mut c_int, c_int) -> c_int,
     get_attribute: unsafe extern "C" fn(*mut c_int, c_int, c_int) -> c_int,
+    get_pci_bus_id: unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int,
 }
 
 /// The initialised driver of at least one GPU.
@@ -93,6 +107,7 @@ fn start_driver() -> Result<Driver, NoCuda> {
         let driver = Driver {
             get_device: *library.get(b"cuDeviceGet").map_err(no_gpu)?,
             get_attribute: *library.get(b"cuDeviceGetAttribute").map_err(no_gpu)?,
+            get_pci_bus_id: *library.get(b"cuDeviceGetPCIBusId").map_err(no_gpu)?,
         };
         std::mem::forget(library);
         (init(0), driver)

@@ -13,6 +13,7 @@ mod fused_adam;
 mod fused_attention;
 mod instruction_set;
 mod layer_norm;
+mod nccl;
 mod process_group;
 mod products;
 #[cfg(test)]
@@ -21,12 +22,15 @@ mod soundness;
 pub use attention::packed_attention;
 pub use autograd::gradients;
 pub use cuda::{NoCuda, load_cuda_library};
-pub use device::{multiplies_bf16, peak_device_bytes, synchronize, use_stream_of_worker};
+pub use device::{
+    multiplies_bf16, pci_bus_id, peak_device_bytes, synchronize, use_stream_of_worker,
+};
 pub use dropout::{DropoutMask, dropout};
 pub use fused_adam::{AdamHyper, fused_adam};
 pub use fused_attention::fused_attention;
 pub use instruction_set::kernels;
 pub use layer_norm::{NormWeights, dropout_add_layer_norm};
+pub use nccl::{Communicator, Nccl};
 #[cfg(test)]
 pub(crate) use process_group::GROUPS;
 pub use process_group::{ProcessGroup, Store};

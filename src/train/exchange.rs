@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::meta_batch::{EpisodeNumbers, MeanGradient, MetaBatch, Node, StepReport, Sum};
+use super::meta_batch::{EpisodeNumbers, MeanGradient, MetaBatch, Node, StepReport, Sum, sum_of};
 use super::non_finite::NonFinite;
 use crate::params::{Init, Layout, ParamSet, Region};
 use crate::ranks::Group;
@@ -21,10 +21,12 @@ struct Contents {
     non_finite: Vec<NonFinite>,
 }
 
-/// The mean over the parts of all ranks, the same to the bit as that of one process that has computed all of them.
+/// The mean over the parts of all ranks, the same in all of them to the bit.
 ///
-/// Each rank sums up one shard of the parameters in the fixed tree, and all get all shards: with P numbers a sum and k sums of a
-/// rank, of which there are about two, a rank sends about (k + 1) P of them and holds (2 k + 2) P, however many ranks there are.
+/// Between hosts it is that of one process that has computed all parts, to the bit as well: each rank sums up one shard of the
+/// parameters in the fixed tree, and all get all shards. With P numbers a sum and k sums of a rank, of which there are about two, a
+/// rank sends about (k + 1) P of them and holds (2 k + 2) P, however many ranks there are. Connected GPUs add up one sum each in an
+/// order of their own: a rank sends about 2 P numbers, and holds no more than without others.
 ///
 /// # Errors
 /// Lost processes, and any error of libtorch.
@@ -33,6 +35,9 @@ pub fn mean_over_ranks(group: &Group, batch: MetaBatch, meta: &ParamSet) -> Resu
         return Ok(batch.finish(meta)?);
     }
     let _span = tracing::trace_span!("exchange").entered();
+    if group.has_gpus() {
+        return mean_of_sums(group, batch, meta, |tensors| Ok(group.sum_on_gpus(tensors)?));
+    }
     let MetaBatch { step, nodes, report, non_finite } = batch;
     let has_sum = |node: &Node| !matches!(node.sum, Sum::Empty);
     let contents = Contents {
@@ -74,18 +79,52 @@ pub fn mean_over_ranks(group: &Group, batch: MetaBatch, meta: &ParamSet) -> Resu
             nodes.push(Node { first, size, sum });
         }
     }
-    // As one process has computed them.
     nodes.sort_by_key(|node| node.first);
-    report.sort_by_key(|episode: &EpisodeNumbers| episode.index);
-    non_finite.sort_by(|left, right| left.episodes.cmp(&right.episodes));
+    let (report, non_finite) = in_order(report, non_finite);
     let mut merged = MetaBatch::new(step);
-    merged.merge(&zeros, MetaBatch { step, nodes, report: StepReport(report), non_finite })?;
+    merged.merge(&zeros, MetaBatch { step, nodes, report, non_finite })?;
     let MeanGradient { gradient, report, non_finite } = merged.finish(&zeros)?;
     let gradient = match gradient {
         Some(shard) => Some(unflat(&shards.gather(&shard.tensors()[0], group)?, meta)?),
         None => None,
     };
     Ok(MeanGradient { gradient, report, non_finite })
+}
+
+/// The mean over the parts of all ranks, where `sum_over_ranks` replaces tensors by their sums.
+fn mean_of_sums(
+    group: &Group,
+    batch: MetaBatch,
+    meta: &ParamSet,
+    sum_over_ranks: impl FnOnce(&[Tensor]) -> Result<()>,
+) -> Result<MeanGradient> {
+    let MetaBatch { nodes, report, non_finite, .. } = batch;
+    let own = sum_of(nodes, meta)?;
+    // Before the GPUs meet: this exchange notices at once that a rank is gone.
+    let (mut all_reports, mut all_non_finite) = (Vec::new(), Vec::new());
+    for (report, non_finite) in group.all_values(&(report.0, non_finite))? {
+        all_reports.extend(report);
+        all_non_finite.extend(non_finite);
+    }
+    let (report, non_finite) = in_order(all_reports, all_non_finite);
+    let mut gradient = None;
+    if !report.0.is_empty() {
+        let mut sum = own.map_or_else(|| meta.zeros_like(), Ok)?;
+        sum_over_ranks(sum.tensors())?;
+        sum.scale(1.0 / report.0.len() as f64)?;
+        gradient = Some(sum);
+    }
+    Ok(MeanGradient { gradient, report, non_finite })
+}
+
+/// What ranks have said, as one process says it.
+fn in_order(
+    mut report: Vec<EpisodeNumbers>,
+    mut non_finite: Vec<NonFinite>,
+) -> (StepReport, Vec<NonFinite>) {
+    report.sort_by_key(|episode| episode.index);
+    non_finite.sort_by(|left, right| left.episodes.cmp(&right.episodes));
+    (StepReport(report), non_finite)
 }
 
 /// The parameters in a row, cut into as many parts as there are ranks.
@@ -228,16 +267,21 @@ mod tests {
         }
     }
 
+    /// What a rank of `group` contributes to a meta-batch of `total` episodes.
+    fn part(group: &Group, total: usize, meta: &ParamSet) -> MetaBatch {
+        let mut batch = MetaBatch::new(7);
+        let costs: Vec<u64> = (0..total as u64).map(|position| 5 + position * 7 % 11).collect();
+        for &position in &deal(&costs, group.size())[group.rank()] {
+            batch.add(meta, position as u64, outcome(position as u64)).unwrap();
+        }
+        batch
+    }
+
     /// The mean of `total` contributions as each of `size` ranks has it, with what is said about them.
     fn means(total: usize, size: usize) -> Vec<(Option<Vec<u64>>, String)> {
         as_ranks(size, |group| {
             let meta = from_values(&[0.0; 2]);
-            let mut batch = MetaBatch::new(7);
-            let costs: Vec<u64> = (0..total as u64).map(|position| 5 + position * 7 % 11).collect();
-            for &position in &deal(&costs, size)[group.rank()] {
-                batch.add(&meta, position as u64, outcome(position as u64)).unwrap();
-            }
-            let found = mean_over_ranks(group, batch, &meta).unwrap();
+            let found = mean_over_ranks(group, part(group, total, &meta), &meta).unwrap();
             let bits =
                 |gradient: &ParamSet| values(gradient).iter().map(|it| it.to_bits()).collect();
             let rest = format!("{:?} {:?}", found.report, found.non_finite);
@@ -256,6 +300,48 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn one_sum_of_each_rank_gives_the_same_mean_but_for_rounding() {
+        // Between the hosts, as GPUs do it by NCCL.
+        let sum_over = |group: &Group, tensors: &[Tensor]| {
+            for tensor in tensors {
+                let sum = group.all_gather(&tensor.flatten(0, -1))?.sum_dim_intlist(
+                    0,
+                    false,
+                    tensor.kind(),
+                );
+                tensor.shallow_clone().copy_(&sum.view_as(tensor));
+            }
+            Ok(())
+        };
+        for (total, size) in [(5, 2), (7, 3), (1, 3)] {
+            let found = as_ranks(size, |group| {
+                let meta = from_values(&[0.0; 2]);
+                let whole = mean_over_ranks(group, part(group, total, &meta), &meta).unwrap();
+                let sum_over_ranks = |tensors: &[Tensor]| sum_over(group, tensors);
+                let batch = part(group, total, &meta);
+                let found = mean_of_sums(group, batch, &meta, sum_over_ranks).unwrap();
+                let said =
+                    [&whole, &found].map(|it| format!("{:?} {:?}", it.report, it.non_finite));
+                assert_eq!(said[0], said[1]);
+                [whole, found].map(|mean| values(&mean.gradient.unwrap()))
+            });
+            for [whole, found] in found {
+                for (found, expected) in found.iter().zip(&whole) {
+                    assert!((found - expected).abs() < 1e-12, "{total} over {size}: {found}");
+                }
+            }
+        }
+        // Where nothing is finite, nothing is summed.
+        let nothing = as_ranks(2, |group| {
+            let meta = from_values(&[0.0; 2]);
+            let batch = MetaBatch::new(7);
+            let found = mean_of_sums(group, batch, &meta, |_| unreachable!()).unwrap();
+            found.gradient.is_none()
+        });
+        assert_eq!(nothing, [true; 2]);
     }
 
     #[test]

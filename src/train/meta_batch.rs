@@ -117,12 +117,7 @@ impl MetaBatch {
     /// Any error of libtorch.
     pub fn finish(self, meta: &ParamSet) -> Result<MeanGradient, TchError> {
         let Self { nodes, report, non_finite, .. } = self;
-        // What remains are the left branches on the way to the last position; the right ones are below it.
-        let mut sum = Sum::Empty;
-        for node in nodes.into_iter().rev() {
-            sum = node.sum.plus(meta, sum)?;
-        }
-        let mut gradient = sum.whole(meta)?;
+        let mut gradient = sum_of(nodes, meta)?;
         if let (Some(gradient), count @ 2..) = (&mut gradient, report.0.len()) {
             gradient.scale(1.0 / count as f64)?;
         }
@@ -137,6 +132,16 @@ impl MetaBatch {
         self.nodes.push(node);
         Ok(())
     }
+}
+
+/// The sum of neighbouring nodes; `None` where all are empty.
+pub(super) fn sum_of(nodes: Vec<Node>, meta: &ParamSet) -> Result<Option<ParamSet>, TchError> {
+    // What remains are the left branches on the way to the last position; the right ones are below it.
+    let mut sum = Sum::Empty;
+    for node in nodes.into_iter().rev() {
+        sum = node.sum.plus(meta, sum)?;
+    }
+    sum.whole(meta)
 }
 
 impl Node {

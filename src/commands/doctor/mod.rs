@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use self::speed::{exchange_speed, product_speed};
+use super::exchange::connect_gpus;
 use super::group;
 use super::loading::precision;
 use super::output::{print_json, print_result};
@@ -21,11 +22,12 @@ use crate::cli::DoctorArgs;
 use crate::hub::{Cache, offline_variable};
 use crate::machine::device::{available_memory_mib, cores, num_gpus};
 use crate::model::Precision;
+use crate::ranks::Transport;
 use crate::table::{Align, Table};
-use crate::torch_ext::{NoCuda, TORCH_VERSION, kernels};
+use crate::torch_ext::{Nccl, NoCuda, TORCH_VERSION, kernels};
 
 /// Environment variables that change what is computed on, with whom, or where models are found.
-const VARIABLES: [&str; 24] = [
+const VARIABLES: [&str; 31] = [
     "CUDA_VISIBLE_DEVICES",
     "GLOO_SOCKET_IFNAME",
     "HF_ENDPOINT",
@@ -38,9 +40,16 @@ const VARIABLES: [&str; 24] = [
     "MASTER_ADDR",
     "MASTER_PORT",
     "METABERT_ISA",
+    "MPI_LOCALNRANKS",
+    "MPI_LOCALRANKID",
+    "NCCL_DEBUG",
+    "NCCL_P2P_DISABLE",
+    "NCCL_SOCKET_IFNAME",
     "OMPI_COMM_WORLD_RANK",
     "OMPI_COMM_WORLD_SIZE",
     "OMP_NUM_THREADS",
+    "PMI_RANK",
+    "PMI_SIZE",
     "RANK",
     "SLURM_LAUNCH_NODE_IPADDR",
     "SLURM_LOCALID",
@@ -61,12 +70,16 @@ struct Diagnosis {
     gpus: usize,
     /// Why there is no GPU.
     no_gpu: Option<String>,
+    /// The release of NCCL, or why there is none.
+    nccl: String,
     /// Where models of the Hugging Face Hub are found by their names.
     models: PathBuf,
     /// Those of [`VARIABLES`] that are set, as the first process has them.
     variables: BTreeMap<&'static str, String>,
     processes: Vec<Process>,
-    /// What a process gets from the others, in MiB a second; absent for one process.
+    /// What moves sums between the processes; absent for one process.
+    exchange: Option<String>,
+    /// What a process gets from the others, in MiB a second, or adds up over NCCL.
     exchange_mib_per_s: Option<f64>,
 }
 
@@ -95,7 +108,9 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
     let gpus = num_gpus();
     let device = session.select_device()?;
     let processes = session.group.all_values(&this_process(&session, device)?)?;
-    let exchange_mib_per_s = exchange_speed(&session.group)?;
+    let transport = connect_gpus(&session, device, args.exchange)?;
+    let speed = || exchange_speed(&session.group, device);
+    let exchange_mib_per_s = transport.is_some().then(speed).transpose()?;
     if !session.group.is_lead() {
         return Ok(());
     }
@@ -105,10 +120,18 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
         torch: TORCH_VERSION,
         library: library(),
         no_gpu: gpus.as_ref().err().map(in_full),
+        nccl: match &gpus {
+            Ok(_) => Nccl::loaded().map_or_else(|reason| reason, Nccl::version),
+            Err(_) => "not loaded without a GPU".to_owned(),
+        },
         gpus: gpus.unwrap_or(0),
         models: Cache::from_environment().root().to_owned(),
         variables: set.collect(),
         processes,
+        exchange: transport.map(|transport| match transport {
+            Transport::Nccl { version } => format!("NCCL {version}"),
+            Transport::Gloo { .. } => "Gloo".to_owned(),
+        }),
         exchange_mib_per_s,
     };
     match args.json {
@@ -152,7 +175,7 @@ impl Diagnosis {
         let gpus = self.no_gpu.clone().unwrap_or_else(|| self.gpus.to_string());
         let mut text =
             format!("metabert   {}\nlibtorch   {}{library}\n", self.metabert, self.torch);
-        text += &format!("GPUs       {gpus}\n");
+        text += &format!("GPUs       {gpus}\nNCCL       {}\n", self.nccl);
         let offline = if offline_variable().is_some() { ", offline" } else { "" };
         text += &format!("models     {}{offline}\n", self.models.display());
         let variables: Vec<String> =
@@ -162,10 +185,8 @@ impl Diagnosis {
             false => variables.join(" "),
         };
         text += &format!("variables  {variables}\n");
-        if let Some(speed) = self.exchange_mib_per_s {
-            text += &format!(
-                "exchange   {speed:.0} MiB/s from the others to each, over Gloo; NCCL is not used\n"
-            );
+        if let (Some(by), Some(speed)) = (&self.exchange, self.exchange_mib_per_s) {
+            text += &format!("exchange   {speed:.0} MiB/s over {by}\n");
         }
         let mut table = Table::new([
             (Align::Right, "rank"),

@@ -32,18 +32,23 @@ pub fn product_speed(precision: Precision, device: Device) -> Result<f64> {
     Ok(2.0 * (SIDE as f64).powi(3) / best / 1e9)
 }
 
-/// What a process gets from the others, in MiB a second; `None` for one process.
-pub fn exchange_speed(group: &Group) -> Result<Option<f64>> {
-    let num_others = group.size() - 1;
-    if num_others == 0 {
-        return Ok(None);
-    }
-    let count = EXCHANGED / group.size() as i64;
-    let vector = Tensor::f_zeros([count], (Kind::Float, Device::Cpu))?;
+/// What several processes exchange in a second, in MiB: what each gets from the others between the hosts, or adds up on its GPU,
+/// `device`, where these are connected.
+pub fn exchange_speed(group: &Group, device: Device) -> Result<f64> {
+    let size = group.size() as i64;
+    let (count, place, counted) = match group.has_gpus() {
+        true => (EXCHANGED, device, EXCHANGED),
+        false => (EXCHANGED / size, Device::Cpu, EXCHANGED / size * (size - 1)),
+    };
+    let vectors = [Tensor::f_zeros([count], (Kind::Float, place))?];
+    let exchange = || match group.has_gpus() {
+        true => group.sum_on_gpus(&vectors),
+        false => group.all_gather(&vectors[0]).map(drop),
+    };
     // The first one warms up.
-    drop(group.all_gather(&vector)?);
+    exchange()?;
     let started = Instant::now();
-    drop(group.all_gather(&vector)?);
-    let mib = (num_others as i64 * count * 4) as f64 / f64::from(1 << 20);
-    Ok(Some(mib / started.elapsed().as_secs_f64()))
+    exchange()?;
+    let mib = (counted * 4) as f64 / f64::from(1 << 20);
+    Ok(mib / started.elapsed().as_secs_f64())
 }

@@ -17,6 +17,7 @@ use super::alike::{Inputs, ensure_alike};
 use super::best_known;
 use super::checkpoint::starting_model;
 use super::error::Interrupted;
+use super::exchange::connect_gpus;
 use super::group;
 use super::loading::OpenedModel;
 use super::output::print_result;
@@ -94,6 +95,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         || Inputs::default().with_dataset("data", &dataset).with_model("model", &model.directory);
     ensure_alike(&session, device, inputs)?;
     checks::warn_of_idle_processes(&session);
+    connect_gpus(&session, device, args.exchange)?;
     // Nothing has been written before this line: all faults of the input have been reported.
     let _lock = match is_lead {
         true => {

@@ -51,6 +51,30 @@ const char *metabert_use_stream_of_worker(size_t index, size_t worker) {
   });
 }
 
+// Makes a GPU the calling thread's current one, which libraries of CUDA go by.
+const char *metabert_make_current(size_t index) {
+  return metabert::guarded([&] {
+    const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
+    guard.setDevice(gpu(guard, index));
+  });
+}
+
+// The stream that the calling thread's work on a GPU goes to, as CUDA's own handle.
+const char *metabert_current_stream(size_t index, void **out) {
+  return metabert::guarded([&] {
+    const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
+    *out = guard.getStreamNativeHandle(guard.getStream(gpu(guard, index)));
+  });
+}
+
+// Whether that stream has nothing left to do.
+const char *metabert_is_idle(size_t index, bool *out) {
+  return metabert::guarded([&] {
+    const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
+    *out = guard.queryStream(guard.getStream(gpu(guard, index)));
+  });
+}
+
 // Waits until a GPU has finished its work.
 const char *metabert_synchronize(size_t index) {
   return metabert::guarded([&] {

@@ -160,6 +160,34 @@ fn ranks_on_one_gpu_train_as_one_process() {
     assert!(found < 1e-3, "{found:e} of the way");
 }
 
+#[test]
+#[ignore = "needs a GPU: make test-cuda"]
+fn ranks_on_gpus_of_their_own_add_up_over_nccl() {
+    let dir = work_dir();
+    let path = dir.path();
+    let doctor: Value = serde_json::from_str(&run(path, "doctor --json").success()).unwrap();
+    let small = SMALL.replace("--device cpu", "");
+    let train = |out: &str, more: &str| {
+        format!(
+            "train --algo fomaml --model @tiny --steps {STEPS} --meta-batch 4 --eval-every 0 --run-dir {out} \
+             --set outer.optimizer=sgd --outer-lr 0.1 {more} {small}"
+        )
+    };
+    if doctor["gpus"].as_u64().unwrap_or(0) < 2 {
+        let more = format!("--processes 2 --exchange nccl --device {}", device());
+        let answer = run(path, &train("two", &more));
+        assert_eq!(answer.code, Some(2), "{}", answer.stderr);
+        assert!(answer.stderr.contains("--exchange nccl: rank"), "{}", answer.stderr);
+        println!("fewer than two GPUs: NCCL was only refused");
+        return;
+    }
+    run(path, &train("one", "--device cuda:0")).success();
+    run(path, &train("two", "--gpus 2 --exchange nccl")).success();
+    let moved = distance(&checkpoint(path, "one", STEPS), tiny());
+    let found = distance(&checkpoint(path, "one", STEPS), &checkpoint(path, "two", STEPS)) / moved;
+    assert!(found < 1e-3, "{found:e} of the way");
+}
+
 /// The peak of a GPU's memory in MiB, as `--profile` reports it.
 fn peak_mib(dir: &Path, steps: u64) -> f64 {
     let small = SMALL.replace("--device cpu", &format!("--device {}", device()));

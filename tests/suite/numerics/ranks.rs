@@ -1,11 +1,12 @@
 //! However many processes share the work of a command, it ends in the same bytes.
 
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::python::python_command;
-use crate::support::ranks::run_ranks;
+use crate::support::python::{package_folder, python_command};
+use crate::support::ranks::{free_port, run_ranks};
 use crate::support::run::{
     SMALL, assert_same_bytes, assert_same_state, checkpoint, events, run, timeless_events, tiny,
     tiny_records, work_dir,
@@ -173,18 +174,34 @@ fn ranks_share_the_texts_of_a_prediction() {
     assert_eq!(started.success(), written);
 }
 
+/// Has `launcher`, given its own arguments, train as one process does.
+fn check_launcher(path: &Path, mut launcher: Command) {
+    run(path, &train("fomaml", 3, 2, "one")).success();
+    let arguments = train("fomaml", 3, 2, "launched")
+        .replace("@tiny", tiny().to_str().unwrap())
+        .replace("@data", concat!(env!("CARGO_MANIFEST_DIR"), "/data/tiny.json"));
+    launcher.arg(env!("CARGO_BIN_EXE_metabert")).args(arguments.split_whitespace());
+    let output = launcher.output().expect("the launcher starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_same_state(&checkpoint(path, "one", 2), &checkpoint(path, "launched", 2));
+    assert_eq!(events(&path.join("launched"), "started")[0]["machine"]["processes"], 2);
+}
+
 #[test]
 fn torchrun_starts_ranks() {
     let dir = work_dir();
-    let path = dir.path();
-    run(path, &train("fomaml", 3, 2, "one")).success();
-    let arguments = train("fomaml", 3, 2, "of-torchrun")
-        .replace("@tiny", tiny().to_str().unwrap())
-        .replace("@data", concat!(env!("CARGO_MANIFEST_DIR"), "/data/tiny.json"));
-    let mut torchrun = python_command(path);
+    let mut torchrun = python_command(dir.path());
     torchrun.args(["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]);
-    torchrun.args(["--no-python", env!("CARGO_BIN_EXE_metabert")]);
-    let output = torchrun.args(arguments.split_whitespace()).output().expect("torchrun starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_same_state(&checkpoint(path, "one", 2), &checkpoint(path, "of-torchrun", 2));
+    torchrun.arg("--no-python");
+    check_launcher(dir.path(), torchrun);
+}
+
+#[test]
+fn open_mpi_starts_ranks() {
+    let dir = work_dir();
+    let mut mpirun = Command::new(package_folder("openmpi").join("openmpi/bin/mpirun"));
+    // On a machine of one core, or as root in a container, it asks for a word.
+    mpirun.args(["--oversubscribe", "--allow-run-as-root", "-n", "2"]);
+    mpirun.current_dir(dir.path()).env("MASTER_PORT", free_port().to_string());
+    check_launcher(dir.path(), mpirun);
 }

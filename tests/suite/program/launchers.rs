@@ -98,20 +98,35 @@ fn the_slurm_script_trains_and_puts_a_stopped_job_back_into_the_queue() {
 fn the_doctor_says_what_each_process_computes_on() {
     let dir = work_dir();
     let text = run(dir.path(), "doctor --device cpu --threads 1").success();
-    for expected in
-        ["metabert   0.1.0", "libtorch   2.11.0, /", "GPUs       ", "models     ", "   0  ", "1/"]
-    {
+    for expected in [
+        "metabert   0.1.0",
+        "libtorch   2.11.0, /",
+        "GPUs       ",
+        "NCCL       ",
+        "models     ",
+        "   0  ",
+        "1/",
+    ] {
         assert!(text.contains(expected), "{text}");
     }
-    assert!(!text.contains("exchange"), "{text}");
+    assert!(!text.contains("exchange "), "{text}");
     let diagnosis = |answer: Answer| -> Value { serde_json::from_str(&answer.success()).unwrap() };
     let found = diagnosis(run(dir.path(), "doctor --json --device cpu --processes 2"));
     assert_eq!(found["processes"][1]["rank"], 1);
     assert_eq!(found["processes"][1]["device"], "Cpu");
     assert_eq!(found["variables"]["WORLD_SIZE"], "2");
+    assert_eq!(found["exchange"], "Gloo");
     for speed in [&found["exchange_mib_per_s"], &found["processes"][0]["gflop_per_s"]] {
         assert!(speed.as_f64().is_some_and(|speed| speed > 1.0), "{found}");
     }
+    let answer = run(dir.path(), "doctor --device cpu --processes 2 --exchange nccl");
+    assert_eq!(answer.code, Some(2), "{}", answer.stderr);
+    let expected = "error: --exchange nccl: rank 0 computes on the CPU\n";
+    assert!(answer.stderr.contains(expected), "{}", answer.stderr);
+    let answer = run(dir.path(), "doctor --device cpu --exchange nccl");
+    let expected =
+        "error: --exchange nccl: expected several processes, each with a GPU, found one process\n";
+    assert_eq!((answer.code, answer.stderr.as_str()), (Some(2), expected));
     let answer = run(dir.path(), "doctor --gpus all");
     if found["gpus"] == 0 {
         assert_eq!(answer.code, Some(2), "{}", answer.stderr);
