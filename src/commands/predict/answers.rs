@@ -2,20 +2,22 @@
 
 use anyhow::Result;
 use csv::{StringRecord, WriterBuilder};
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
 use crate::checks::Invalid;
-use crate::data::unlabelled::Window;
+use crate::data::unlabelled::{Record, Window};
 use crate::eval::predict::{argmax, probabilities};
 
+/// What the fields of an answer are called. Those of a record with these names give way.
+const FIELDS: [&str; 3] = ["label", "score", "scores"];
 /// What the columns of an answer are called.
 const COLUMNS: [&str; 2] = ["predicted_label", "predicted_score"];
 
 /// The form of answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerForm {
-    /// A JSON object a line, with the score of every label.
+    /// A JSON object a line: the fields of the input's, or else the text, and the answer with the score of every label.
     Jsonl,
     /// A table: the columns of the input, or else the text, and the answer.
     Table {
@@ -67,13 +69,9 @@ impl Answers {
         });
         let AnswerForm::Table { delimiter } = self.form else {
             let mut lines = Vec::new();
-            for (text, answer) in window.texts.iter().zip(answers) {
-                let line = Line {
-                    text,
-                    label: answer.label,
-                    score: answer.score,
-                    scores: answer.scores(),
-                };
+            for (index, answer) in answers.enumerate() {
+                let record = window.records.get(index);
+                let line = Line { text: &window.texts[index], record, answer };
                 serde_json::to_writer(&mut lines, &line)?;
                 lines.push(b'\n');
             }
@@ -125,12 +123,28 @@ impl Answer<'_> {
 }
 
 /// An answer as a JSON object.
-#[derive(Serialize)]
 struct Line<'a> {
     text: &'a str,
-    label: Option<&'a str>,
-    score: f64,
-    scores: Map<String, Value>,
+    record: Option<&'a Record>,
+    answer: Answer<'a>,
+}
+
+impl Serialize for Line<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_map(None)?;
+        match self.record {
+            Some(record) => {
+                let kept = record.iter().filter(|(name, _)| !FIELDS.contains(&name.as_str()));
+                kept.clone().try_for_each(|(name, value)| fields.serialize_entry(name, value))?;
+            }
+            None => fields.serialize_entry("text", self.text)?,
+        }
+        let Answer { label, score, .. } = self.answer;
+        fields.serialize_entry(FIELDS[0], &label)?;
+        fields.serialize_entry(FIELDS[1], &score)?;
+        fields.serialize_entry(FIELDS[2], &self.answer.scores())?;
+        fields.end()
+    }
 }
 
 #[cfg(test)]
@@ -149,6 +163,7 @@ mod tests {
         assert_eq!(begin, b"id,text,predicted_label,predicted_score\n");
         let window = Window {
             texts: vec!["a, \"b\"".into(), "c".into(), " ".into()],
+            records: Vec::new(),
             rows: vec![
                 StringRecord::from(vec!["1", "a, \"b\""]),
                 StringRecord::from(vec!["2", "c"]),
@@ -166,7 +181,7 @@ mod tests {
     fn texts_of_no_table_get_a_column() {
         let answers = answers(AnswerForm::Table { delimiter: b'\t' });
         assert_eq!(answers.begin(None).unwrap(), b"text\tpredicted_label\tpredicted_score\n");
-        let window = Window { texts: vec!["a, b".into()], rows: Vec::new() };
+        let window = Window { texts: vec!["a, b".into()], ..Window::default() };
         assert_eq!(answers.of(&window, &[vec![20.0, -20.0]]).unwrap(), b"a, b\tno\t1\n");
     }
 }

@@ -4,11 +4,18 @@ use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::data::intake::{Place, Problem, ReadError};
 
 /// The longest line that is read: a record may hold more than its text.
 pub(super) const MAX_LINE_BYTES: usize = 16 << 20;
+
+/// The fields of a record in their order, each as it was written.
+pub type Record = Vec<(String, Box<RawValue>)>;
+
+/// A text, and the record that it is a field of.
+type Found = (String, Option<Record>);
 
 /// Lines of a reader.
 pub(super) struct Lines<R> {
@@ -33,7 +40,7 @@ impl<R: Read> Lines<R> {
     }
 
     /// The next text with its place; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<(Place, String)>, ReadError> {
+    pub fn next(&mut self) -> Result<Option<(Place, Found)>, ReadError> {
         while let Some(line) = self.next_line()? {
             // In JSONL a blank line is no record; in plain text it would be an empty text.
             if self.is_jsonl != Some(true) || !line.trim().is_empty() {
@@ -76,22 +83,22 @@ impl<R: Read> Lines<R> {
         })
     }
 
-    fn text_of(&mut self, line: String) -> Result<String, Problem> {
+    fn text_of(&mut self, line: String) -> Result<Found, Problem> {
         if self.is_jsonl.is_none() && is_begin_of_json(&line) {
             let expected = "expected a text a line or JSONL, found JSON that goes over several lines or is an array";
             let fix = "`jq -c '.[]'` writes an array as JSONL";
             return Err(self.wrong(format!("{expected}; {fix}")));
         }
         if !*self.is_jsonl.get_or_insert_with(|| is_object(&line)) {
-            return Ok(line);
+            return Ok((line, None));
         }
         let expected = format!("expected an object with a string `{}`", self.field);
         if !line.trim_start().starts_with('{') {
             return Err(self.wrong(expected));
         }
         let mut deserializer = serde_json::Deserializer::from_str(&line);
-        let text = Text { field: &self.field }.deserialize(&mut deserializer);
-        text.and_then(|text| deserializer.end().map(|()| text)).map_err(|error| {
+        let found = Fields { text: &self.field }.deserialize(&mut deserializer);
+        found.and_then(|found| deserializer.end().map(|()| found)).map_err(|error| {
             let expected = if error.is_data() { &expected } else { "expected JSON" };
             self.wrong(format!("{expected}: {error}"))
         })
@@ -115,35 +122,41 @@ fn is_begin_of_json(line: &str) -> bool {
             .is_some_and(|rest| rest.is_empty() || rest.trim_start().starts_with('{'))
 }
 
-/// Reads one field of a record, a string. Other fields are passed over, however deep they are.
-struct Text<'a> {
-    field: &'a str,
+/// Reads the fields of a record, one of which, `text`, is a string. Others are passed over, however deep they are.
+struct Fields<'a> {
+    text: &'a str,
 }
 
-impl<'de> DeserializeSeed<'de> for Text<'_> {
-    type Value = String;
+impl<'de> DeserializeSeed<'de> for Fields<'_> {
+    type Value = Found;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for Text<'_> {
-    type Value = String;
+impl<'de> Visitor<'de> for Fields<'_> {
+    type Value = Found;
 
     fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         formatter.write_str("an object")
     }
 
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<String, M::Error> {
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Found, M::Error> {
         let mut text = None;
+        let mut record = Record::new();
         while let Some(key) = map.next_key::<String>()? {
-            if key != self.field {
-                map.next_value::<IgnoredAny>()?;
-            } else if text.replace(map.next_value()?).is_some() {
-                return Err(M::Error::custom(format!("duplicate field `{key}`")));
+            let value = map.next_value::<Box<RawValue>>()?;
+            if key == self.text {
+                let found = serde_json::from_str(value.get()).map_err(M::Error::custom)?;
+                if text.replace(found).is_some() {
+                    return Err(M::Error::custom(format!("duplicate field `{key}`")));
+                }
             }
+            record.push((key, value));
         }
-        text.ok_or_else(|| M::Error::custom(format!("missing field `{}`", self.field)))
+        let text =
+            text.ok_or_else(|| M::Error::custom(format!("missing field `{}`", self.text)))?;
+        Ok((text, Some(record)))
     }
 }

@@ -10,6 +10,7 @@ use anyhow::{Error, Result};
 use csv::StringRecord;
 
 use self::lines::Lines;
+pub use self::lines::Record;
 use self::table::Table;
 use super::intake::{
     DataError, MAX_TEXT_BYTES, Place, Problem, ReadError, delimiter_of, is_parquet,
@@ -69,6 +70,27 @@ pub struct Window {
     pub texts: Vec<String>,
     /// The row of each, where they are of a table.
     pub rows: Vec<StringRecord>,
+    /// The record of each, where they are of JSONL.
+    pub records: Vec<Record>,
+}
+
+/// What a text is a part of.
+enum Origin {
+    Line,
+    Row(StringRecord),
+    Record(Record),
+}
+
+impl Origin {
+    fn num_bytes(&self) -> usize {
+        match self {
+            Self::Line => 0,
+            Self::Row(row) => row.as_slice().len(),
+            Self::Record(record) => {
+                record.iter().map(|(name, value)| name.len() + value.get().len()).sum()
+            }
+        }
+    }
 }
 
 impl Source {
@@ -163,20 +185,26 @@ impl Source {
                 break;
             }
             let next = self.next_text().map_err(|error| self.named(error))?;
-            let Some((place, text, row)) = next else { break };
+            let Some((place, text, origin)) = next else { break };
             check(place, &text).map_err(|problem| self.named(problem.into()))?;
-            num_bytes += text.len() + row.as_ref().map_or(0, |row| row.as_slice().len());
+            num_bytes += text.len() + origin.num_bytes();
             window.texts.push(text);
-            window.rows.extend(row);
+            match origin {
+                Origin::Line => {}
+                Origin::Row(row) => window.rows.push(row),
+                Origin::Record(record) => window.records.push(record),
+            }
         }
         Ok(window)
     }
 
-    fn next_text(&mut self) -> Result<Option<(Place, String, Option<StringRecord>)>, ReadError> {
+    fn next_text(&mut self) -> Result<Option<(Place, String, Origin)>, ReadError> {
         Ok(match &mut self.texts {
-            Texts::Lines(lines) => lines.next()?.map(|(place, text)| (place, text, None)),
+            Texts::Lines(lines) => lines.next()?.map(|(place, (text, record))| {
+                (place, text, record.map_or(Origin::Line, Origin::Record))
+            }),
             Texts::Table(table) => {
-                table.next()?.map(|(place, row)| (place, table.text_of(&row), Some(row)))
+                table.next()?.map(|(place, row)| (place, table.text_of(&row), Origin::Row(row)))
             }
         })
     }

@@ -363,7 +363,7 @@ fn predictions_keep_the_order_of_their_texts() {
     assert_eq!(labels.len(), 2, "a model that always says the same shows no order");
     assert_eq!(label_of_seventh.len(), 1, "the label of a text depends on its position");
 
-    // A file, and JSONL whose other fields are of no concern, have the same answers.
+    // A file, and JSONL, whose other fields are kept, have the same answers.
     fs::write(dir.path().join("texts.txt"), &input).unwrap();
     let records = texts.iter().map(|text| json!({"id": 1, "text": text}).to_string() + "\n");
     fs::write(dir.path().join("texts.jsonl"), records.collect::<String>()).unwrap();
@@ -372,7 +372,7 @@ fn predictions_keep_the_order_of_their_texts() {
         assert_eq!(run(dir.path(), &from_file).success(), "", "{name}");
         fs::read_to_string(dir.path().join(format!("{name}.out"))).unwrap()
     });
-    assert!(written[0] == written[1], "other answers to JSONL");
+    assert!(written[0] == written[1].replace(r#"{"id":1,"#, "{"), "other answers to JSONL");
     // A pipe is read as it fills. Which texts are computed together changes the last digits alone.
     for (from_file, answer) in json_lines(&written[0]).iter().zip(&answers) {
         assert_eq!((&from_file["text"], &from_file["label"]), (&answer["text"], &answer["label"]));

@@ -63,6 +63,30 @@ fn a_row_or_record_on_a_pipe_is_answered_before_the_next_one() {
 }
 
 #[test]
+fn a_record_keeps_its_other_fields() {
+    let dir = work_dir();
+    let input = concat!(
+        r#"{"id": 12345678901234567890123, "review": "good boots", "label": "mine", "tags": ["a",  "b"]}"#,
+        "\n",
+        r#"{"review": "bad", "text": "another"}"#,
+        "\n"
+    );
+    let predict = format!("{PREDICT} --text-field review");
+    let found = run_with_input(dir.path(), &predict, input.as_bytes()).success();
+    let lines: Vec<&str> = found.lines().collect();
+    let begin =
+        r#"{"id":12345678901234567890123,"review":"good boots","tags":["a",  "b"],"label":""#;
+    assert!(lines[0].starts_with(begin), "{found}");
+    assert!(lines[1].starts_with(r#"{"review":"bad","text":"another","label":""#), "{found}");
+    let answers = json_lines(&found);
+    assert_eq!(answers[0].as_object().unwrap().len(), 6, "{found}");
+    // As a table, which has a column for the text alone.
+    let table =
+        run_with_input(dir.path(), &format!("{predict} --output-format csv"), input.as_bytes());
+    assert!(table.success().starts_with("text,predicted_label,predicted_score\ngood boots,"));
+}
+
+#[test]
 fn an_unsure_answer_has_no_label_where_that_is_asked_for() {
     let dir = work_dir();
     let texts = "good boots\nthey fell apart\nlovely\nnever again\n";
