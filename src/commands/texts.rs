@@ -32,7 +32,7 @@ pub fn read(config: &RunConfig, head: Option<&[String]>) -> Result<Dataset> {
         head,
         by_domain: &config.labels,
     };
-    Ok(Dataset::read_by(&config.data.path, &config.data.fields(), &rules)?)
+    Ok(Dataset::read_by(&config.data.path, config.data.record_rules(), &rules)?)
 }
 
 /// Reads the dataset and settles its domains, for what needs no split.

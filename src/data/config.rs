@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::FieldNames;
+use super::fields::{EmptyTexts, FieldNames, RecordRules};
 use crate::checks::{self, Invalid};
 
 /// What to read and how to split it.
@@ -37,6 +37,10 @@ pub struct DataConfig {
     pub cross_side_duplicates: CrossSideDuplicates,
     /// What to do about a domain whose texts all have one label.
     pub single_label_domains: SingleLabelDomains,
+    /// What to do about a record without a text.
+    pub empty_texts: EmptyTexts,
+    /// In domains with label sets of their own, labels of fewer texts than this are left out; 0 for none.
+    pub min_texts_per_label: usize,
 }
 
 impl Default for DataConfig {
@@ -55,6 +59,8 @@ impl Default for DataConfig {
             max_length: 256,
             cross_side_duplicates: CrossSideDuplicates::default(),
             single_label_domains: SingleLabelDomains::default(),
+            empty_texts: EmptyTexts::default(),
+            min_texts_per_label: 0,
         }
     }
 }
@@ -64,6 +70,11 @@ impl DataConfig {
     pub fn fields(&self) -> FieldNames<'_> {
         let Self { text_field: text, label_field: label, domain_field: domain, .. } = self;
         FieldNames { text, label, domain }
+    }
+
+    /// How records are read.
+    pub fn record_rules(&self) -> RecordRules<'_> {
+        RecordRules { fields: self.fields(), empty_texts: self.empty_texts }
     }
 
     /// Checks the values, each by itself.
@@ -77,6 +88,9 @@ impl DataConfig {
             let is_own = !name.trim().is_empty() && !names[..number].contains(&name);
             checks::require(is_own, key, "a name of its own", format!("{name:?}"))?;
         }
+        let fits = self.min_texts_per_label == 0 || self.label_sets != LabelSets::Shared;
+        let expected = "0 where data.label_sets is \"shared\"";
+        checks::require(fits, "data.min_texts_per_label", expected, self.min_texts_per_label)?;
         // `[CLS]`, a wordpiece and `[SEP]`.
         checks::within("data.max_length", self.max_length as u64, 3..=u64::MAX)
     }

@@ -37,7 +37,7 @@ pub use episodes::{
     DomainLaw, DomainPool, Episode, EpisodeConfig, EpisodeSampler, ExampleLaw, Minibatches,
     QuerySize, Sizes, check_sizes, folds, num_minibatches,
 };
-pub use fields::FieldNames;
+pub use fields::{EmptyTexts, FieldNames, RecordRules};
 pub use ids::{DomainId, ExampleId, LabelId};
 pub use intake::{
     DataError, Dataset, LabelRules, MAX_TEXT_BYTES, Place, Problem, Review, files_of, named_domain,

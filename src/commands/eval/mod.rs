@@ -68,7 +68,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         check_sizes(&dataset, &domains, episode)?;
     }
     let read_test =
-        |path: &PathBuf| texts::read_test(path, &config.data.fields(), &dataset, &domains);
+        |path: &PathBuf| texts::read_test(path, config.data.record_rules(), &dataset, &domains);
     let test = args.test_data.as_ref().map(read_test).transpose()?;
     let texts = EvaluationTexts { dataset: &dataset, domains: &domains, test: test.as_ref() };
     let sampler = |(_, episode): &(SupportSize, EpisodeConfig)| {

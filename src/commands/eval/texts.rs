@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::super::texts;
 use crate::checks;
 use crate::config::RunConfig;
-use crate::data::{Corpus, Dataset, DomainId, ExampleId, FieldNames, Review, Split};
+use crate::data::{Corpus, Dataset, DomainId, ExampleId, RecordRules, Review, Split};
 
 /// The texts of an evaluation.
 pub struct EvaluationTexts<'a> {
@@ -82,11 +82,11 @@ pub fn held_out(dataset: &Dataset, domains: &[DomainId]) -> Split {
 /// with texts of any evaluated domain needs texts of each: every draw is scored on those of its own.
 pub fn read_test(
     path: &Path,
-    fields: &FieldNames,
+    rules: RecordRules,
     dataset: &Dataset,
     domains: &[DomainId],
 ) -> Result<Dataset> {
-    let test = Dataset::read_as(path, fields, &dataset.labels)?;
+    let test = Dataset::read_as(path, rules, &dataset.labels)?;
     let known: HashSet<&str> = dataset.reviews.iter().map(|review| review.text.as_str()).collect();
     let repeated = test.reviews.iter().filter(|review| known.contains(review.text.as_str()));
     let (path, repeated) = (path.display(), repeated.count());
@@ -108,7 +108,7 @@ pub fn read_test(
             continue;
         };
         let file = test.file_of(other).unwrap_or(&test.path).display();
-        let place = format!("{file}: {}, field \"{}\"", other.place, fields.label);
+        let place = format!("{file}: {}, field \"{}\"", other.place, rules.fields.label);
         let expected =
             format!("a label of the domain {name:?}: {:?}", labels.names(&dataset.labels));
         checks::require(false, place, expected, format!("{:?}", test.label_name(other.label)))?;

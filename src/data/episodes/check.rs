@@ -103,11 +103,17 @@ impl Check<'_> {
                 0 => format!("at least {support} texts (support)"),
                 _ => format!("at least {support} + {spare} texts (support + query)"),
             };
-            let fix = match (size(label), size(label).saturating_sub(spare)) {
-                (0, _) => "label texts with it, or set data.label_sets = \"domain\"".to_owned(),
-                (_, 0) => "label more texts with it, or remove its only one".to_owned(),
-                (_, most) => {
-                    format!("lower --support-per-label to {most}, or label more texts with it")
+            let (found, most) = (size(label), size(label).saturating_sub(spare));
+            let lower = (most > 0).then(|| format!("lower --support-per-label to {most}"));
+            let leave_out = self.dataset.label_sets_differ.then(|| {
+                let least = support.saturating_add(spare);
+                format!("leave it out with data.min_texts_per_label = {least}")
+            });
+            let fix = match found {
+                0 => "label texts with it, or set data.label_sets = \"domain\"".to_owned(),
+                _ => {
+                    let more = Some("label more texts with it".to_owned());
+                    [lower, more, leave_out].into_iter().flatten().collect::<Vec<_>>().join(", or ")
                 }
             };
             let name = quote(self.dataset.label_name(*label));
@@ -245,9 +251,11 @@ mod tests {
             found(&three(), 0, &by_label(5, 3)),
             [
                 "domain \"bank\", label \"card\": expected at least 5 + 1 texts (support + query), found 5; \
-                 lower --support-per-label to 4, or label more texts with it",
+                 lower --support-per-label to 4, or label more texts with it, or leave it out with \
+                 data.min_texts_per_label = 6",
                 "domain \"bank\", label \"loan\": expected at least 5 + 1 texts (support + query), found 2; \
-                 lower --support-per-label to 1, or label more texts with it",
+                 lower --support-per-label to 1, or label more texts with it, or leave it out with \
+                 data.min_texts_per_label = 6",
             ]
         );
         let rare = own(&[("a", "x", 5), ("a", "y", 1)]);
@@ -255,14 +263,15 @@ mod tests {
             found(&rare, 0, &config(2, 2)),
             [
                 "domain \"a\", label \"y\": expected at least 1 + 1 texts (support + query), found 1; \
-              label more texts with it, or remove its only one"
+              label more texts with it, or leave it out with data.min_texts_per_label = 2"
             ]
         );
         assert_eq!(found(&rare, 0, &config(2, 0)), [""; 0], "nothing is scored on");
         assert_eq!(
             found(&rare, 0, &by_label(2, 0)),
             ["domain \"a\", label \"y\": expected at least 2 texts (support), found 1; \
-              lower --support-per-label to 1, or label more texts with it"]
+              lower --support-per-label to 1, or label more texts with it, or leave it out with \
+              data.min_texts_per_label = 2"]
         );
         // A domain that shares labels which it never uses.
         let shared = Dataset { label_sets_differ: false, ..three() };

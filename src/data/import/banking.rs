@@ -8,7 +8,7 @@ use std::path::Path;
 use super::gathered::Gathered;
 use super::layout::content;
 use super::old_text::decoded;
-use crate::data::fields::FieldNames;
+use crate::data::fields::{EmptyTexts, FieldNames};
 use crate::data::intake::{DataError, Fields, Problem, for_each_row};
 
 /// The domain of all texts.
@@ -20,7 +20,7 @@ pub(super) fn read(path: &Path, parts: &[&str], gathered: &mut Gathered) -> Resu
         let file = path.join(format!("{part}.csv"));
         let text = decoded(&content(&file)?);
         let names = FieldNames { text: "text", label: "category", domain: FieldNames::OWN.domain };
-        let fields = Fields { names, file_domain: Some(DOMAIN) };
+        let fields = Fields { names, file_domain: Some(DOMAIN), empty_texts: EmptyTexts::Error };
         let mut wrong = None;
         let outcome = for_each_row(&text, b',', fields, |_, _, row| match row {
             Ok([text, label, domain]) => gathered.take(domain, label.trim(), text),

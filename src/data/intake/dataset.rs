@@ -42,6 +42,8 @@ pub struct Dataset {
     pub path: PathBuf,
     /// The files in the order of their names.
     pub files: Vec<PathBuf>,
+    /// Records without a text that were left out.
+    pub num_empty: usize,
 }
 
 impl Dataset {

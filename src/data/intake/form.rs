@@ -204,8 +204,8 @@ mod tests {
         for (content, expected) in [
             ("", "d.json: expected an array of records, found an empty file"),
             (" \n", "d.json: expected an array of records, found an empty file"),
-            ("[]", "d.json: expected at least one record, found none"),
-            ("{\"data\":[]}", "d.json: expected at least one record, found none"),
+            ("[]", "d.json: expected at least one record with a text, found none"),
+            ("{\"data\":[]}", "d.json: expected at least one record with a text, found none"),
             ("3", "d.json: expected an array of records, found the number 3"),
             ("\"text\"", "d.json: expected an array of records, found a string"),
             ("text", "d.json: not JSON at line 1, column 2: expected ident"),

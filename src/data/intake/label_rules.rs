@@ -11,7 +11,7 @@ use super::problem::{DataError, Place, Problem, Problems, quote, quote_list};
 use super::record::subject;
 use super::source::Source;
 use crate::data::config::LabelSets;
-use crate::data::fields::FieldNames;
+use crate::data::fields::{FieldNames, RecordRules};
 use crate::data::ids::LabelId;
 
 /// What is said about the labels of a file before it is read.
@@ -34,7 +34,7 @@ impl Dataset {
     /// As [`Dataset::read`], and every contradiction between the file and the lists of `rules`.
     pub fn read_by(
         path: impl AsRef<Path>,
-        fields: &FieldNames,
+        records: RecordRules,
         rules: &LabelRules,
     ) -> Result<Self, DataError> {
         // Once: it may be a pipe.
@@ -43,14 +43,14 @@ impl Dataset {
         let add = "add it to data.labels";
         let own = || {
             let advice = if named.is_empty() { "" } else { add };
-            Self::of_source(&source, fields, named, advice)
+            Self::of_source(&source, records, named, advice)
         };
         let shared = || match head {
             Some(head) if named.is_empty() => {
                 let advice = "the model has these; where each domain has labels of its own, set data.label_sets = \"domain\"";
-                Self::of_source(&source, fields, head, advice)
+                Self::of_source(&source, records, head, advice)
             }
-            head => Self::of_source(&source, fields, head.unwrap_or(named), add),
+            head => Self::of_source(&source, records, head.unwrap_or(named), add),
         };
         let differing = |own: Self| Self { label_sets_differ: true, ..own };
         match rules.label_sets {
@@ -62,7 +62,7 @@ impl Dataset {
             },
             LabelSets::Auto | LabelSets::Domain => {
                 let dataset = differing(own()?);
-                check_lists(&dataset, fields, by_domain)?;
+                check_lists(&dataset, &records.fields, by_domain)?;
                 Ok(dataset)
             }
         }
@@ -153,7 +153,7 @@ mod tests {
         let lines: Vec<String> = records.iter().enumerate().map(line).collect();
         std::fs::write(&path, lines.join("\n")).unwrap();
         let place = format!("{}/", directory.path().display());
-        Dataset::read_by(&path, &FieldNames::OWN, rules)
+        Dataset::read_by(&path, RecordRules::default(), rules)
             .map_err(|error| error.to_string().replace(&place, ""))
     }
 

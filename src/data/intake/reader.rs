@@ -15,7 +15,7 @@ use super::problem::{DataError, Place, Problem, Problems, quote, quote_list};
 use super::record::{Fields, Record, subject};
 use super::source::{Source, StoredFile};
 use super::table::{delimiter_of, for_each_row};
-use crate::data::fields::FieldNames;
+use crate::data::fields::{FieldNames, RecordRules};
 use crate::data::ids::{ExampleId, LabelId};
 
 impl Dataset {
@@ -30,19 +30,19 @@ impl Dataset {
     /// # Errors
     /// Everything that is wrong with the files, in one [`DataError`].
     pub fn read(path: impl AsRef<Path>, labels: &[String]) -> Result<Self, DataError> {
-        Self::read_as(path, &FieldNames::OWN, labels)
+        Self::read_as(path, RecordRules::default(), labels)
     }
 
-    /// The same of a file whose fields have other names.
+    /// The same of a file whose records are others.
     ///
     /// # Errors
     /// As [`Dataset::read`].
     pub fn read_as(
         path: impl AsRef<Path>,
-        fields: &FieldNames,
+        rules: RecordRules,
         labels: &[String],
     ) -> Result<Self, DataError> {
-        Self::of_source(&Source::read(path.as_ref())?, fields, labels, "")
+        Self::of_source(&Source::read(path.as_ref())?, rules, labels, "")
     }
 
     /// Checks the content of a file that is already in memory; `path` only names it.
@@ -50,21 +50,24 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::read`].
     pub fn parse(path: &Path, bytes: &[u8], labels: &[String]) -> Result<Self, DataError> {
-        Self::of_source(&Source::of_bytes(path, bytes.to_vec()), &FieldNames::OWN, labels, "")
+        let source = Source::of_bytes(path, bytes.to_vec());
+        Self::of_source(&source, RecordRules::default(), labels, "")
     }
 
     /// The same of files; `advice` is what the user can do about a label outside the label set.
     pub(super) fn of_source(
         source: &Source,
-        names: &FieldNames,
+        rules: RecordRules,
         labels: &[String],
         advice: &str,
     ) -> Result<Self, DataError> {
-        let mut reader = Reader::new(names, labels, advice);
+        let RecordRules { fields: names, empty_texts } = rules;
+        let mut reader = Reader::new(&names, labels, advice);
         for (number, file) in source.files.iter().enumerate() {
             reader.file = number;
             reader.problems.file = source.are_several.then(|| file.path.clone());
-            let fields = Fields { names: *names, file_domain: source.domain_of(file, names) };
+            let file_domain = source.domain_of(file, &names);
+            let fields = Fields { names, file_domain, empty_texts };
             reader.read(file, fields).unwrap_or_else(|problem| reader.problems.push(problem));
         }
         reader.problems.file = None;
@@ -101,6 +104,7 @@ struct Reader<'l> {
     /// The number of the file that is read.
     file: usize,
     num_records: usize,
+    num_empty: usize,
     problems: Problems,
 }
 
@@ -126,8 +130,18 @@ impl<'l> Reader<'l> {
             problems.push(Problem::expected(Place::File, setting, "at least two labels", found));
         }
         let (domains, reviews) = (Names::default(), Vec::new());
-        let (file, num_records) = (0, 0);
-        Self { fields, given_labels, advice, labels, domains, reviews, file, num_records, problems }
+        Self {
+            fields,
+            given_labels,
+            advice,
+            labels,
+            domains,
+            reviews,
+            file: 0,
+            num_records: 0,
+            num_empty: 0,
+            problems,
+        }
     }
 
     /// Checks the records of a file.
@@ -190,6 +204,10 @@ impl<'l> Reader<'l> {
         let position = self.num_records;
         self.num_records += 1;
         let Some(record) = read(&mut self.problems) else { return };
+        if record.text.is_empty() {
+            self.num_empty += 1;
+            return;
+        }
         if !self.given_labels.is_empty() && !self.labels.0.contains_key(&record.label) {
             let known = self.given_labels.iter().map(String::as_str);
             let expected = format!("one of {}", quote_list(known));
@@ -220,9 +238,16 @@ impl<'l> Reader<'l> {
             review.label = new_label[review.label as usize];
             review.domain = new_domain[review.domain as usize];
         }
-        let (label_sets_differ, sha256, path) = (false, source.sha256(), source.path.clone());
-        let files = source.files.iter().map(|file| file.path.clone()).collect();
-        Ok(Dataset { reviews, labels, label_sets_differ, domains, sha256, path, files })
+        Ok(Dataset {
+            reviews,
+            labels,
+            label_sets_differ: false,
+            domains,
+            sha256: source.sha256(),
+            path: source.path.clone(),
+            files: source.files.iter().map(|file| file.path.clone()).collect(),
+            num_empty: self.num_empty,
+        })
     }
 
     /// Checks what the records are together.
@@ -230,8 +255,8 @@ impl<'l> Reader<'l> {
         if !self.problems.is_empty() {
             return;
         }
-        let (about, expected, found) = if self.num_records == 0 {
-            (String::new(), "at least one record", "none".to_owned())
+        let (about, expected, found) = if self.num_records == self.num_empty {
+            (String::new(), "at least one record with a text", "none".to_owned())
         } else if let [label] = Vec::from_iter(self.labels.0.keys())[..] {
             (
                 subject(self.fields.label),

@@ -9,7 +9,7 @@ use serde_json::Number;
 use serde_json::value::RawValue;
 
 use super::problem::{Place, Problem, Problems, quote};
-use crate::data::fields::FieldNames;
+use crate::data::fields::{EmptyTexts, FieldNames};
 
 /// The longest text, far beyond what a model reads of it: taking one apart needs sixty times its length of memory.
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
@@ -23,9 +23,12 @@ pub(in crate::data) struct Fields<'a> {
     pub(in crate::data) names: FieldNames<'a>,
     /// The domain of all records of the file, where they carry none.
     pub(in crate::data) file_domain: Option<&'a str>,
+    /// What to do about a record without a text.
+    pub(in crate::data) empty_texts: EmptyTexts,
 }
 
-/// An example as a file names it.
+/// An example as a file names it; all are empty of a record without a text that is to be left out.
+#[derive(Default)]
 pub(super) struct Record {
     pub(super) text: String,
     pub(super) label: String,
@@ -104,7 +107,7 @@ impl Record {
         problems: &mut Problems,
     ) -> Option<Self> {
         let mut check =
-            |field: &str, expected: &str, most: usize, found: Result<String, String>| {
+            |field: &str, expected: &str, most: usize, found: Result<String, String>, fix: &str| {
                 let problem = |expected: &str, found: String| {
                     Problem::expected(place, subject(field), expected, found)
                 };
@@ -116,15 +119,21 @@ impl Record {
                             problem(&expected, value.len().to_string()).with_fix("shorten it"),
                         );
                     }
-                    Err(found) => problems.push(problem(expected, found)),
+                    Err(found) => problems.push(problem(expected, found).with_fix(fix)),
                 }
                 None
             };
+        let is_without = |found: &String| [EMPTY, NULL, MISSING].contains(&found.as_str());
+        let is_empty = text.as_ref().is_err_and(is_without);
+        if is_empty && fields.empty_texts == EmptyTexts::Drop {
+            return Some(Self::default());
+        }
+        let fix = if is_empty { "data.empty_texts = \"drop\" leaves it out" } else { "" };
         let string = "a string that is not empty";
         // All three are checked before any of them ends the reading: a record shows all its problems.
-        let text = check(fields.names.text, string, MAX_TEXT_BYTES, text);
-        let label = check(fields.names.label, "a string or an integer", MAX_NAME_BYTES, label);
-        let domain = check(fields.names.domain, string, MAX_NAME_BYTES, domain);
+        let text = check(fields.names.text, string, MAX_TEXT_BYTES, text, fix);
+        let label = check(fields.names.label, "a string or an integer", MAX_NAME_BYTES, label, "");
+        let domain = check(fields.names.domain, string, MAX_NAME_BYTES, domain, "");
         Some(Self { text: text?, label: label?, domain: domain? })
     }
 }
@@ -155,6 +164,11 @@ impl RawRecord<'_> {
     }
 }
 
+/// What is found where there is no text.
+const EMPTY: &str = "empty text";
+const NULL: &str = "null";
+const MISSING: &str = "no such field";
+
 /// How problems name a field.
 pub(super) fn subject(field: &str) -> String {
     format!("field \"{field}\"")
@@ -162,7 +176,7 @@ pub(super) fn subject(field: &str) -> String {
 
 /// The string that a field holds, or else what was found, in words.
 fn string_in(field: Option<&RawValue>) -> Result<String, String> {
-    let value = field.ok_or("no such field")?;
+    let value = field.ok_or(MISSING)?;
     if !value.get().starts_with('"') {
         return Err(kind_of(value));
     }
@@ -171,7 +185,7 @@ fn string_in(field: Option<&RawValue>) -> Result<String, String> {
 }
 
 fn not_empty(text: String) -> Result<String, String> {
-    if text.trim().is_empty() { Err("empty text".to_owned()) } else { Ok(text) }
+    if text.trim().is_empty() { Err(EMPTY.to_owned()) } else { Ok(text) }
 }
 
 /// As [`string_in`]; an integer is its decimal notation.
@@ -218,14 +232,16 @@ mod tests {
         assert_eq!(
             lines,
             [
-                r#"record 2, field "text": expected a string that is not empty, found no such field"#,
+                "record 2, field \"text\": expected a string that is not empty, found no such field; \
+                 data.empty_texts = \"drop\" leaves it out",
                 r#"record 2, field "label": expected a string or an integer, found the number 1.0"#,
                 r#"record 2, field "domain": expected a string that is not empty, found empty text"#,
                 r#"record 3: expected a record {"text", "label", "domain"}, found the number 7"#,
                 r#"record 4, field "text": expected a string that is not empty, found an array"#,
                 r#"record 4, field "label": expected a string or an integer, found true"#,
                 r#"record 4, field "domain": expected a string that is not empty, found null"#,
-                r#"record 5, field "text": expected a string that is not empty, found empty text"#,
+                "record 5, field \"text\": expected a string that is not empty, found empty text; \
+                 data.empty_texts = \"drop\" leaves it out",
                 r#"record 5, field "label": expected a string or an integer, found empty text"#,
                 r#"record 5, field "domain": expected a string that is not empty, found the number 3"#,
                 "record 6: duplicate field `text`",

@@ -266,7 +266,8 @@ mod tests {
         let error = read(&files, "").unwrap_err();
         let expected = [
             ": 2 problems",
-            "  a.csv: line 2, field \"text\": expected a string that is not empty, found empty text",
+            "  a.csv: line 2, field \"text\": expected a string that is not empty, found empty text; \
+             data.empty_texts = \"drop\" leaves it out",
             "  b.csv: line 1: expected a column \"label\", found \"text\"; name the right one with --label-field",
         ];
         assert_eq!(error.lines().collect::<Vec<_>>(), expected);

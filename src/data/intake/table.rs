@@ -136,7 +136,8 @@ mod tests {
         let fix = "put a cell with a delimiter or a quote in double quotes";
         let expected = [
             format!("line 3: expected 3 {cells} 2; {fix}"),
-            r#"line 4, field "text": expected a string that is not empty, found empty text"#
+            "line 4, field \"text\": expected a string that is not empty, found empty text; \
+             data.empty_texts = \"drop\" leaves it out"
                 .to_owned(),
             r#"line 4, field "domain": expected a string that is not empty, found empty text"#
                 .to_owned(),

@@ -4,6 +4,7 @@
 
 mod duplicates;
 mod leaks;
+mod rare_labels;
 mod settle;
 mod side_files;
 mod sides;

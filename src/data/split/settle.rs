@@ -4,6 +4,7 @@
 
 use super::duplicates::without_repeats;
 use super::leaks::keep_sides_apart;
+use super::rare_labels::without_rare_labels;
 use super::sides::{Side, Split};
 use super::similar_labels::warn_of_similar_labels;
 use super::single_label::settle_single_label_domains;
@@ -37,17 +38,22 @@ pub fn settle(dataset: Dataset, config: &DataConfig, seed: u64) -> Result<Settle
     Ok(Settled { dataset, split, warnings, has_dropped_copies })
 }
 
-/// Settles each domain by itself, for what needs no split: repeated texts, domains of one label.
+/// Settles each domain by itself, for what needs no split: repeated texts, rare labels, domains of one label.
 ///
 /// # Errors
-/// Domains of one label, where the configuration refuses them.
+/// Rare labels where domains share theirs; domains of one label, where the configuration refuses them.
 pub fn settle_domains(
     dataset: Dataset,
     config: &DataConfig,
     warnings: &mut Vec<String>,
 ) -> Result<Dataset, DataError> {
+    if dataset.num_empty > 0 {
+        let (file, count) = (dataset.path.display(), dataset.num_empty);
+        warnings.push(format!("{file}: left out {count} records without a text"));
+    }
     warn_of_similar_labels(&dataset, warnings);
     let dataset = without_repeats(dataset, warnings);
+    let dataset = without_rare_labels(dataset, config.min_texts_per_label, warnings)?;
     settle_single_label_domains(dataset, config.single_label_domains, warnings)
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use metabert::data::{DataError, Dataset, FieldNames, Place};
+use metabert::data::{DataError, Dataset, FieldNames, Place, RecordRules};
 use parquet::basic::{Compression, Encoding};
 use parquet::file::metadata::KeyValue;
 use proptest::prelude::*;
@@ -53,8 +53,9 @@ fn files_of_hugging_face_and_arrow_are_read() {
     assert_eq!(labels.reviews[5].place, Place::Record(6));
 
     let names = FieldNames { text: "review", label: "stars", domain: "product" };
+    let rules = RecordRules { fields: names, ..RecordRules::default() };
     let stars =
-        Dataset::read_as(fixtures::path("parquet/large_strings.parquet"), &names, &[]).unwrap();
+        Dataset::read_as(fixtures::path("parquet/large_strings.parquet"), rules, &[]).unwrap();
     assert_eq!(stars.labels, ["1", "5"]);
     let expected = expected
         .map(|[text, label, domain]| [text, if label == "positive" { "5" } else { "1" }, domain]);

@@ -176,6 +176,49 @@ fn what_domains_lack_is_named() {
 }
 
 #[test]
+fn records_without_a_text_and_rare_labels_are_left_out_where_that_is_asked_for() {
+    let dir = work_dir();
+    let path = dir.path();
+    let mut records = write_data(path, &[("shop", &[("buy", 3), ("sell", 4), ("haggle", 1)])]);
+    let num_texts = records.len();
+    records.push(json!({"text": " ", "label": "buy", "domain": "shop"}));
+    records.insert(0, json!({"text": null}));
+    fs::write(path.join("data.json"), json!(records).to_string()).unwrap();
+
+    let validate = format!("data validate {DATA} --support 4 --query 3");
+    refuses(path, &validate, "4 problems|record 1, field \"text\"|data.empty_texts = \"drop\"");
+    let validate = format!("{validate} --set data.empty_texts=drop");
+    let told = "\"shop\", label \"haggle\"|found 1|data.min_texts_per_label = 2";
+    refuses(path, &validate, told);
+    let validate = format!("{validate} --set data.min_texts_per_label=2");
+    let answer = run(path, &validate);
+    for told in [
+        "left out 2 records without a text",
+        "left out a label of fewer than 2 texts: \"haggle\" of \"shop\" (1)",
+    ] {
+        assert!(answer.stderr.contains(told), "{}", answer.stderr);
+    }
+    let texts = format!("{} examples", num_texts - 1);
+    assert!(answer.success().contains(&texts), "expected {texts}");
+
+    // A model that was trained so is adapted so.
+    let settings = "--set data.empty_texts=drop --set data.min_texts_per_label=2";
+    let train = format!(
+        "train --algo fomaml --model @tiny {DATA} --support 4 --query 3 --inner-batch 4 --inner-epochs 1 --max-length 32 \
+         --steps 1 --meta-batch 1 --eval-every 0 --threads 1 --device cpu --run-dir r {settings}"
+    );
+    run(path, &train).success();
+    let finetune =
+        "finetune --checkpoint r --data data.json --domain shop --out shop --inner-steps 1";
+    let answer = run(path, finetune);
+    assert!(answer.stderr.contains("\"haggle\""), "{}", answer.stderr);
+    answer.success();
+    let config: Value =
+        serde_json::from_slice(&fs::read(path.join("shop/config.json")).unwrap()).unwrap();
+    assert_eq!(config["id2label"], json!({"0": "buy", "1": "sell"}));
+}
+
+#[test]
 fn label_lists_that_contradict_the_file_are_refused() {
     let dir = work_dir();
     let path = dir.path();
