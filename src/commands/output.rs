@@ -32,7 +32,7 @@ pub fn end_of_stdout(written: io::Result<()>) -> Result<()> {
 }
 
 /// Starts an output file, if it can be one: `force` replaces an older file, but none of the `inputs`. It appears when it is
-/// committed.
+/// committed, and is gone when the command is interrupted.
 pub fn output_file(path: &Path, force: bool, inputs: &[&Path]) -> Result<AtomicFile> {
     let is_file = !path.exists() || path.is_file();
     let expected = "a file to write";
@@ -45,7 +45,9 @@ pub fn output_file(path: &Path, force: bool, inputs: &[&Path]) -> Result<AtomicF
     };
     let expected = "another file than those that are read";
     require(!inputs.iter().any(is_path), path.display(), expected, "one of them")?;
-    Ok(AtomicFile::create(path).map_err(|error| Invalid::at(path, error))?)
+    let file = AtomicFile::create(path).map_err(|error| Invalid::at(path, error))?;
+    file.remove_on_signals()?;
+    Ok(file)
 }
 
 /// Requires of an output directory that a model can be written there: nothing is in the way, or

@@ -4,13 +4,18 @@
 //! before and after it makes both durable. A kill can leave the temporary one: its name begins with
 //! `.tmp-`, and once the command has been repeated it can be deleted.
 
+use std::ffi::c_int;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level;
 use tempfile::{Builder, NamedTempFile, TempDir};
 
 /// The beginning of temporary names: it marks what an interrupted write leaves.
@@ -37,6 +42,23 @@ impl AtomicFile {
         Ok(Self { file, path: path.into() })
     }
 
+    /// From now on a signal that ends the process removes the unfinished file first.
+    ///
+    /// # Errors
+    /// The system's, where handlers can't be installed.
+    pub fn remove_on_signals(&self) -> io::Result<()> {
+        let mut signals = Signals::new(heeded([SIGINT, SIGTERM, SIGHUP]))?;
+        let path = self.file.path().to_owned();
+        thread::spawn(move || {
+            for signal in signals.forever() {
+                // Once it has its own name there is nothing to remove.
+                let _ = fs::remove_file(&path);
+                let _ = low_level::emulate_default_handler(signal);
+            }
+        });
+        Ok(())
+    }
+
     /// Makes the file durable and gives it its name, in place of an older file of that name.
     ///
     /// # Errors
@@ -49,6 +71,14 @@ impl AtomicFile {
         let _ = temporary.keep();
         sync(parent_of(&self.path))
     }
+}
+
+/// Those of `signals` that the process was not started to ignore, as `nohup` and background jobs of scripts are.
+fn heeded(signals: [c_int; 3]) -> Vec<c_int> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    signals.into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0).collect()
 }
 
 impl Write for AtomicFile {

@@ -1,7 +1,9 @@
 //! `metabert predict` on a pipe, and answers that it does not give.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::process::Stdio;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -9,6 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::run::{command, json_lines, run, run_with_input, work_dir};
+use crate::survival::resume::wait_until;
 
 const PREDICT: &str = "predict --checkpoint @adapted --max-length 32 --threads 1 --device cpu";
 
@@ -60,6 +63,46 @@ fn a_row_or_record_on_a_pipe_is_answered_before_the_next_one() {
     assert_eq!(found[2]["text"], "so, so");
     let records = ["{\"text\": \"good boots\"}\n\n", "{\"text\": \"bad\"}\n\n"];
     assert_eq!(answers_on_a_pipe(PREDICT, &records)[1]["text"], "bad");
+}
+
+/// Starts to label texts of a pipe into a file, has `signal` end that after the first ones, and returns what is in the folder.
+fn interrupted(signal: &str, mut command: Command) -> (ExitStatus, Vec<String>) {
+    let dir = work_dir();
+    let mut child =
+        command.current_dir(dir.path()).stdin(Stdio::piped()).spawn().expect("the program starts");
+    let mut input = child.stdin.take().expect("stdin is a pipe");
+    input.write_all(b"good boots\n").unwrap();
+    let files = || -> Vec<String> {
+        let entries = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        entries.map(|name| name.to_string_lossy().into_owned()).collect()
+    };
+    wait_until(&mut child, "the file", || files().iter().any(|name| name.starts_with(".tmp-")));
+    // Until the handler is there, the signal ends the process at once.
+    thread::sleep(Duration::from_millis(500));
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    if signal == "-HUP" {
+        thread::sleep(Duration::from_millis(300));
+        drop(input);
+    }
+    (child.wait().unwrap(), files())
+}
+
+#[test]
+fn an_interrupted_command_leaves_no_file() {
+    let dir = work_dir();
+    let predict = format!("{PREDICT} --output labels.jsonl");
+    for (signal, number) in [("-INT", 2), ("-TERM", 15)] {
+        let (status, files) = interrupted(signal, command(dir.path(), &predict));
+        assert_eq!((status.signal(), files), (Some(number), Vec::new()));
+    }
+    // As nohup starts it.
+    let ready = command(dir.path(), &predict);
+    let mut nohup = Command::new("nohup");
+    nohup.arg(ready.get_program()).args(ready.get_args());
+    let (status, files) = interrupted("-HUP", nohup);
+    assert!(status.success());
+    assert_eq!(files, ["labels.jsonl"]);
 }
 
 #[test]
