@@ -62,13 +62,16 @@ impl EpisodeConfig {
         checks::within("episode.query", self.query as u64, 1..=u64::MAX)
     }
 
-    /// One configuration for each size of the support set, in the order of the list.
+    /// One configuration for each size of the support set, in the order of the list. One that is there twice makes training draw it
+    /// more often, and says nothing new where each is drawn.
     pub fn each_size(&self) -> Vec<Self> {
         let of_size = |&size: &usize| match self.counts_by_label() {
             true => Self { support_per_label: size.into(), ..self.clone() },
             false => Self { support: size.into(), ..self.clone() },
         };
-        self.support_sizes().all().iter().map(of_size).collect()
+        let sizes = self.support_sizes().all();
+        let is_new = |&(at, size): &(usize, &usize)| !sizes[..at].contains(size);
+        sizes.iter().enumerate().filter(is_new).map(|(_, size)| of_size(size)).collect()
     }
 
     /// The same without a draw of labels: evaluations take all labels of a domain.
@@ -194,7 +197,7 @@ mod tests {
             sizes.map(|c| (c.support.one().unwrap(), c.support_per_label.one().unwrap())).collect()
         };
         assert_eq!(each(r#"{"support": [16, 80]}"#), [(16, 0), (80, 0)]);
-        assert_eq!(each(r#"{"support_per_label": [1, 5]}"#), [(80, 1), (80, 5)]);
+        assert_eq!(each(r#"{"support_per_label": [1, 5, 1]}"#), [(80, 1), (80, 5)]);
         assert_eq!(each("{}"), [(80, 0)]);
     }
 }
