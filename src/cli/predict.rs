@@ -26,7 +26,7 @@ pub struct PredictArgs {
     #[arg(long, value_name = "FILE|-", default_value = "-")]
     pub output: PathBuf,
     /// Write this form [default: a table where the name ends in .csv or .tsv, else JSONL]. A table keeps the columns of one that is
-    /// read, and gets predicted_label and predicted_score; JSONL keeps the fields of JSONL, and gets label, score and scores.
+    /// read, and gets predicted_label and predicted_score; JSONL keeps fields and columns, and gets label, score and scores.
     #[arg(long, value_name = "FORM")]
     pub output_format: Option<OutputFormat>,
     /// Give the label null to a text whose best score is below this, from 0 to 1.

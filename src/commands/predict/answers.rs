@@ -3,6 +3,7 @@
 use anyhow::Result;
 use csv::{StringRecord, WriterBuilder};
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::value::to_raw_value;
 use serde_json::{Map, Value};
 
 use crate::checks::Invalid;
@@ -17,7 +18,7 @@ const COLUMNS: [&str; 2] = ["predicted_label", "predicted_score"];
 /// The form of answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerForm {
-    /// A JSON object a line: the fields of the input's, or else the text, and the answer with the score of every label.
+    /// A JSON object a line: the fields of the record or row, or else the text, and the answer with the score of every label.
     Jsonl,
     /// A table: the columns of the input, or else the text, and the answer.
     Table {
@@ -32,19 +33,22 @@ pub struct Answers {
     labels: Vec<String>,
     /// Below it no label is given.
     min_score: f64,
+    /// The columns of the table that is read.
+    columns: Vec<String>,
 }
 
 impl Answers {
     /// Answers out of `labels`.
     pub fn new(form: AnswerForm, labels: Vec<String>, min_score: f64) -> Self {
-        Self { form, labels, min_score }
+        Self { form, labels, min_score, columns: Vec::new() }
     }
 
     /// What comes before the first answer to texts of a table with the columns `header`, or of none.
     ///
     /// # Errors
     /// Columns with the names of an answer's.
-    pub fn begin(&self, header: Option<&StringRecord>) -> Result<Vec<u8>> {
+    pub fn begin(&mut self, header: Option<&StringRecord>) -> Result<Vec<u8>> {
+        self.columns = header.into_iter().flatten().map(str::to_owned).collect();
         let AnswerForm::Table { delimiter } = self.form else { return Ok(Vec::new()) };
         let text = StringRecord::from(vec!["text"]);
         let mut row = header.unwrap_or(&text).clone();
@@ -70,7 +74,11 @@ impl Answers {
         let AnswerForm::Table { delimiter } = self.form else {
             let mut lines = Vec::new();
             for (index, answer) in answers.enumerate() {
-                let record = window.records.get(index);
+                let of_row = || window.rows.get(index).map(|row| self.record_of(row)).transpose();
+                let record = match window.records.get(index) {
+                    Some(record) => Some(record.clone()),
+                    None => of_row()?,
+                };
                 let line = Line { text: &window.texts[index], record, answer };
                 serde_json::to_writer(&mut lines, &line)?;
                 lines.push(b'\n');
@@ -85,6 +93,12 @@ impl Answers {
             row
         });
         self.table(delimiter, rows)
+    }
+
+    /// The cells of a row as the fields of a record.
+    fn record_of(&self, row: &StringRecord) -> Result<Record> {
+        let fields = self.columns.iter().zip(row);
+        fields.map(|(name, cell)| Ok((name.clone(), to_raw_value(cell)?))).collect()
     }
 
     fn table(
@@ -125,17 +139,18 @@ impl Answer<'_> {
 /// An answer as a JSON object.
 struct Line<'a> {
     text: &'a str,
-    record: Option<&'a Record>,
+    record: Option<Record>,
     answer: Answer<'a>,
 }
 
 impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_map(None)?;
-        match self.record {
+        match &self.record {
             Some(record) => {
                 let kept = record.iter().filter(|(name, _)| !FIELDS.contains(&name.as_str()));
-                kept.clone().try_for_each(|(name, value)| fields.serialize_entry(name, value))?;
+                kept.into_iter()
+                    .try_for_each(|(name, value)| fields.serialize_entry(name, value))?;
             }
             None => fields.serialize_entry("text", self.text)?,
         }
@@ -157,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_table_keeps_its_columns_and_quotes_what_has_to_be() {
-        let answers = answers(AnswerForm::Table { delimiter: b',' });
+        let mut answers = answers(AnswerForm::Table { delimiter: b',' });
         let header = StringRecord::from(vec!["id", "text"]);
         let begin = answers.begin(Some(&header)).unwrap();
         assert_eq!(begin, b"id,text,predicted_label,predicted_score\n");
@@ -178,8 +193,21 @@ mod tests {
     }
 
     #[test]
+    fn a_row_becomes_a_record() {
+        let mut answers = answers(AnswerForm::Jsonl);
+        let header = StringRecord::from(vec!["id", "text", "label"]);
+        assert_eq!(answers.begin(Some(&header)).unwrap(), b"");
+        let rows = vec![StringRecord::from(vec!["1", "a \"b\"", "mine"])];
+        let window = Window { texts: vec!["a \"b\"".into()], rows, ..Window::default() };
+        let line = answers.of(&window, &[vec![0.0, 0.0]]).unwrap();
+        let expected =
+            r#"{"id":"1","text":"a \"b\"","label":null,"score":0.5,"scores":{"no":0.5,"yes":0.5}}"#;
+        assert_eq!(String::from_utf8(line).unwrap(), format!("{expected}\n"));
+    }
+
+    #[test]
     fn texts_of_no_table_get_a_column() {
-        let answers = answers(AnswerForm::Table { delimiter: b'\t' });
+        let mut answers = answers(AnswerForm::Table { delimiter: b'\t' });
         assert_eq!(answers.begin(None).unwrap(), b"text\tpredicted_label\tpredicted_score\n");
         let window = Window { texts: vec!["a, b".into()], ..Window::default() };
         assert_eq!(answers.of(&window, &[vec![20.0, -20.0]]).unwrap(), b"a, b\tno\t1\n");

@@ -60,7 +60,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let file =
         writes_file.then(|| output_file(&args.output, args.force, &[&args.input])).transpose()?;
     let model = opened.load(&labels, &session.config, None, device, &session.console)?;
-    let labeller = Labeller {
+    let mut labeller = Labeller {
         executor: session.executor(&model.classifier, model.params.device())?,
         max_length,
         answers: Answers::new(answer_form(args), labels, args.min_score),

@@ -186,8 +186,9 @@ fn a_table_keeps_its_columns_beside_the_answers() {
     for (row, line) in rows.iter().zip(json_lines(&lines)) {
         assert_eq!(
             (&row[1], &row[2]),
-            (line["text"].as_str().unwrap(), line["label"].as_str().unwrap())
+            (line["review"].as_str().unwrap(), line["label"].as_str().unwrap())
         );
+        assert_eq!(line["id"], row[0]);
         assert_eq!(row[3].parse::<f64>().unwrap(), line["score"].as_f64().unwrap());
     }
     // On a pipe the forms have no names to go by.
