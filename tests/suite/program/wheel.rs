@@ -124,6 +124,29 @@ fn an_installed_wheel_trains_with_the_torch_beside_it() {
     assert_eq!(wrong.code, Some(2), "the program's own exit code: {}", wrong.stderr);
 }
 
+/// A driver that claims a GPU, and has none.
+const DRIVER: &str = "
+int cuInit(unsigned flags) { return 0; }
+int cuDeviceGet(int *device, int index) { *device = index; return index == 0 ? 0 : 101; }
+int cuDeviceGetAttribute(int *value, int attribute, int device) { *value = 9; return 0; }
+int cuDeviceGetPCIBusId(char *text, int length, int device) { *text = 0; return 0; }
+";
+
+#[test]
+fn where_a_driver_is_an_installed_wheel_loads_the_cuda_half_of_torch() {
+    let environment = Environment::with_torch();
+    let driver = work_dir();
+    fs::write(driver.path().join("driver.c"), DRIVER).unwrap();
+    let mut compile = Command::new("cc");
+    compile.current_dir(&driver).args(["-shared", "-fPIC", "-o", "libcuda.so.1", "driver.c"]);
+    finish(&mut compile, b"").success();
+    let mut doctor = environment.command("metabert", "doctor --json --device cpu");
+    doctor.env("LD_LIBRARY_PATH", driver.path());
+    let found: Value = serde_json::from_str(&finish(&mut doctor, b"").success()).unwrap();
+    // All that it depends on was found; only libtorch itself sees that there is no GPU.
+    assert_eq!(found["no_gpu"], "libtorch cannot use the GPU here; update its driver", "{found}");
+}
+
 #[test]
 fn an_installed_wheel_finds_a_torch_in_another_folder() {
     let environment = Environment::new();
