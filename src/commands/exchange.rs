@@ -12,7 +12,7 @@ use crate::ranks::Transport;
 /// returns how sums travel, and says why GPUs do not exchange them.
 ///
 /// # Errors
-/// `--exchange nccl` where it cannot be had; lost processes; GPUs that cannot reach each other.
+/// `--exchange nccl` where it cannot be had; lost processes.
 pub fn connect_gpus(
     session: &Session,
     device: Device,

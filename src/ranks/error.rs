@@ -26,14 +26,6 @@ pub enum GroupError {
         /// How long it waited.
         seconds: u64,
     },
-    /// GPUs that cannot be connected.
-    #[error("rank {rank}: GPUs cannot be connected: {reason}; `--exchange gloo` does without")]
-    NoNccl {
-        /// This process.
-        rank: usize,
-        /// What went wrong.
-        reason: String,
-    },
     /// Processes that were there and answer no more.
     #[error("rank {rank}: lost {}: {reason}", ranks(lost))]
     Lost {

@@ -1,8 +1,10 @@
 //! Whether the processes of a group sum tensors on their GPUs, by NCCL.
 
+use std::fs;
+
 use rustix::system::uname;
 use serde::{Deserialize, Serialize};
-use tch::Device;
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::{Group, GroupError};
 use crate::torch_ext::{Communicator, Nccl, pci_bus_id};
@@ -25,6 +27,7 @@ pub enum Transport {
 /// What the other processes have to know of the GPU of one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Place {
+    /// The machine, whatever its containers call it.
     host: String,
     /// Where the GPU is in its machine; absent for a CPU.
     gpu: Option<String>,
@@ -36,7 +39,7 @@ impl Group {
     /// Connects the GPUs of all processes by NCCL, where each has one of its own, `device`, and none of them `refuses`.
     ///
     /// # Errors
-    /// Lost processes, and GPUs that cannot reach each other.
+    /// Lost processes.
     pub fn connect_gpus(
         &self,
         device: Device,
@@ -46,8 +49,7 @@ impl Group {
             Some(reason) => Err(reason.to_owned()),
             None => Nccl::loaded().map(Nccl::version),
         };
-        let host = uname().nodename().to_string_lossy().into_owned();
-        let place = Place { host, gpu: pci_bus_id(device), nccl };
+        let place = Place { host: machine_id(), gpu: pci_bus_id(device), nccl };
         let version = match common_release(&self.all_values(&place)?) {
             Ok(version) => version,
             Err(reason) => return Ok(Transport::Gloo { reason }),
@@ -58,18 +60,57 @@ impl Group {
             true => nccl.new_id().map_err(|error| error.to_string()),
             false => Ok(Vec::new()),
         };
-        let joined = match self.of_lead(id)? {
-            Ok(id) => {
-                Communicator::join(nccl, &id, (self.rank(), self.size()), index, self.timeout())
-                    .map_err(|error| error.to_string())
+        let tried = self.of_lead(id)?.and_then(|id| self.tried(nccl, &id, index).map_err(text_of));
+        // All of them, or none.
+        let failures = self.all_values(&tried.as_ref().err().cloned())?;
+        for (rank, failure) in failures.into_iter().enumerate() {
+            if let Some(reason) = failure {
+                return Ok(Transport::Gloo { reason: format!("rank {rank}: {reason}") });
             }
-            Err(reason) => Err(reason),
-        };
-        let gpus: Communicator =
-            joined.map_err(|reason| GroupError::NoNccl { rank: self.rank(), reason })?;
-        self.set_gpus(gpus);
+        }
+        if let Ok(gpus) = tried {
+            self.set_gpus(gpus);
+        }
         Ok(Transport::Nccl { version })
     }
+
+    /// The GPUs of the group, once they have added up tensors: only then NCCL makes all its connections and buffers.
+    fn tried(
+        &self,
+        nccl: &'static Nccl,
+        id: &[u8],
+        device: usize,
+    ) -> Result<Communicator, TchError> {
+        let place = (self.rank(), self.size());
+        // One that has failed waits for the others, which have to give up before it does.
+        let patience = self.timeout() / 2;
+        let others_are_there = || self.others_are_there();
+        let gpus = Communicator::join(nccl, id, place, device, patience, others_are_there)?;
+        for count in TRIAL {
+            let ones = Tensor::f_ones([count], (Kind::Float, Device::Cuda(device)))?;
+            gpus.all_reduce(std::slice::from_ref(&ones), || self.others_are_there())?;
+            let found = ones.f_get(count - 1)?.f_double_value(&[])?;
+            if found != self.size() as f64 {
+                let expected = self.size();
+                return Err(TchError::Torch(format!("a sum of {expected} ones is {found}")));
+            }
+        }
+        Ok(gpus.with_timeout(self.timeout()))
+    }
+}
+
+/// Lengths of the vectors that are added up to try the connections: NCCL sends short and long ones on different ways.
+const TRIAL: [i64; 2] = [1, 1 << 23];
+
+fn text_of(error: TchError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// What processes of one machine have in common, also those in containers with names of their own.
+fn machine_id() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    let id = id.map(|id| id.trim().to_owned());
+    id.unwrap_or_else(|_| uname().nodename().to_string_lossy().into_owned())
 }
 
 /// The release of NCCL that all processes have, each with a GPU of its own; or why not.

@@ -105,7 +105,14 @@ impl Group {
     /// Lost processes.
     pub fn sum_on_gpus(&self, tensors: &[Tensor]) -> Result<(), GroupError> {
         let Some(gpus) = self.gpus() else { return Ok(()) };
-        gpus.all_reduce(tensors).map_err(|error| self.lost(&error))
+        let summed = gpus.all_reduce(tensors, || self.others_are_there());
+        summed.map_err(|error| self.lost(&error))
+    }
+
+    /// Whether all others give signs of life, which takes seconds to find out.
+    pub(super) fn others_are_there(&self) -> bool {
+        let gone = self.connected.as_ref().map(|connected| connected.roll.silent_ones());
+        gone.is_none_or(|gone| gone.is_ok_and(|gone| gone.is_empty()))
     }
 
     /// The part of `count` items in a row that is this process's, when each gets as many as the others or one more.

@@ -84,15 +84,23 @@ impl Roll {
     }
 
     fn first_lost(&self) -> Result<Vec<usize>, TchError> {
-        let Launch { rank, size, .. } = self.launch;
         let lost = match self.store.get(FIRST_LOST, AT_ONCE)? {
             Some(first) => vec![first as usize],
-            None => silent(&self.store, (0..size).filter(|&other| other != rank))?,
+            None => self.silent_ones()?,
         };
         if let Some(&first) = lost.first() {
             self.store.set(FIRST_LOST, first as i64)?;
         }
         Ok(lost)
+    }
+
+    /// The others that give no sign of life.
+    ///
+    /// # Errors
+    /// A store that is gone.
+    pub fn silent_ones(&self) -> Result<Vec<usize>, TchError> {
+        let Launch { rank, size, .. } = self.launch;
+        silent(&self.store, (0..size).filter(|&other| other != rank))
     }
 
     /// Says that this process knows who is gone.

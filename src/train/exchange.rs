@@ -99,7 +99,8 @@ fn mean_of_sums(
     sum_over_ranks: impl FnOnce(&[Tensor]) -> Result<()>,
 ) -> Result<MeanGradient> {
     let MetaBatch { nodes, report, non_finite, .. } = batch;
-    let own = sum_of(nodes, meta)?;
+    // One that has nothing to add takes part. What needs memory comes first: one that failed later would leave the others waiting.
+    let mut sum = sum_of(nodes, meta)?.map_or_else(|| meta.zeros_like(), Ok)?;
     // Before the GPUs meet: this exchange notices at once that a rank is gone.
     let (mut all_reports, mut all_non_finite) = (Vec::new(), Vec::new());
     for (report, non_finite) in group.all_values(&(report.0, non_finite))? {
@@ -109,7 +110,6 @@ fn mean_of_sums(
     let (report, non_finite) = in_order(all_reports, all_non_finite);
     let mut gradient = None;
     if !report.0.is_empty() {
-        let mut sum = own.map_or_else(|| meta.zeros_like(), Ok)?;
         sum_over_ranks(sum.tensors())?;
         sum.scale(1.0 / report.0.len() as f64)?;
         gradient = Some(sum);

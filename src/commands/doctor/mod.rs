@@ -27,7 +27,7 @@ use crate::table::{Align, Table};
 use crate::torch_ext::{Nccl, NoCuda, TORCH_VERSION, kernels};
 
 /// Environment variables that change what is computed on, with whom, or where models are found.
-const VARIABLES: [&str; 31] = [
+const VARIABLES: [&str; 32] = [
     "CUDA_VISIBLE_DEVICES",
     "GLOO_SOCKET_IFNAME",
     "HF_ENDPOINT",
@@ -42,6 +42,7 @@ const VARIABLES: [&str; 31] = [
     "METABERT_ISA",
     "MPI_LOCALNRANKS",
     "MPI_LOCALRANKID",
+    "NCCL_COMM_BLOCKING",
     "NCCL_DEBUG",
     "NCCL_P2P_DISABLE",
     "NCCL_SOCKET_IFNAME",

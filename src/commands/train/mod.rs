@@ -91,8 +91,11 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     observe(profile.clone(), console.on_forward());
     let corpus = session.tokenise(&dataset, &model)?;
 
-    let inputs =
-        || Inputs::default().with_dataset("data", &dataset).with_model("model", &model.directory);
+    let inputs = || {
+        let by = format!("{:?}", args.exchange.exchange).to_lowercase();
+        let inputs = Inputs::default().with_argument("--exchange", by);
+        inputs.with_dataset("data", &dataset).with_model("model", &model.directory)
+    };
     ensure_alike(&session, device, inputs)?;
     checks::warn_of_idle_processes(&session);
     connect_gpus(&session, device, args.exchange)?;

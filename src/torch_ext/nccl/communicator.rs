@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::ptr::null_mut;
-use std::thread::sleep;
+use std::sync::mpsc;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use tch::{Device, Kind, TchError, Tensor};
@@ -15,6 +16,10 @@ use super::library::{
 
 /// Time between two looks at work that has begun.
 const POLL: Duration = Duration::from_micros(50);
+/// Work that has begun is short: after so long it is asked whether all others are still there.
+const LONG: Duration = Duration::from_secs(30);
+/// An abort waits for the GPU, and in some releases for ever. After this time the process does not wait for it.
+const ABORT: Duration = Duration::from_secs(30);
 
 /// This process among those that sum tensors of their GPUs. All of them make the same calls in the same order. After an error it is
 /// of no use any more: instead of waiting for ever for processes that are gone, its work on the GPU is aborted.
@@ -29,7 +34,7 @@ pub struct Communicator {
 
 impl Communicator {
     /// Joins the group of an id as process `rank` of `size`, with GPU number `device`, which no other of them may have. A call
-    /// that the others do not answer within `timeout` fails.
+    /// that the others do not answer within `timeout` fails, and sooner where `others_are_there` says that they are not.
     ///
     /// # Errors
     /// A GPU that is not there; processes that cannot be reached; an id of another length.
@@ -39,6 +44,7 @@ impl Communicator {
         (rank, size): (usize, usize),
         device: usize,
         timeout: Duration,
+        others_are_there: impl Fn() -> bool,
     ) -> Result<Self, TchError> {
         let id = id.try_into().map_err(|_| failed("expected an id of 128 bytes"))?;
         let number = |number: usize| c_int::try_from(number).map_err(|_| failed("too many"));
@@ -50,17 +56,27 @@ impl Communicator {
         let joined = Self { nccl, comm: Cell::new(comm), device, timeout };
         joined.or_abort(|| {
             joined.begun("ncclCommInitRankConfig", status)?;
-            joined.settle("ncclCommInitRankConfig", || Ok(true))
+            joined.settle("ncclCommInitRankConfig", || Ok(true), others_are_there)
         })?;
         Ok(joined)
+    }
+
+    /// The same with another time-out.
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
     }
 
     /// Replaces each of `tensors`, contiguous and of dtype float32 or float64 on this process's GPU, by its sum over all
     /// processes, and waits for it. One launch on the current stream sums all of them, bucket by bucket as NCCL cuts them.
     ///
     /// # Errors
-    /// Other tensors; processes that do not answer in time.
-    pub fn all_reduce(&self, tensors: &[Tensor]) -> Result<(), TchError> {
+    /// Other tensors; processes that do not answer in time, or are gone as `others_are_there` says.
+    pub fn all_reduce(
+        &self,
+        tensors: &[Tensor],
+        others_are_there: impl Fn() -> bool,
+    ) -> Result<(), TchError> {
         let parts = tensors.iter().map(|tensor| self.buffer(tensor));
         let parts = parts.collect::<Result<Vec<_>, _>>()?;
         if self.comm.get().is_null() {
@@ -83,7 +99,7 @@ impl Communicator {
                 let ended = self.begun("ncclGroupEnd", (self.nccl.group_end)());
                 begun.and(ended)?;
             }
-            self.settle("ncclAllReduce", || is_idle(self.device))
+            self.settle("ncclAllReduce", || is_idle(self.device), others_are_there)
         })
     }
 
@@ -116,8 +132,14 @@ impl Communicator {
     }
 
     /// Waits until what has begun is done, and `and` says so too.
-    fn settle(&self, call: &str, and: impl Fn() -> Result<bool, TchError>) -> Result<(), TchError> {
-        let deadline = Instant::now().checked_add(self.timeout);
+    fn settle(
+        &self,
+        call: &str,
+        and: impl Fn() -> Result<bool, TchError>,
+        others_are_there: impl Fn() -> bool,
+    ) -> Result<(), TchError> {
+        let started = Instant::now();
+        let mut asked_at = started;
         loop {
             let mut state = SUCCESS;
             // SAFETY: the communicator is there; the call writes one int.
@@ -127,9 +149,15 @@ impl Communicator {
             if state == SUCCESS && and()? {
                 return Ok(());
             }
-            if deadline.is_some_and(|deadline| Instant::now() > deadline) {
+            if started.elapsed() > self.timeout {
                 let seconds = self.timeout.as_secs();
                 return Err(failed(&format!("{call}: no answer of the others within {seconds} s")));
+            }
+            if asked_at.elapsed() > LONG {
+                if !others_are_there() {
+                    return Err(failed(&format!("{call}: others are gone")));
+                }
+                asked_at = Instant::now();
             }
             sleep(POLL);
         }
@@ -145,10 +173,18 @@ impl Communicator {
 
     fn end(&self) {
         let comm = self.comm.replace(null_mut());
-        if !comm.is_null() {
-            // SAFETY: the communicator is there, and nobody uses it from here on.
-            unsafe { (self.nccl.abort)(comm) };
+        if comm.is_null() {
+            return;
         }
+        let (abort, comm, device) = (self.nccl.abort, comm as usize, self.device);
+        let (sender, ended) = mpsc::channel();
+        thread::spawn(move || {
+            let _ = make_current(device);
+            // SAFETY: the communicator is there, and nobody uses it from here on.
+            unsafe { abort(comm as Comm) };
+            let _ = sender.send(());
+        });
+        let _ = ended.recv_timeout(ABORT);
     }
 }
 
@@ -161,15 +197,16 @@ impl Drop for Communicator {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::super::super::{load_cuda_library, tests::fails};
     use super::super::library::tests::library;
     use super::*;
 
-    // How often `count_abort` has been called in a test's thread.
-    thread_local!(static ABORTS: Cell<usize> = const { Cell::new(0) });
-
-    unsafe extern "C" fn count_abort(_: Comm) -> c_int {
-        ABORTS.set(ABORTS.get() + 1);
+    /// Counts at the address given as a communicator.
+    unsafe extern "C" fn count_abort(comm: Comm) -> c_int {
+        // SAFETY: the tests below make no other communicators.
+        unsafe { &*comm.cast::<AtomicUsize>() }.fetch_add(1, Ordering::Relaxed);
         SUCCESS
     }
 
@@ -179,42 +216,48 @@ mod tests {
         SUCCESS
     }
 
-    /// A group whose work is in a state for ever.
-    fn in_state(get_async_error: unsafe extern "C" fn(Comm, *mut c_int) -> c_int) -> Communicator {
+    /// A group whose work is in a state for ever, and how often it has been aborted.
+    fn in_state(
+        get_async_error: unsafe extern "C" fn(Comm, *mut c_int) -> c_int,
+    ) -> (Communicator, &'static AtomicUsize) {
         let mut nccl = *library();
         (nccl.get_async_error, nccl.abort) = (get_async_error, count_abort);
-        let comm = Cell::new(std::ptr::dangling_mut());
+        let aborts: &AtomicUsize = Box::leak(Box::default());
+        let comm = Cell::new(std::ptr::from_ref(aborts).cast_mut().cast());
         let timeout = Duration::from_millis(20);
-        Communicator { nccl: Box::leak(Box::new(nccl)), comm, device: 0, timeout }
+        (Communicator { nccl: Box::leak(Box::new(nccl)), comm, device: 0, timeout }, aborts)
     }
 
     #[test]
     fn work_that_does_not_end_is_aborted_once() {
         let last_error = "the group of GPUs has ended with an earlier error";
-        for (group, expected) in [
+        for ((group, aborts), expected) in [
             (in_state(say::<IN_PROGRESS>), "NCCL: work: no answer of the others within 0 s"),
             (in_state(say::<6>), "NCCL: work: remote process exited or there was a network error"),
         ] {
-            ABORTS.set(0);
-            fails(group.or_abort(|| group.settle("work", || Ok(true))), expected);
-            assert_eq!(ABORTS.get(), 1);
-            fails(group.all_reduce(&[]), last_error);
+            fails(group.or_abort(|| group.settle("work", || Ok(true), || true)), expected);
+            assert_eq!(aborts.load(Ordering::Relaxed), 1);
+            fails(group.all_reduce(&[], || true), last_error);
             drop(group);
-            assert_eq!(ABORTS.get(), 1);
+            assert_eq!(aborts.load(Ordering::Relaxed), 1);
         }
         // Begun by NCCL, and not done by the GPU.
-        let group = in_state(say::<SUCCESS>);
-        fails(group.or_abort(|| group.settle("work", || Ok(false))), "no answer of the others");
-        let group = in_state(say::<SUCCESS>);
-        group.settle("work", || Ok(true)).unwrap();
+        let (group, _) = in_state(say::<SUCCESS>);
+        fails(group.settle("work", || Ok(false), || true), "no answer of the others");
+        let (group, aborts) = in_state(say::<SUCCESS>);
+        group.settle("work", || Ok(true), || true).unwrap();
+        assert_eq!(aborts.load(Ordering::Relaxed), 0);
+        drop(group);
+        assert_eq!(aborts.load(Ordering::Relaxed), 1);
     }
 
     #[test]
     fn a_gpu_that_is_not_there_is_an_error() {
         let nccl = library();
         let id = nccl.new_id().unwrap();
-        assert!(Communicator::join(nccl, &id, (0, 1), 999, POLL).is_err());
-        fails(Communicator::join(nccl, &id[1..], (0, 1), 0, POLL), "an id of 128 bytes");
+        let join = |id: &[u8], device| Communicator::join(nccl, id, (0, 1), device, POLL, || true);
+        assert!(join(&id, 999).is_err());
+        fails(join(&id[1..], 0), "an id of 128 bytes");
     }
 
     #[test]
@@ -224,14 +267,19 @@ mod tests {
         let nccl = Nccl::loaded().unwrap();
         println!("NCCL {}", nccl.version());
         let id = nccl.new_id().unwrap();
-        let group = Communicator::join(nccl, &id, (0, 1), 0, Duration::from_secs(60)).unwrap();
+        let minute = Duration::from_secs(60);
+        let group = Communicator::join(nccl, &id, (0, 1), 0, minute, || true).unwrap();
         let tensors = [Kind::Float, Kind::Double]
             .map(|kind| Tensor::from_slice(&[0.25, -3.0]).to_kind(kind).to_device(Device::Cuda(0)));
-        group.all_reduce(&tensors).unwrap();
+        group.all_reduce(&tensors, || true).unwrap();
         for tensor in &tensors {
             assert_eq!(Vec::<f64>::try_from(tensor.to_kind(Kind::Double)).unwrap(), [0.25, -3.0]);
         }
-        fails(group.all_reduce(&[tensors[0].to_kind(Kind::Half)]), "expected float32 or float64");
-        fails(group.all_reduce(&[tensors[0].to_device(Device::Cpu)]), "on GPU 0");
+        for (tensor, expected) in [
+            (tensors[0].to_kind(Kind::Half), "expected float32 or float64"),
+            (tensors[0].to_device(Device::Cpu), "on GPU 0"),
+        ] {
+            fails(group.all_reduce(&[tensor], || true), expected);
+        }
     }
 }

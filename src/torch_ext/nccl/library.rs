@@ -1,7 +1,7 @@
 //! The functions of NCCL's library.
 //!
 //! Loaded at run time, like libtorch's CUDA half, which depends on it: nothing of CUDA is needed to build the program. Names and
-//! numbers are those of `nccl.h`, in NCCL 2.14 and later.
+//! numbers are those of `nccl.h`, in NCCL 2.26.2 and later.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::null_mut;
@@ -12,8 +12,10 @@ use tch::TchError;
 
 /// The file that libtorch's CUDA half depends on: where that is loaded, so is this.
 const FILE: &str = "libnccl.so.2";
-/// The first release whose calls need not block, as a number like those of `ncclGetVersion`.
-const OLDEST: c_int = 21_400;
+/// The first release that is used, as a number like those of `ncclGetVersion`: an abort may hang before.
+const OLDEST: c_int = 22_602;
+/// The first release whose calls need not block, that of [`Config`].
+const CONFIG: u32 = 21_400;
 
 pub(super) const SUCCESS: c_int = 0;
 pub(super) const IN_PROGRESS: c_int = 7;
@@ -29,7 +31,7 @@ pub(super) type Comm = *mut c_void;
 #[derive(Clone, Copy)]
 pub(super) struct UniqueId(pub [u8; 128]);
 
-/// `ncclConfig_t` as of [`OLDEST`]; later ones are longer, and take their defaults for what is not there.
+/// `ncclConfig_t` as of release 2.14; later ones are longer, and take their defaults for what is not there.
 #[repr(C)]
 pub(super) struct Config {
     size: usize,
@@ -42,7 +44,7 @@ impl Config {
     /// Calls return before their work is done.
     pub fn without_blocking() -> Self {
         let size = size_of::<Self>();
-        Self { size, magic: 0xcafe_beef, version: OLDEST as u32, blocking: 0 }
+        Self { size, magic: 0xcafe_beef, version: CONFIG, blocking: 0 }
     }
 }
 
@@ -77,9 +79,12 @@ impl Nccl {
     /// The library of this process.
     ///
     /// # Errors
-    /// Why it cannot be loaded, in the dynamic loader's words, and a release before 2.14.
+    /// Why it cannot be loaded, in the dynamic loader's words; a release before 2.26.2; an environment that makes its calls block.
     pub fn loaded() -> Result<&'static Self, String> {
         static LOADED: OnceLock<Result<Nccl, String>> = OnceLock::new();
+        if std::env::var_os("NCCL_COMM_BLOCKING").is_some_and(|value| value == "1") {
+            return Err("NCCL_COMM_BLOCKING=1 would make lost processes hang; unset it".to_owned());
+        }
         LOADED.get_or_init(|| Self::load(FILE)).as_ref().map_err(Clone::clone)
     }
 
@@ -106,7 +111,7 @@ impl Nccl {
         let functions = functions.map_err(|error| error.to_string())?;
         match functions.version_code() {
             OLDEST.. => Ok(functions),
-            _ => Err(format!("NCCL {} is older than 2.14", functions.version())),
+            _ => Err(format!("NCCL {} is older than 2.26.2", functions.version())),
         }
     }
 

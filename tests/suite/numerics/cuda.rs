@@ -181,6 +181,8 @@ fn ranks_on_gpus_of_their_own_add_up_over_nccl() {
         println!("fewer than two GPUs: NCCL was only refused");
         return;
     }
+    let two: Value = serde_json::from_str(&run(path, "doctor --gpus 2 --json").success()).unwrap();
+    assert!(two["exchange"].as_str().is_some_and(|by| by.starts_with("NCCL ")), "{two}");
     run(path, &train("one", "--device cuda:0")).success();
     run(path, &train("two", "--gpus 2 --exchange nccl")).success();
     let moved = distance(&checkpoint(path, "one", STEPS), tiny());
