@@ -55,6 +55,15 @@ impl fmt::Display for Table {
     }
 }
 
+/// A name without control characters, in at most `most` characters.
+pub fn shown(name: &str, most: usize) -> String {
+    let name = name.escape_debug().to_string();
+    match name.char_indices().nth(most) {
+        Some(_) => name.chars().take(most - 1).chain(['\u{2026}']).collect(),
+        None => name,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,6 @@
 //! `metabert data`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -12,7 +13,8 @@ use super::texts;
 use super::train::checks::check_domain_sizes;
 use crate::cli::{SplitArgs, StatsArgs, ValidateArgs};
 use crate::data::{
-    Corpus, Dataset, LabelSet, QuerySize, Side, Split, TextTokenizer, render_table, write_sides,
+    Corpus, Dataset, LabelId, LabelSet, QuerySize, Side, Split, TextTokenizer, render_table,
+    write_sides,
 };
 use crate::run::output::ensure_free;
 
@@ -21,7 +23,7 @@ pub fn stats(args: &StatsArgs) -> Result<()> {
     let Some(Session { config, console, .. }) = Session::begin(&args.shared, None)? else {
         return Ok(());
     };
-    let dataset = texts::read(&config, None)?;
+    let dataset = texts::read_without_gaps(&config, &console)?;
     // Statistics are also for files that no split fits yet.
     let split = Split::new(&dataset, &config.data, config.seed);
     if let Err(error) = &split {
@@ -64,8 +66,9 @@ pub fn validate(args: &ValidateArgs) -> Result<()> {
 
 /// How many labels there are, in all and in a domain.
 fn describe_labels(dataset: &Dataset) -> String {
-    let labels = format!("{} labels", dataset.labels.len());
     let sets = dataset.label_sets();
+    let used: BTreeSet<LabelId> = sets.iter().flat_map(|set| set.ids()).copied().collect();
+    let labels = format!("{} labels", used.len());
     let (least, most) = sets
         .iter()
         .map(LabelSet::len)
@@ -83,7 +86,7 @@ pub fn split(args: &SplitArgs) -> Result<()> {
         return Ok(());
     };
     ensure_free(&args.out, args.force)?;
-    let dataset = texts::read(&config, None)?;
+    let dataset = texts::read_without_gaps(&config, &console)?;
     let split = Split::new(&dataset, &config.data, config.seed)?;
     let dataset = texts::settle_leaks(dataset, &split, &config, &console)?;
     let paths = write_sides(&dataset, &split, &args.out)

@@ -126,6 +126,9 @@ impl OpenedModel {
         let length = config.data.max_length;
         let expected = format!("at most {positions}, the positions of {path}");
         checks::require(length as i64 <= positions, "data.max_length", expected, length)?;
+        if let Some(recipe) = recipe {
+            recipe.check_num_layers(directory.config().num_hidden_layers)?;
+        }
         let pooling = pooling(config, &directory, &weights)?;
         let classifier = Classifier::new(directory.config(), pooling, own.len(), precision);
         let (params, report) = weights.load(&classifier, config.seed)?;

@@ -45,6 +45,9 @@ pub fn output_file(path: &Path, force: bool, inputs: &[&Path]) -> Result<AtomicF
     };
     let expected = "another file than those that are read";
     require(!inputs.iter().any(is_path), path.display(), expected, "one of them")?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let is_there = folder.is_none_or(Path::is_dir);
+    require(is_there, path.display(), "a folder that is there", "none of this name")?;
     let file = AtomicFile::create(path).map_err(|error| Invalid::at(path, error))?;
     file.remove_on_signals()?;
     Ok(file)

@@ -15,11 +15,11 @@ use signal_hook::iterator::Signals;
 use super::error::RankFailed;
 use crate::checks::{self, Invalid};
 use crate::cli::{NumGpus, RanksArgs};
-use crate::machine::device::num_gpus;
+use crate::machine::device::{cores, num_gpus};
 use crate::ranks::Launch;
 
-/// The most processes of one machine.
-const MAX_PROCESSES: usize = 1_024;
+/// The most processes for each core: more of them wait for one another, and each takes memory.
+const MAX_PER_CORE: usize = 8;
 /// Set in the processes that this one starts.
 const MARK: &str = "METABERT_PROCESS_OF";
 /// How much longer than its time-out a process has to notice that another one is gone, beyond which it is ended.
@@ -43,7 +43,7 @@ impl Plan {
             return Ok(None);
         }
         let (flag, count, most) = match (args.processes, args.gpus) {
-            (Some(count), _) => ("--processes", count, MAX_PROCESSES),
+            (Some(count), _) => ("--processes", count, MAX_PER_CORE * cores()),
             (None, Some(asked)) => {
                 let found = num_gpus().map_err(|reason| Invalid(format!("--gpus: {reason}")))?;
                 let count = match asked {

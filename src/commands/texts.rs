@@ -10,7 +10,7 @@ use crate::config::RunConfig;
 use crate::data::unlabelled::{Source, TextForm};
 use crate::data::{
     self, DataError, Dataset, DomainId, DomainPool, EpisodeConfig, EpisodeSampler, LabelRules,
-    QuerySize, Settled, Side, Split, keep_sides_apart, settle, settle_domains,
+    QuerySize, Settled, Side, Split, keep_sides_apart, settle, settle_domains, without_gaps,
 };
 use crate::run::console::Console;
 
@@ -43,6 +43,14 @@ pub fn read_settled(
 ) -> Result<Dataset> {
     let mut warnings = Vec::new();
     let dataset = settle_domains(read(config, head)?, &config.data, &mut warnings)?;
+    show(&warnings, console);
+    Ok(dataset)
+}
+
+/// Reads the dataset as it is in its file, but for what the configuration leaves out of it.
+pub fn read_without_gaps(config: &RunConfig, console: &Console) -> Result<Dataset> {
+    let mut warnings = Vec::new();
+    let dataset = without_gaps(read(config, None)?, &config.data, &mut warnings)?;
     show(&warnings, console);
     Ok(dataset)
 }

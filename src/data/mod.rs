@@ -43,6 +43,8 @@ pub use intake::{
     DataError, Dataset, LabelRules, MAX_TEXT_BYTES, Place, Problem, Review, files_of, named_domain,
 };
 pub use labels::LabelSet;
-pub use split::{Settled, Side, Split, keep_sides_apart, settle, settle_domains, write_sides};
+pub use split::{
+    Settled, Side, Split, keep_sides_apart, settle, settle_domains, without_gaps, write_sides,
+};
 pub use stats::{DataStats, DomainStats, LengthStats, render_table, stats};
 pub use tokens::{Corpus, Encoding, TextTokenizer, TokenSubset, TokenizerError, batch};

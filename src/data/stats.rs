@@ -7,7 +7,7 @@ use super::intake::Dataset;
 use super::labels::LabelSet;
 use super::split::{Side, Split};
 use super::tokens::Corpus;
-use crate::table::{Align, Table};
+use crate::table::{Align, Table, shown};
 
 /// The numbers of all domains and of the dataset as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -203,15 +203,6 @@ fn length_cells(lengths: Option<&LengthStats>) -> [String; 6] {
 
 fn percent(share: f64) -> String {
     format!("{:.1}", 100.0 * share)
-}
-
-/// A name without control characters, in at most `most` characters.
-fn shown(name: &str, most: usize) -> String {
-    let name = name.escape_debug().to_string();
-    match name.char_indices().nth(most) {
-        Some(_) => name.chars().take(most - 1).chain(['\u{2026}']).collect(),
-        None => name,
-    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::scope::Scope;
 use super::step_rule::{StepRule, StepSizes};
 use super::support::{Embedded, Steps, Support, Whole};
 use super::table::{Row, Tasks, Training};
+use crate::checks::{self, Invalid};
 use crate::model::{Order, Pass};
 use crate::optim::{OptimizerConfig, Rule};
 use crate::params::ParamSet;
@@ -173,6 +174,21 @@ impl Recipe {
         format!(
             "{first}{num_steps} {steps} of {rule}, {rates}{decay}, {batch}{weights}{scope}{from}"
         )
+    }
+
+    /// Refuses a scope of more layers than there are.
+    ///
+    /// # Errors
+    /// `scope = last:N` of a model with fewer than N layers.
+    pub fn check_num_layers(&self, num_layers: i64) -> Result<(), Invalid> {
+        match self.steps.scope {
+            Scope::Last(count) => {
+                let expected = format!("last:N of at most {num_layers} layers, as the model has");
+                let fits = i64::from(count) <= num_layers;
+                checks::require(fits, "scope", expected, format!("last:{count}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether an outer step is made of these.

@@ -2,16 +2,14 @@
 
 use anyhow::Result;
 use csv::{StringRecord, WriterBuilder};
-use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::to_raw_value;
 use serde_json::{Map, Value};
 
+use super::line::Line;
 use crate::checks::Invalid;
 use crate::data::unlabelled::{Record, Window};
 use crate::eval::predict::{argmax, probabilities};
 
-/// What the fields of an answer are called. Those of a record with these names give way.
-const FIELDS: [&str; 3] = ["label", "score", "scores"];
 /// What the columns of an answer are called.
 const COLUMNS: [&str; 2] = ["predicted_label", "predicted_score"];
 
@@ -79,7 +77,8 @@ impl Answers {
                     Some(record) => Some(record.clone()),
                     None => of_row()?,
                 };
-                let line = Line { text: &window.texts[index], record, answer };
+                let (label, score, scores) = (answer.label, answer.score, answer.scores());
+                let line = Line { text: &window.texts[index], record, label, score, scores };
                 serde_json::to_writer(&mut lines, &line)?;
                 lines.push(b'\n');
             }
@@ -99,6 +98,11 @@ impl Answers {
     fn record_of(&self, row: &StringRecord) -> Result<Record> {
         let fields = self.columns.iter().zip(row);
         fields.map(|(name, cell)| Ok((name.clone(), to_raw_value(cell)?))).collect()
+    }
+
+    /// Whether answers to a window leave out fields of its records: a table has a column for the text alone.
+    pub fn leaves_fields_out(&self, window: &Window) -> bool {
+        self.form != AnswerForm::Jsonl && window.records.iter().any(|record| record.len() > 1)
     }
 
     fn table(
@@ -133,32 +137,6 @@ impl Answer<'_> {
     fn scores(&self) -> Map<String, Value> {
         let scores = self.labels.iter().cloned().zip(self.probabilities.iter().map(|&p| p.into()));
         scores.collect()
-    }
-}
-
-/// An answer as a JSON object.
-struct Line<'a> {
-    text: &'a str,
-    record: Option<Record>,
-    answer: Answer<'a>,
-}
-
-impl Serialize for Line<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_map(None)?;
-        match &self.record {
-            Some(record) => {
-                let kept = record.iter().filter(|(name, _)| !FIELDS.contains(&name.as_str()));
-                kept.into_iter()
-                    .try_for_each(|(name, value)| fields.serialize_entry(name, value))?;
-            }
-            None => fields.serialize_entry("text", self.text)?,
-        }
-        let Answer { label, score, .. } = self.answer;
-        fields.serialize_entry(FIELDS[0], &label)?;
-        fields.serialize_entry(FIELDS[1], &score)?;
-        fields.serialize_entry(FIELDS[2], &self.answer.scores())?;
-        fields.end()
     }
 }
 
@@ -200,8 +178,7 @@ mod tests {
         let rows = vec![StringRecord::from(vec!["1", "a \"b\"", "mine"])];
         let window = Window { texts: vec!["a \"b\"".into()], rows, ..Window::default() };
         let line = answers.of(&window, &[vec![0.0, 0.0]]).unwrap();
-        let expected =
-            r#"{"id":"1","text":"a \"b\"","label":null,"score":0.5,"scores":{"no":0.5,"yes":0.5}}"#;
+        let expected = r#"{"id":"1","text":"a \"b\"","input_label":"mine","label":null,"score":0.5,"scores":{"no":0.5,"yes":0.5}}"#;
         assert_eq!(String::from_utf8(line).unwrap(), format!("{expected}\n"));
     }
 

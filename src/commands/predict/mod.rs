@@ -1,6 +1,7 @@
 //! `metabert predict`.
 
 mod answers;
+mod line;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -70,7 +71,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let header = source.header()?;
     let named = |error: anyhow::Error| error.context(source.name().to_owned());
     let begin = labeller.answers.begin(header.as_ref()).map_err(named)?;
-    let Counts { truncated, empty } = match file {
+    let Counts { truncated, empty, leaves_fields_out } = match file {
         None if session.group.is_lead() => {
             labeller.label_all(source, begin, io::stdout().lock())?
         }
@@ -86,6 +87,11 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     labeller.bar.finish_and_clear();
     if truncated > 0 {
         session.console.line(&format!("truncated {truncated} texts to {max_length} wordpieces"));
+    }
+    if leaves_fields_out {
+        session
+            .console
+            .line("a table has the texts alone: other fields of the records are left out");
     }
     if empty > 0 {
         session.console.line(&format!("{empty} texts are empty and have no label"));
@@ -118,6 +124,8 @@ struct Counts {
     truncated: usize,
     /// Those that have no label, since there is nothing to read.
     empty: usize,
+    /// Whether fields of records were left out.
+    leaves_fields_out: bool,
 }
 
 /// A model that labels texts.
@@ -146,6 +154,7 @@ impl Labeller<'_> {
                 end_of_stdout(output.write_all(&lines).and_then(|()| output.flush()))?;
                 return Ok(counts);
             }
+            counts.leaves_fields_out |= self.answers.leaves_fields_out(&window);
             counts.empty += window.texts.iter().filter(|text| text.trim().is_empty()).count();
             let encodings = self.model.tokenizer.encode_batch(&window.texts, self.max_length)?;
             counts.truncated += encodings.iter().filter(|e| e.full_length > e.ids.len()).count();

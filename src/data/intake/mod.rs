@@ -16,6 +16,7 @@ mod record;
 mod rows;
 mod source;
 mod table;
+mod unknown_labels;
 
 pub use dataset::{Dataset, Review};
 pub use domains::named_domain;
@@ -25,6 +26,7 @@ pub use problem::{DataError, Place, Problem};
 pub(super) use problem::{quote, quote_list};
 pub(super) use record::Fields;
 pub use record::MAX_TEXT_BYTES;
+pub(super) use record::reason_of;
 pub(super) use rows::{ReadError, Rows};
 pub use source::files_of;
 pub(super) use table::{delimiter_of, for_each_row};

@@ -58,6 +58,16 @@ pub enum Place {
     Line(usize),
 }
 
+impl Place {
+    /// The number of its record or line; 0 for the file.
+    pub(crate) fn number(self) -> usize {
+        match self {
+            Self::File => 0,
+            Self::Record(number) | Self::Line(number) => number,
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -11,10 +11,11 @@ use super::dataset::{Dataset, Review};
 use super::encoding::{InvalidByte, Limit, decoded, decompressed};
 use super::form::for_each_record;
 use super::parquet::{self, is_parquet};
-use super::problem::{DataError, Place, Problem, Problems, quote, quote_list};
+use super::problem::{DataError, Place, Problem, Problems, quote};
 use super::record::{Fields, Record, subject};
 use super::source::{Source, StoredFile};
 use super::table::{delimiter_of, for_each_row};
+use super::unknown_labels::UnknownLabels;
 use crate::data::fields::{FieldNames, RecordRules};
 use crate::data::ids::{ExampleId, LabelId};
 
@@ -105,6 +106,8 @@ struct Reader<'l> {
     file: usize,
     num_records: usize,
     num_empty: usize,
+    /// Labels that are not among those given.
+    unknown: UnknownLabels,
     problems: Problems,
 }
 
@@ -140,6 +143,7 @@ impl<'l> Reader<'l> {
             file: 0,
             num_records: 0,
             num_empty: 0,
+            unknown: UnknownLabels::default(),
             problems,
         }
     }
@@ -209,11 +213,7 @@ impl<'l> Reader<'l> {
             return;
         }
         if !self.given_labels.is_empty() && !self.labels.0.contains_key(&record.label) {
-            let known = self.given_labels.iter().map(String::as_str);
-            let expected = format!("one of {}", quote_list(known));
-            let found = quote(&record.label);
-            let problem = Problem::expected(place, subject(self.fields.label), expected, found);
-            return self.problems.push(problem.with_fix(self.advice));
+            return self.unknown.note(record.label, self.problems.file.as_ref(), place);
         }
         let (label, domain) = (self.labels.id(record.label), self.domains.id(record.domain));
         let Record { text, .. } = record;
@@ -222,6 +222,9 @@ impl<'l> Reader<'l> {
 
     /// The dataset, with label and domain ids in their final order, or everything that was wrong.
     fn finish(mut self, source: &Source) -> Result<Dataset, DataError> {
+        let field = subject(self.fields.label);
+        let unknown = std::mem::take(&mut self.unknown);
+        unknown.report(self.given_labels, &field, self.advice, &mut self.problems);
         self.check_whole();
         self.problems.into_result(&source.path)?;
         let (domains, new_domain) = renumbered(self.domains.0.into_iter().collect());

@@ -212,7 +212,7 @@ pub(super) fn kind_of(value: &RawValue) -> String {
 }
 
 /// The reason of an error without its place.
-pub(super) fn reason_of(error: &serde_json::Error) -> String {
+pub(in crate::data) fn reason_of(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.rfind(" at line ").map_or(text.as_str(), |end| &text[..end]).to_owned()
 }

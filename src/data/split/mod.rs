@@ -12,6 +12,6 @@ mod similar_labels;
 mod single_label;
 
 pub use leaks::keep_sides_apart;
-pub use settle::{Settled, settle, settle_domains};
+pub use settle::{Settled, settle, settle_domains, without_gaps};
 pub use side_files::write_sides;
 pub use sides::{Side, Split};

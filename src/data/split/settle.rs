@@ -47,14 +47,31 @@ pub fn settle_domains(
     config: &DataConfig,
     warnings: &mut Vec<String>,
 ) -> Result<Dataset, DataError> {
-    if dataset.num_empty > 0 {
-        let (file, count) = (dataset.path.display(), dataset.num_empty);
-        warnings.push(format!("{file}: left out {count} records without a text"));
-    }
+    warn_of_empty_texts(&dataset, warnings);
     warn_of_similar_labels(&dataset, warnings);
     let dataset = without_repeats(dataset, warnings);
     let dataset = without_rare_labels(dataset, config.min_texts_per_label, warnings)?;
     settle_single_label_domains(dataset, config.single_label_domains, warnings)
+}
+
+/// The dataset without what the configuration leaves out of the file: records without a text, rare labels.
+///
+/// # Errors
+/// Rare labels where domains share theirs.
+pub fn without_gaps(
+    dataset: Dataset,
+    config: &DataConfig,
+    warnings: &mut Vec<String>,
+) -> Result<Dataset, DataError> {
+    warn_of_empty_texts(&dataset, warnings);
+    without_rare_labels(dataset, config.min_texts_per_label, warnings)
+}
+
+fn warn_of_empty_texts(dataset: &Dataset, warnings: &mut Vec<String>) {
+    if dataset.num_empty > 0 {
+        let (file, count) = (dataset.path.display(), dataset.num_empty);
+        warnings.push(format!("{file}: left out {count} records without a text"));
+    }
 }
 
 impl Settled {

@@ -125,7 +125,7 @@ fn ids_of(
 ) -> Vec<DomainId> {
     let named = names.iter().map(|name| named_domain(dataset, name));
     let ids = named.filter_map(|domain| {
-        let about = |problem| Problem { subject: format!("setting {setting}"), ..problem };
+        let about = |problem| Problem { subject: format!("setting data.{setting}"), ..problem };
         domain.map_err(|problem| problems.push(about(problem))).ok()
     });
     BTreeSet::from_iter(ids).into_iter().collect()
@@ -162,8 +162,13 @@ fn check_resources(
                 .with_fix("lower --low-resource-max, or name the low-resource domains with --low-resource")
         } else {
             let found = "every domain named as low-resource";
-            Problem::expected(Place::File, "setting low_resource", "a high-resource domain", found)
-                .with_fix("name fewer domains with --low-resource")
+            Problem::expected(
+                Place::File,
+                "setting data.low_resource",
+                "a high-resource domain",
+                found,
+            )
+            .with_fix("name fewer domains with --low-resource")
         };
         problems.push(problem);
     }
@@ -174,23 +179,23 @@ fn on_two_sides(dataset: &Dataset, config: &DataConfig, domain: DomainId, size: 
     let (why, fix) = match config.low_resource.is_empty() {
         true => (
             format!("is low-resource by its {size} examples"),
-            format!("name another meta-dev domain, or set low_resource_max below {size}"),
+            format!("name another meta-dev domain, or set data.low_resource_max below {size}"),
         ),
         false => (
-            "is named in low_resource as well".to_owned(),
+            "is named in data.low_resource as well".to_owned(),
             "take it out of one of the two".to_owned(),
         ),
     };
-    Problem::new(Place::File, "setting meta_dev", format!("{name} {why}")).with_fix(fix)
+    Problem::new(Place::File, "setting data.meta_dev", format!("{name} {why}")).with_fix(fix)
 }
 
 fn no_meta_train(config: &DataConfig, num_high_resource: usize) -> Problem {
     let (setting, fix) = match config.meta_dev.is_empty() {
         true => (
-            "setting meta_dev_count",
-            format!("set meta_dev_count to at most {}", num_high_resource - 1),
+            "setting data.meta_dev_count",
+            format!("set data.meta_dev_count to at most {}", num_high_resource - 1),
         ),
-        false => ("setting meta_dev", "name fewer meta-dev domains".to_owned()),
+        false => ("setting data.meta_dev", "name fewer meta-dev domains".to_owned()),
     };
     let found = format!("all {num_high_resource} high-resource domains taken for meta-dev");
     Problem::expected(Place::File, setting, "at least one domain left for meta-train", found)
@@ -298,9 +303,9 @@ mod tests {
         let text = error(&DataConfig { low_resource, meta_dev, ..config() });
         for part in [
             "3 problems",
-            "setting low_resource: there is no domain \"offices\"; did you mean \"office\"?",
-            "setting low_resource: there is no domain \"xyz\"; ",
-            "setting meta_dev: there is no domain \"musik\"; did you mean \"music\"?",
+            "setting data.low_resource: there is no domain \"offices\"; did you mean \"office\"?",
+            "setting data.low_resource: there is no domain \"xyz\"; ",
+            "setting data.meta_dev: there is no domain \"musik\"; did you mean \"music\"?",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
@@ -312,7 +317,7 @@ mod tests {
             DataConfig { low_resource: names(&["dvd"]), meta_dev: names(&["dvd"]), ..config() };
         assert_eq!(
             error(&both),
-            "d.jsonl: setting meta_dev: \"dvd\" is named in low_resource as well; take it out of one of the two"
+            "d.jsonl: setting data.meta_dev: \"dvd\" is named in data.low_resource as well; take it out of one of the two"
         );
         let small = DataConfig { meta_dev: names(&["office"]), ..config() };
         assert!(
@@ -334,7 +339,7 @@ mod tests {
             "{text}"
         );
         let text = error(&DataConfig { meta_dev_count: 3, ..config() });
-        assert!(text.contains("set meta_dev_count to at most 2"), "{text}");
+        assert!(text.contains("set data.meta_dev_count to at most 2"), "{text}");
         let text = error(&DataConfig { meta_dev: names(&["books", "dvd", "music"]), ..config() });
         assert!(text.contains("name fewer meta-dev domains"), "{text}");
     }

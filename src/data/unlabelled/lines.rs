@@ -1,15 +1,19 @@
 //! A text a line, or JSONL; the first line shows which.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::data::intake::{Place, Problem, ReadError};
+use crate::data::intake::{Place, Problem, ReadError, reason_of};
 
 /// The longest line that is read: a record may hold more than its text.
 pub(super) const MAX_LINE_BYTES: usize = 16 << 20;
+
+/// So many blank lines at the beginning show that a file is no JSONL.
+const MAX_BLANK_LINES: usize = 1_000;
 
 /// The fields of a record in their order, each as it was written.
 pub type Record = Vec<(String, Box<RawValue>)>;
@@ -23,12 +27,15 @@ pub(super) struct Lines<R> {
     /// The field of a record with its text.
     field: String,
     num_lines: usize,
+    /// As the first line shows that is not blank.
     is_jsonl: Option<bool>,
+    /// Texts that were read and not yet given out: blank lines are texts where the file is no JSONL.
+    held: VecDeque<(Place, Found)>,
 }
 
 impl<R: Read> Lines<R> {
     pub fn new(reader: BufReader<R>, field: String) -> Self {
-        Self { reader, field, num_lines: 0, is_jsonl: None }
+        Self { reader, field, num_lines: 0, is_jsonl: None, held: VecDeque::new() }
     }
 
     /// Whether a whole text has arrived. Among records, blank lines are none.
@@ -36,18 +43,34 @@ impl<R: Read> Lines<R> {
         let is_jsonl = self.is_jsonl == Some(true);
         let mut rest =
             self.reader.buffer().iter().skip_while(|byte| is_jsonl && byte.is_ascii_whitespace());
-        rest.any(|&byte| byte == b'\n')
+        !self.held.is_empty() || rest.any(|&byte| byte == b'\n')
     }
 
     /// The next text with its place; `None` at the end.
     pub fn next(&mut self) -> Result<Option<(Place, Found)>, ReadError> {
+        if let Some(found) = self.held.pop_front() {
+            return Ok(Some(found));
+        }
         while let Some(line) = self.next_line()? {
-            // In JSONL a blank line is no record; in plain text it would be an empty text.
-            if self.is_jsonl != Some(true) || !line.trim().is_empty() {
-                return Ok(Some((Place::Line(self.num_lines), self.text_of(line)?)));
+            let place = Place::Line(self.num_lines);
+            if !line.trim().is_empty() {
+                let found = self.text_of(line)?;
+                match found {
+                    (_, Some(_)) => self.held = VecDeque::from([(place, found)]),
+                    (_, None) => self.held.push_back((place, found)),
+                }
+                break;
+            }
+            // In JSONL a blank line is no record; in plain text it is an empty text.
+            if self.is_jsonl != Some(true) {
+                self.held.push_back((place, (line, None)));
+            }
+            if self.is_jsonl == Some(false) || self.held.len() > MAX_BLANK_LINES {
+                self.is_jsonl = Some(false);
+                break;
             }
         }
-        Ok(None)
+        Ok(self.held.pop_front())
     }
 
     fn next_line(&mut self) -> Result<Option<String>, ReadError> {
@@ -100,7 +123,10 @@ impl<R: Read> Lines<R> {
         let found = Fields { text: &self.field }.deserialize(&mut deserializer);
         found.and_then(|found| deserializer.end().map(|()| found)).map_err(|error| {
             let expected = if error.is_data() { &expected } else { "expected JSON" };
-            self.wrong(format!("{expected}: {error}"))
+            let reason = reason_of(&error);
+            let is_missing = reason.starts_with("missing field");
+            let fix = if is_missing { "; name the right one with --text-field" } else { "" };
+            self.wrong(format!("{expected}: {reason}{fix}"))
         })
     }
 
@@ -148,7 +174,10 @@ impl<'de> Visitor<'de> for Fields<'_> {
         while let Some(key) = map.next_key::<String>()? {
             let value = map.next_value::<Box<RawValue>>()?;
             if key == self.text {
-                let found = serde_json::from_str(value.get()).map_err(M::Error::custom)?;
+                let found = match value.get() {
+                    "null" => String::new(),
+                    json => serde_json::from_str(json).map_err(M::Error::custom)?,
+                };
                 if text.replace(found).is_some() {
                     return Err(M::Error::custom(format!("duplicate field `{key}`")));
                 }

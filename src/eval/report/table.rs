@@ -4,7 +4,10 @@ use std::fmt::{self, Display, Formatter};
 
 use super::{Adaptation, Candidate, Draws, Report};
 use crate::eval::evaluation::{Draw, Evaluation, Summary};
-use crate::table::{Align, Table};
+use crate::table::{Align, Table, shown};
+
+/// Letters of the name of a domain that a table shows.
+const MAX_NAME: usize = 40;
 
 impl Display for Report {
     /// A table for each candidate under its settings, then one of all candidates over all domains.
@@ -79,7 +82,7 @@ impl Report {
         let mut push = |name: &str, size: String, num_scored: String, summary: &Summary| {
             let Summary { adapted, zero_step, .. } = summary;
             table.push(vec![
-                format!("  {name}"),
+                format!("  {}", shown(name, MAX_NAME)),
                 size,
                 num_scored,
                 adapted.accuracy.to_string(),

@@ -120,7 +120,7 @@ fn what_cannot_be_imported_leaves_nothing() {
         ("arsc arsc --out taken.json", "taken.json: exists|--force"),
         ("arsc arsc --out taken.json --force", "arsc/books.t2.train: line 2"),
         ("arsc arsc --out arsc", "arsc: expected a file to write, found something else"),
-        ("arsc arsc --out no/new.json", "no/new.json: No such file"),
+        ("arsc arsc --out no/new.json", "no/new.json: expected a folder that is there"),
         (
             "arsc arsc --part val --out new.json",
             "--part: expected one of train, dev, test, found val",

@@ -260,8 +260,8 @@ fn a_model_binds_the_labels_where_domains_share_them() {
     let dir = work_dir();
     let path = dir.path();
     let records = write_data(path, &[]);
-    let advice = "field \"label\": expected one of \"negative\", \"positive\", found \"card\"; the model \
-                  has these; where each domain has labels of its own, set data.label_sets = \"domain\"";
+    let advice = "field \"label\": expected one of \"negative\", \"positive\", found \"card\", which 8 records \
+                  have; the model has these; where each domain has labels of its own, set data.label_sets = \"domain\"";
     let shared = format!("data episodes {DATA} --model @tiny --set data.label_sets=shared");
     refuses(path, &shared, advice);
     // A domain alone has all labels of its file.

@@ -117,16 +117,33 @@ fn a_record_keeps_its_other_fields() {
     let predict = format!("{PREDICT} --text-field review");
     let found = run_with_input(dir.path(), &predict, input.as_bytes()).success();
     let lines: Vec<&str> = found.lines().collect();
-    let begin =
-        r#"{"id":12345678901234567890123,"review":"good boots","tags":["a",  "b"],"label":""#;
+    let begin = r#"{"id":12345678901234567890123,"review":"good boots","input_label":"mine","tags":["a",  "b"],"label":""#;
     assert!(lines[0].starts_with(begin), "{found}");
     assert!(lines[1].starts_with(r#"{"review":"bad","text":"another","label":""#), "{found}");
     let answers = json_lines(&found);
-    assert_eq!(answers[0].as_object().unwrap().len(), 6, "{found}");
+    assert_eq!(answers[0].as_object().unwrap().len(), 7, "{found}");
     // As a table, which has a column for the text alone.
     let table =
         run_with_input(dir.path(), &format!("{predict} --output-format csv"), input.as_bytes());
+    assert!(table.stderr.contains("other fields of the records are left out"), "{}", table.stderr);
     assert!(table.success().starts_with("text,predicted_label,predicted_score\ngood boots,"));
+}
+
+#[test]
+fn the_first_line_that_is_not_blank_shows_the_form() {
+    let dir = work_dir();
+    let texts = |input: &str| -> Vec<(String, bool)> {
+        let found = json_lines(&run_with_input(dir.path(), PREDICT, input.as_bytes()).success());
+        let text =
+            |it: &Value| (it["text"].as_str().unwrap_or("null").to_owned(), it["label"].is_null());
+        found.iter().map(text).collect()
+    };
+    let records = "\n\n{\"text\": \"good\"}\n\n{\"text\": null}\n";
+    assert_eq!(texts(records), [("good".to_owned(), false), ("null".to_owned(), true)]);
+    let lines = [("", true), (" ", true), ("good", false), ("", true), ("{\"text\": 1}", false)];
+    let expected = lines.map(|(text, is_empty)| (text.to_owned(), is_empty));
+    assert_eq!(texts("\n \ngood\n\n{\"text\": 1}\n"), expected);
+    assert_eq!(texts("\n\n"), [(String::new(), true), (String::new(), true)]);
 }
 
 #[test]
