@@ -142,7 +142,7 @@ impl<'a> Comparison<'a> {
             return result.differences;
         }
         let [my_draws, their_draws] = [candidate.evaluation, first.evaluation].map(|it| &it.draws);
-        if !my_draws.is_same_as(their_draws) {
+        if !my_draws.is_same_as(their_draws, size) {
             return None;
         }
         let names = self.domains.iter().filter(|name| domain.is_none_or(|it| it == **name));
@@ -261,6 +261,16 @@ mod tests {
             let found = compared(&others);
             let found = found[0].difference(&found[0].candidates[1], size, None);
             assert_eq!(found, None, "{first} {second}");
+        }
+        // Evaluations of other lists of sizes, which have this one in common, or not.
+        for (second, is_paired) in [("02", true), ("03", false)] {
+            let of_sizes = |whole: &str, size: &str| {
+                format!(r#""{whole}", "draws_sha256_by_support": {{"8": "{size}"}}"#)
+            };
+            let others = of_draws(&of_sizes("00", "02"), &of_sizes("01", second));
+            let found = compared(&others);
+            let found = found[0].difference(&found[0].candidates[1], size, None);
+            assert_eq!(found.is_some(), is_paired, "{second}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! An evaluation as `metabert eval --json` printed it, with today's keys or fewer.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -34,6 +36,8 @@ pub struct DrawsRecord {
     pub test_data_sha256: Option<String>,
     /// The SHA-256 of the texts of all draws: evaluations with another one were not scored on the same.
     pub draws_sha256: Option<String>,
+    /// The same of the draws of each size of the support set: evaluations of other sizes may have one in common.
+    pub draws_sha256_by_support: BTreeMap<String, String>,
     /// The seed.
     pub seed: u64,
     /// Draws for each domain.
@@ -185,12 +189,15 @@ impl EvaluationRecord {
 }
 
 impl DrawsRecord {
-    /// Whether both are known to be of the same texts.
-    pub fn is_same_as(&self, other: &Self) -> bool {
+    /// Whether the draws of a size are known to be of the same texts in both.
+    pub fn is_same_as(&self, other: &Self, size: SupportSize) -> bool {
         let Self { draws_sha256, test_data_sha256, .. } = self;
-        draws_sha256.is_some()
-            && *draws_sha256 == other.draws_sha256
-            && *test_data_sha256 == other.test_data_sha256
+        let of_size = |it: &Self| it.draws_sha256_by_support.get(&size.to_string()).cloned();
+        let has_same_draws = match of_size(self).zip(of_size(other)) {
+            Some((mine, theirs)) => mine == theirs,
+            None => draws_sha256.is_some() && *draws_sha256 == other.draws_sha256,
+        };
+        has_same_draws && *test_data_sha256 == other.test_data_sha256
     }
 }
 

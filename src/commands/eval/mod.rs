@@ -6,6 +6,7 @@ pub(super) mod texts;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::slice;
 
 use anyhow::{Context, Result};
 
@@ -111,12 +112,20 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         candidates.push(Candidate { name, adaptation: Some(adaptation), evaluations });
     }
     let path_of = |dataset: &Dataset| dataset.path.display().to_string();
+    let digest = |samplers: &[EpisodeSampler]| {
+        draws_sha256(&dataset, &domains, samplers, config.evaluate.episodes)
+    };
     let draws = Draws {
         dataset: path_of(&dataset),
         dataset_sha256: dataset.sha256.clone(),
         test_data: test.as_ref().map(path_of),
         test_data_sha256: test.as_ref().map(|test| test.sha256.clone()),
-        draws_sha256: draws_sha256(&dataset, &domains, &samplers, config.evaluate.episodes),
+        draws_sha256: digest(&samplers),
+        draws_sha256_by_support: episodes
+            .iter()
+            .zip(&samplers)
+            .map(|((size, _), sampler)| (size.to_string(), digest(slice::from_ref(sampler))))
+            .collect(),
         seed: config.seed,
         episodes: config.evaluate.episodes,
         query: query_size(config, args.test_data.is_some()),

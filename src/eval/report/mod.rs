@@ -5,6 +5,7 @@
 mod json;
 mod table;
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 use serde::Serialize;
@@ -35,6 +36,8 @@ pub struct Draws {
     pub test_data_sha256: Option<String>,
     /// The SHA-256 of the positions of the texts of all draws.
     pub draws_sha256: String,
+    /// The same of the draws of each size of the support set.
+    pub draws_sha256_by_support: BTreeMap<String, String>,
     /// The seed of all draws.
     pub seed: u64,
     /// Draws for each domain.

@@ -142,6 +142,8 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::super::SupportSize;
     use super::*;
     use crate::eval::SafeguardConfig;
@@ -186,6 +188,7 @@ mod tests {
             test_data: None,
             test_data_sha256: None,
             draws_sha256: String::new(),
+            draws_sha256_by_support: BTreeMap::new(),
             seed: 0,
             episodes: 3,
             query: None,

@@ -120,13 +120,18 @@ fn results_have_an_object_for_each_checkpoint_and_domain_and_for_all() {
     let dir = work_dir();
     let table = eval(dir.path(), "--checkpoint @adapted --baselines @tiny --seed 3");
     let drawn = ["dataset", "dataset_sha256", "seed", "episodes", "support", "query", "max_length"];
-    let digests = ["draws_sha256", "test_data_sha256"];
+    let digests = ["draws_sha256", "draws_sha256_by_support", "test_data_sha256"];
     let listed = ["every_label", "support_per_label", "checkpoints", "results"];
     assert_eq!(keys(&table), drawn.into_iter().chain(digests).chain(listed).collect());
     assert!(table["test_data_sha256"].is_null(), "{table}");
     let digest = |arguments: &str| eval(dir.path(), arguments)["draws_sha256"].clone();
     assert_eq!(digest("--checkpoint @tiny --seed 3"), table["draws_sha256"], "the same draws");
     assert_ne!(digest("--checkpoint @tiny --seed 4"), table["draws_sha256"], "others");
+    // The draws of a size do not depend on others.
+    let sizes = eval(dir.path(), "--checkpoint @tiny --seed 3 --support 6,8");
+    assert_ne!(sizes["draws_sha256"], table["draws_sha256"]);
+    assert_eq!(sizes["draws_sha256_by_support"]["8"], table["draws_sha256_by_support"]["8"]);
+    assert!(table["draws_sha256_by_support"]["8"].is_string(), "{table}");
     assert_eq!([&table["support"], &table["support_per_label"]], [&json!([8]), &json!([])]);
 
     let of_each = "checkpoint domain support support_per_label num_scored accuracy macro_f1 log_loss \
