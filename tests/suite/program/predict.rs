@@ -81,10 +81,9 @@ fn interrupted(signal: &str, mut command: Command) -> (ExitStatus, Vec<String>) 
     thread::sleep(Duration::from_millis(500));
     let id = child.id().to_string();
     assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
-    if signal == "-HUP" {
-        thread::sleep(Duration::from_millis(300));
-        drop(input);
-    }
+    // One that does not heed the signal ends with its input.
+    thread::sleep(Duration::from_secs(2));
+    drop(input);
     (child.wait().unwrap(), files())
 }
 
@@ -92,10 +91,9 @@ fn interrupted(signal: &str, mut command: Command) -> (ExitStatus, Vec<String>) 
 fn an_interrupted_command_leaves_no_file() {
     let dir = work_dir();
     let predict = format!("{PREDICT} --output labels.jsonl");
-    for (signal, number) in [("-INT", 2), ("-TERM", 15)] {
-        let (status, files) = interrupted(signal, command(dir.path(), &predict));
-        assert_eq!((status.signal(), files), (Some(number), Vec::new()));
-    }
+    // Not SIGINT, which background jobs of scripts are started to ignore: these tests may be one.
+    let (status, files) = interrupted("-TERM", command(dir.path(), &predict));
+    assert_eq!((status.signal(), files), (Some(15), Vec::new()));
     // As nohup starts it.
     let ready = command(dir.path(), &predict);
     let mut nohup = Command::new("nohup");
