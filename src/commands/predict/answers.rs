@@ -180,6 +180,16 @@ mod tests {
         let line = answers.of(&window, &[vec![0.0, 0.0]]).unwrap();
         let expected = r#"{"id":"1","text":"a \"b\"","input_label":"mine","label":null,"score":0.5,"scores":{"no":0.5,"yes":0.5}}"#;
         assert_eq!(String::from_utf8(line).unwrap(), format!("{expected}\n"));
+
+        // Answers that are labelled once more.
+        let header = StringRecord::from(vec!["text", "input_label", "label"]);
+        answers.begin(Some(&header)).unwrap();
+        let rows = vec![StringRecord::from(vec!["a", "first", "second"])];
+        let window = Window { texts: vec!["a".into()], rows, ..Window::default() };
+        let line = String::from_utf8(answers.of(&window, &[vec![0.0, 9.0]]).unwrap()).unwrap();
+        let begin =
+            r#"{"text":"a","input_label":"first","input_input_label":"second","label":"yes","#;
+        assert!(line.starts_with(begin), "{line}");
     }
 
     #[test]

@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 
 use crate::data::unlabelled::Record;
 
-/// What the fields of an answer are called. Those of a record with these names get [`OWN`] in front.
+/// What the fields of an answer are called. Those of a record with these names get [`OWN`] in front, until
+/// the record has no other of that name.
 const FIELDS: [&str; 3] = ["label", "score", "scores"];
 /// Put in front of the name that a field of a record has in common with one of its answer.
 const OWN: &str = "input_";
@@ -29,11 +30,13 @@ impl Serialize for Line<'_> {
         let mut fields = serializer.serialize_map(None)?;
         match &self.record {
             Some(record) => {
+                let is_taken = |name: &str| record.iter().any(|(other, _)| other == name);
                 for (name, value) in record {
-                    match FIELDS.contains(&name.as_str()) {
-                        true => fields.serialize_entry(&format!("{OWN}{name}"), value)?,
-                        false => fields.serialize_entry(name, value)?,
+                    let mut own = name.clone();
+                    while FIELDS.contains(&own.as_str()) || own != *name && is_taken(&own) {
+                        own = format!("{OWN}{own}");
                     }
+                    fields.serialize_entry(&own, value)?;
                 }
             }
             None => fields.serialize_entry("text", self.text)?,
